@@ -1,0 +1,78 @@
+"""Gradient descent as pure JAX functions."""
+
+from gdpure import landscapes, schedules, stochastic
+from gdpure.descent import (
+    Descent,
+    History,
+    State,
+    Status,
+    advance,
+    begin,
+    descend,
+    minimize,
+    sweep,
+)
+from gdpure.gradients import analytic, central, forward, per_sample, reverse
+from gdpure.objectives import (
+    Facts,
+    Objective,
+    empirical_risk,
+    facts,
+    least_squares,
+    logistic,
+    quadratic,
+    unpack,
+    with_intercept,
+)
+from gdpure.quadratics import as_quadratic, closed_form
+from gdpure.rules import (
+    Backtracking,
+    BarzilaiBorwein,
+    Constant,
+    ExactLineSearch,
+    HeavyBall,
+    Nesterov,
+    Polyak,
+    observe,
+)
+from gdpure.stochastic import stochastic_descend
+
+__all__ = [
+    "Backtracking",
+    "BarzilaiBorwein",
+    "Constant",
+    "Descent",
+    "ExactLineSearch",
+    "Facts",
+    "HeavyBall",
+    "History",
+    "Nesterov",
+    "Objective",
+    "Polyak",
+    "State",
+    "Status",
+    "advance",
+    "analytic",
+    "as_quadratic",
+    "begin",
+    "central",
+    "closed_form",
+    "descend",
+    "empirical_risk",
+    "facts",
+    "forward",
+    "landscapes",
+    "least_squares",
+    "logistic",
+    "minimize",
+    "observe",
+    "per_sample",
+    "quadratic",
+    "reverse",
+    "schedules",
+    "stochastic",
+    "stochastic_descend",
+    "sweep",
+    "unpack",
+    "with_intercept",
+]

@@ -1,0 +1,271 @@
+"""Descent: one step, many steps, steps until it is flat, and sweeps of whole runs.
+
+`advance` is the definition, `descend` its repetition in one compiled loop, and resuming a run its
+associativity; all of them are built from the same three functions of `loop`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gdpure import gradients, guards, loop, rules
+from gdpure.gradients import Gradient
+from gdpure.loop import Descent, History, State, Status, history
+from gdpure.rules import as_rules
+
+__all__ = [
+    "Descent",
+    "History",
+    "State",
+    "Status",
+    "advance",
+    "begin",
+    "descend",
+    "history",
+    "minimize",
+    "sweep",
+]
+
+
+def begin(f: Callable, start: Any, rule: Any, *, gradient: Gradient = gradients.default) -> State:
+    """Return the state at a point, before the first step.
+
+    Parameters
+    ----------
+    f
+        The objective, ``f(params) -> ()``.
+    start
+        The parameters to start from, a tree of floating-point arrays.
+    rule
+        A step size, a gdpure rule, or an optax transformation.
+    gradient
+        How to differentiate: `reverse`, `forward`, `analytic`, `central`; by default the
+        objective's hand-derived gradient, or reverse mode.
+
+    Examples
+    --------
+    >>> import gdpure as gd, jax.numpy as jnp
+    >>> state = gd.begin(gd.landscapes.bowl, jnp.array([2.0, 1.0]), 0.1)
+    >>> assert state.value == 5.0 and state.count == 0
+    """
+    if isinstance(start, State):
+        raise TypeError("begin: start must be a point, got a State; advance or descend goes on")
+    f, start, rule = loop.boundary("begin", f, start, rule)
+    return _begin(f, start, rule, gradient=gradient)
+
+
+def advance(f: Callable, state: State, rule: Any, *, gradient: Gradient = gradients.default) -> State:
+    """Return the state one step later: ``x+ = x + update(g)``.
+
+    If anything at the new point is not finite, the old state comes back with status DIVERGED.
+
+    Parameters
+    ----------
+    f, rule, gradient
+        As for `begin`.
+    state
+        What `begin`, `advance` or a run returned.
+
+    Examples
+    --------
+    >>> import gdpure as gd, jax.numpy as jnp
+    >>> state = gd.begin(gd.landscapes.bowl, jnp.array([2.0, 1.0]), 0.25)
+    >>> assert gd.advance(gd.landscapes.bowl, state, 0.25).point.tolist() == [1.0, 0.5]
+    """
+    if not isinstance(state, State):
+        raise TypeError(
+            f"advance: state must be a State, as begin returns it, got {guards.describe(state)}"
+        )
+    f, state, rule = loop.boundary("advance", f, state, rule)
+    if isinstance(rule, rules.Schedule):
+        raise TypeError("advance: rule must be one step size for one step, got an array of them")
+    return _advance(f, state, rule, gradient=gradient)
+
+
+def descend(
+    f: Callable,
+    start: Any,
+    rule: Any,
+    *,
+    steps: int,
+    gradient: Gradient = gradients.default,
+    record: Callable[[State], Any] | None = history,
+) -> Descent:
+    """Run gradient descent for a number of steps, as one compiled scan.
+
+    Row 0 of the history is the start, row k the point after k steps with its own value and
+    gradient. A run that meets a number that is not finite ends as DIVERGED at the last finite
+    state, which the later rows repeat. With ``record=None`` no rows are kept, the loop is lean, and
+    only the first and the last state are judged.
+
+    Parameters
+    ----------
+    f
+        The objective, ``f(params) -> ()``. New data in an `Objective` compile nothing anew, a fresh
+        lambda does.
+    start
+        The parameters to start from, a tree of floating-point arrays; or a `State`, to go on.
+    rule
+        A step size, an array (steps,) of step sizes, a gdpure rule, or an optax transformation.
+    steps
+        How many steps, at least 0; static.
+    gradient
+        How to differentiate, as for `begin`; static.
+    record
+        What to keep of each state, by default a `History` row; static.
+
+    Returns
+    -------
+    Descent
+        ``final``, and ``history`` with leaves (steps + 1, ...).
+
+    Examples
+    --------
+    >>> import gdpure as gd, jax.numpy as jnp
+    >>> run = gd.descend(lambda x: x[0] ** 2 + x[1] ** 2, jnp.array([2.0, 1.0]), 0.1, steps=10)
+    >>> assert run.history.point.shape == (11, 2) and run.history.value[0] == 5.0
+    >>> onward = gd.descend(lambda x: x[0] ** 2 + x[1] ** 2, run.final, 0.1, steps=5)
+    >>> assert onward.final.count == 15
+    """
+    steps = guards.whole("descend", "steps", steps)
+    f, start, rule = loop.boundary("descend", f, start, rule)
+    return _descend(f, start, rule, steps=steps, gradient=gradient, record=record)
+
+
+def minimize(
+    f: Callable,
+    start: Any,
+    rule: Any,
+    *,
+    tolerance: Any = 1e-6,
+    max_steps: int = 10_000,
+    gradient: Gradient = gradients.default,
+) -> State:
+    """Run gradient descent until no entry of the gradient exceeds the tolerance.
+
+    A `lax.while_loop`: it stops by itself, and can be differentiated in forward mode only.
+
+    Parameters
+    ----------
+    f, start, rule, gradient
+        As for `descend`; an array of step sizes has the shape (max_steps,).
+    tolerance
+        The largest ``|gradient|`` that counts as zero, in units of f per unit of the parameter.
+    max_steps
+        How many steps at most; static.
+
+    Returns
+    -------
+    State
+        CONVERGED within the tolerance, DIVERGED at the last finite state, or RUNNING after
+        `max_steps`; a NaN is never taken for convergence.
+
+    Examples
+    --------
+    >>> import gdpure as gd, jax.numpy as jnp
+    >>> state = gd.minimize(gd.landscapes.bowl, jnp.array([2.0, 1.0]), 0.25, tolerance=1e-3)
+    >>> assert state.status == gd.Status.CONVERGED and jnp.abs(state.gradient).max() <= 1e-3
+    """
+    max_steps = guards.whole("minimize", "max_steps", max_steps)
+    guards.in_range("minimize", "tolerance", tolerance, guards.Range(0))
+    f, start, rule = loop.boundary("minimize", f, start, rule)
+    return _minimize(f, start, rule, tolerance, max_steps=max_steps, gradient=gradient)
+
+
+def sweep(
+    f: Callable,
+    starts: Any,
+    rules: Any,
+    *,
+    steps: int,
+    gradient: Gradient = gradients.default,
+    record: Callable[[State], Any] | None = history,
+) -> Descent:
+    """Run every rule from every start, all at once.
+
+    Parameters
+    ----------
+    f, steps, gradient, record
+        As for `descend`.
+    starts
+        Parameters with a leading axis on every leaf, one start a row.
+    rules
+        Numbers (r,), schedules (r, steps), or one gdpure rule with a leading axis on some of its
+        fields; a field without it is shared. An optax transformation keeps its numbers to itself:
+        `jax.vmap` a function of them that calls `descend`.
+
+    Returns
+    -------
+    Descent
+        With leaves (rules, starts, ...), the history (rules, starts, steps + 1, ...).
+
+    Examples
+    --------
+    >>> import gdpure as gd, jax.numpy as jnp
+    >>> starts = jnp.array([[2.0, 1.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> runs = gd.sweep(gd.landscapes.bowl, starts, jnp.array([0.1, 0.25]), steps=10)
+    >>> assert runs.history.value.shape == (2, 3, 11)
+    """
+    steps = guards.whole("sweep", "steps", steps)
+    if isinstance(starts, State):
+        raise TypeError("sweep: starts must be points, got a State; begin anew from its point")
+    f, starts, all_rules = loop.boundary("sweep", f, starts, rules, as_rules)
+    guards.leading_axis("sweep", "starts", starts)
+    return _sweep(f, starts, all_rules, steps=steps, gradient=gradient, record=record)
+
+
+@partial(jax.jit, static_argnames="gradient")
+def _begin(f, start, rule, *, gradient):
+    start = loop.first("begin", f, start, rule, gradient)
+    return loop.hold(start, start)
+
+
+@partial(jax.jit, static_argnames="gradient")
+def _advance(f, state, rule, *, gradient):
+    point, memory = loop.move(f, rule, state, None)
+    return loop.hold(loop.look(f, gradient, point, memory, state.count + 1), state)
+
+
+@partial(jax.jit, static_argnames=("steps", "gradient", "record"))
+def _descend(f, start, rule, *, steps, gradient, record):
+    start = loop.first("descend", f, start, rule, gradient)
+    step_sizes = rules.each_step("descend", rule, steps)
+    return loop.scan(f, rule, start, step_sizes, steps=steps, gradient=gradient, record=record)
+
+
+@partial(jax.jit, static_argnames=("max_steps", "gradient"))
+def _minimize(f, start, rule, tolerance, *, max_steps, gradient):
+    start = loop.first("minimize", f, start, rule, gradient)
+    step_sizes = rules.each_step("minimize", rule, max_steps)
+
+    def judged(state):
+        within = [(jnp.abs(g) <= tolerance).all() for g in jax.tree.leaves(state.gradient)]
+        met = jnp.stack(within).all() & (state.status == Status.RUNNING)
+        return state._replace(status=jnp.where(met, jnp.int32(Status.CONVERGED), state.status))
+
+    def going(state):
+        return (state.status == Status.RUNNING) & (state.count < start.count + max_steps)
+
+    def step(state):
+        step_size = None if step_sizes is None else step_sizes[state.count - start.count]
+        point, memory = loop.move(f, rule, state, step_size)
+        return judged(loop.hold(loop.look(f, gradient, point, memory, state.count + 1), state))
+
+    return lax.while_loop(going, step, judged(loop.hold(start, start)))
+
+
+@partial(jax.jit, static_argnames=("steps", "gradient", "record"))
+def _sweep(f, starts, all_rules, *, steps, gradient, record):
+    def run(start, rule):
+        start = loop.first("sweep", f, start, rule, gradient)
+        step_sizes = rules.each_step("sweep", rule, steps)
+        return loop.scan(f, rule, start, step_sizes, steps=steps, gradient=gradient, record=record)
+
+    axes = jax.tree.map(lambda x: 0 if x.ndim else None, all_rules)
+    return jax.vmap(jax.vmap(run, (0, None)), (None, axes))(starts, all_rules)

@@ -1,0 +1,366 @@
+"""The boundary: every check of shapes, dtypes, trees, ranges and devices, in one room.
+
+A guard states its condition through chex and answers a mistake with one sentence: the function and
+the argument it concerns, what was wanted, what came. Shapes and dtypes are known while JAX traces,
+so their guards run once and cost nothing in compiled code. Values are refused only where the host
+already knows them (Python and NumPy numbers); inside compiled code they are `checkify.debug_check`,
+free until somebody functionalizes it with `checkify.checkify`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import checkify
+from jax.tree_util import keystr
+
+_HOST_NUMBER = (int, float, np.number)
+
+
+def _demand(error: type[Exception], sentence: str, assertion: Callable, *args: Any, **kwargs: Any):
+    """Raise ``error(sentence)`` where a chex assertion does not hold."""
+    try:
+        assertion(*args, **kwargs)
+    except AssertionError:
+        raise error(sentence) from None
+
+
+def describe(x: Any) -> str:
+    """What an error says of a value that came: its dtype and shape, or its type and text."""
+    if hasattr(x, "dtype") and hasattr(x, "shape"):
+        return f"{x.dtype}[{','.join(map(str, x.shape))}]"
+    text = repr(x)
+    return f"{type(x).__name__} {text}" if len(text) <= 40 else f"an object of type {_kind(x)}"
+
+
+def _kind(x: Any) -> str:
+    return f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
+
+
+def is_number(x: Any) -> bool:
+    """Whether x is a number or an array of numbers."""
+    return _is_array(x) or isinstance(x, (int, float, complex))
+
+
+def _is_array(x: Any) -> bool:
+    return isinstance(x, (jax.Array, np.ndarray, np.generic)) or hasattr(x, "__jax_array__")
+
+
+# -- trees of parameters ---------------------------------------------------------------------------
+
+
+def arrays(caller: str, name: str, tree: Any) -> Any:
+    """Return a tree with its Python floats as strong NumPy scalars; refuse what is not an array."""
+
+    def leaf(path, x):
+        if isinstance(x, float) and not isinstance(x, np.generic):
+            return np.asarray(x, jnp.result_type(float))
+        if _is_array(x) or isinstance(x, (int, complex)):
+            return x
+        raise TypeError(
+            f"{caller}: {name}{keystr(path)} must be an array, got {describe(x)}; a module that "
+            "also holds functions has to be split, its arrays alone are the parameters"
+        )
+
+    return jax.tree_util.tree_map_with_path(leaf, tree)
+
+
+def parameters(caller: str, name: str, tree: Any) -> None:
+    """Demand a tree of floating-point arrays, at least one and none of them empty."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    if not leaves:
+        raise ValueError(f"{caller}: {name} must hold at least one array, got {describe(tree)}")
+    for path, leaf in leaves:
+        where = f"{caller}: {name}{keystr(path)}"
+        advice = (
+            "split it into its real and imaginary parts"
+            if jnp.iscomplexobj(leaf)
+            else "gradient descent moves by fractions: write 2.0 for 2, or use .astype(float)"
+        )
+        message = f"{where} must be floating point, got {describe(leaf)}; {advice}"
+        _demand(TypeError, message, chex.assert_type, leaf, float)
+        if jnp.size(leaf) == 0:
+            raise ValueError(f"{where} must not be empty, got {describe(leaf)}")
+
+
+def same_form(caller: str, name: str, tree: Any, like: Any, like_name: str) -> None:
+    """Demand that two trees agree in structure and, leaf by leaf, in shape and dtype."""
+    got, wanted = jax.tree.structure(tree), jax.tree.structure(like)
+    if got != wanted:
+        raise ValueError(
+            f"{caller}: {name} must have the structure of {like_name}, {wanted}, got {got}"
+        )
+    pairs = zip(jax.tree_util.tree_leaves_with_path(tree), jax.tree.leaves(like), strict=True)
+    for (path, leaf), model in pairs:
+        message = (
+            f"{caller}: {name}{keystr(path)} must be {describe(model)} like {like_name}, "
+            f"got {describe(leaf)}"
+        )
+        same_shape = jnp.shape(leaf) == jnp.shape(model)
+        assertion = chex.assert_trees_all_equal_shapes_and_dtypes
+        _demand(TypeError if same_shape else ValueError, message, assertion, leaf, model)
+
+
+def vector(caller: str, x: Any, like: jax.Array) -> None:
+    """Demand parameters of the shape and dtype that the data of a linear model ask for."""
+    wanted = f"parameters must be one vector, {describe(like)} as its data ask"
+    if not _is_array(x):
+        raise TypeError(f"{caller}: {wanted}, got {describe(x)}")
+    message = f"{caller}: {wanted}, got {describe(x)}"
+    _demand(ValueError, message, chex.assert_shape, x, like.shape)
+    _demand(TypeError, message, chex.assert_type, x, like.dtype)
+
+
+def real(caller: str, name: str, x: Any, dtype: Any = None) -> jax.Array:
+    """Return data as a floating-point array; integers only where the dtype holds them exactly."""
+    if isinstance(x, (str, bytes)) or (not _is_array(x) and isinstance(x, (dict, set))):
+        raise TypeError(f"{caller}: {name} must be an array of numbers, got {describe(x)}")
+    try:
+        given = x if _is_array(x) else np.asarray(x)
+        kind = jnp.issubdtype(given.dtype, jnp.floating)
+        numbers = kind or given.dtype == bool or jnp.issubdtype(given.dtype, jnp.integer)
+    except (TypeError, ValueError):  # ragged lists
+        numbers = False
+    if not numbers:
+        raise TypeError(f"{caller}: {name} must be an array of real numbers, got {describe(x)}")
+    if kind:
+        listed = not _is_array(x) and dtype is not None
+        given = jnp.asarray(given, dtype if listed else None)
+        if dtype is not None and given.dtype != dtype:
+            raise TypeError(
+                f"{caller}: {name} must be {np.dtype(dtype).name} like the rest of the data, "
+                f"got {describe(given)}"
+            )
+        return given
+    dtype = jnp.result_type(float) if dtype is None else dtype
+    exact = 2 ** (jnp.finfo(dtype).nmant + 1)
+    if not isinstance(x, jax.core.Tracer) and given.size and given.dtype != bool:
+        largest = max(abs(int(given.min())), abs(int(given.max())))
+        if largest > exact:
+            raise ValueError(
+                f"{caller}: {name} holds the integer {largest}, which {np.dtype(dtype).name} does "
+                "not represent exactly; scale it, or convert it to floating point yourself"
+            )
+    return jnp.asarray(given, dtype)
+
+
+def shape(
+    caller: str, name: str, x: Any, wanted: tuple, advice: str = "", *, empty: bool = False
+) -> None:
+    """Demand a shape, in which `None` stands for any size, and an array that is not empty."""
+    text = "(" + ", ".join("n" if n is None else str(n) for n in wanted) + ")"
+    message = f"{caller}: {name} must have shape {text}, got {describe(x)}" + advice
+    _demand(ValueError, message, chex.assert_shape, x, wanted)
+    if x.size == 0 and not empty:
+        raise ValueError(f"{caller}: {name} must not be empty, got {describe(x)}")
+
+
+def leading_axis(caller: str, name: str, tree: Any) -> int:
+    """Return the length of the axis that all arrays of a tree begin with."""
+    lengths = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if jnp.ndim(leaf) == 0:
+            raise ValueError(
+                f"{caller}: {name} must have a leading axis, got {describe(leaf)}{_at(path)}"
+            )
+        lengths.setdefault(jnp.shape(leaf)[0], _at(path))
+    if len(lengths) != 1:
+        got = ", ".join(f"{n}{at}" for n, at in lengths.items()) or "no array"
+        raise ValueError(f"{caller}: {name} must have one leading axis in common, got {got}")
+    if 0 in lengths:
+        raise ValueError(f"{caller}: {name} must not be empty, the leading axis is 0")
+    return next(iter(lengths))
+
+
+def _at(path) -> str:
+    return f" at {keystr(path)}" if path else ""
+
+
+# -- objectives and gradients ----------------------------------------------------------------------
+
+
+def function(caller: str, name: str, f: Any) -> None:
+    """Demand a callable."""
+    if not callable(f):
+        raise TypeError(f"{caller}: {name} must be callable, got {describe(f)}")
+
+
+def coordinates(caller: str, params: Any, d: int | None = None) -> Any:
+    """Return one vector, whose entries can be handed over one by one; demand d of them."""
+    message = f"{caller}: the parameters must be one vector, shape ({d or 'd'},), got "
+    if not _is_array(params):
+        raise TypeError(message + describe(params))
+    _demand(ValueError, message + describe(params), chex.assert_shape, params, (d,))
+    return params
+
+
+def labels(caller: str, given: jax.Array) -> None:
+    """Demand labels 0 and 1, where the values are known."""
+    if not isinstance(given, jax.core.Tracer):
+        others = np.unique(np.asarray(given[(given != 0) & (given != 1)]))
+        if others.size:
+            advice = "; (labels + 1) / 2 maps -1 and 1" if set(others) == {-1} else ""
+            raise ValueError(f"{caller}: labels must be 0 or 1, got {others[0]:g}{advice}")
+
+
+def losses(caller: str, given: Any) -> None:
+    """Demand one number an example."""
+    message = f"{caller}: loss(params, example) must return one scalar, shape (), got "
+    if not hasattr(given, "shape"):
+        raise TypeError(message + describe(given))
+    wanted = message + f"shape {given.shape[1:]}"
+    _demand(ValueError, wanted, chex.assert_rank, given, 1)
+
+
+def scalar(caller: str, out: Any) -> Any:
+    """Return the value of an objective, or its abstract form; demand one real number."""
+    if isinstance(out, tuple | list | dict):
+        raise TypeError(
+            f"{caller}: the objective must return one scalar, got a {type(out).__name__} of "
+            f"{len(out)}; auxiliary outputs are not carried, return the value alone"
+        )
+    message = f"{caller}: the objective must return one floating-point scalar, got {describe(out)}"
+    if not hasattr(out, "shape"):
+        raise TypeError(message)
+    _demand(ValueError, message, chex.assert_shape, out, ())
+    _demand(TypeError, message, chex.assert_type, out, float)
+    return out
+
+
+def problem(caller: str, f: Callable, start: Any) -> None:
+    """Demand parameters that can descend, and an objective that gives one number for them."""
+    parameters(caller, "start", start)
+    scalar(caller, jax.eval_shape(f, start))
+
+
+def evaluation(out: Any, params: Any) -> None:
+    """Demand of ``gradient(f)(params)`` a scalar value and a gradient of the parameters' form."""
+    if not isinstance(out, tuple) or len(out) != 2 or jnp.shape(out[0]) != ():
+        raise TypeError(
+            "gradient: gradient(objective)(params) must return (value, gradient), got "
+            f"{jax.tree.map(describe, out)}; jax.grad gives the gradient alone, use gd.reverse"
+        )
+    same_form("gradient", "the gradient", out[1], params, "the parameters")
+
+
+def update(updates: Any, params: Any, memory: Any, old_memory: Any) -> None:
+    """Demand of ``rule.update`` updates and a memory of the forms of the old ones."""
+    for name, new, old in (("updates", updates, params), ("memory", memory, old_memory)):
+        got, wanted = jax.tree.structure(new), jax.tree.structure(old)
+        if got != wanted:
+            raise ValueError(f"rule.update: {name} must have the structure {wanted}, got {got}")
+        for (path, x), y in zip(
+            jax.tree_util.tree_leaves_with_path(new), jax.tree.leaves(old), strict=True
+        ):
+            message = f"rule.update: {name}{keystr(path)} must have shape {jnp.shape(y)}, got "
+            _demand(ValueError, message + describe(x), chex.assert_shape, x, jnp.shape(y))
+
+
+# -- numbers ---------------------------------------------------------------------------------------
+
+
+def whole(caller: str, name: str, n: Any, least: int = 0, most: int | None = None) -> int:
+    """Return a whole number from `least` to `most`; it decides shapes, so it cannot be traced."""
+    limits = f"at least {least}" if most is None else f"from {least} to {most}"
+    wanted = f"{caller}: {name} must be a whole number, {limits}"
+    if isinstance(n, jax.core.Tracer):
+        raise TypeError(f"{wanted}, known before tracing (it decides shapes), got a traced value")
+    try:
+        number = operator.index(n)
+    except TypeError:
+        number = None
+    if number is None or isinstance(n, (bool, np.bool_)):
+        raise TypeError(f"{wanted}, got {describe(n)}")
+    if number < least or (most is not None and number > most):
+        raise ValueError(f"{wanted}, got {number}")
+    return number
+
+
+def key(caller: str, given: Any) -> None:
+    """Demand one key of `jax.random`."""
+    typed = _is_array(given) and jnp.issubdtype(given.dtype, jax.dtypes.prng_key)
+    raw = _is_array(given) and given.dtype == jnp.uint32 and given.shape == (2,)
+    if not raw and not (typed and given.shape == ()):
+        raise TypeError(f"{caller}: key must be one jax.random.key(seed), got {describe(given)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """An interval of allowed numbers, in the metadata of the field of a rule that it concerns."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    open: bool = False
+
+    def __str__(self):
+        if self.high == math.inf:
+            sign = ">" if self.open else ">="
+            return "finite" if self.low == -math.inf else f"finite and {sign} {self.low:g}"
+        return f"in {'(' if self.open else '['}{self.low:g}, {self.high:g}{')' if self.open else ']'}"
+
+    def holds(self, x: Any) -> Any:
+        """Whether a number, or every number of an array, lies in the interval."""
+        inside = (x > self.low) & (x < self.high) if self.open else (x >= self.low) & (x <= self.high)
+        return (inside & (abs(x) < math.inf)).all()
+
+
+def in_range(caller: str, name: str, x: Any, allowed: Range) -> None:
+    """Refuse a number outside its range: at once if the host knows it, by checkify if traced."""
+    if isinstance(x, jax.core.Tracer):
+        message = f"{caller}: {name} must be {allowed}, got {{got}}"
+        checkify.debug_check(allowed.holds(x), message, got=x)
+    elif isinstance(x, (*_HOST_NUMBER, np.ndarray)) and not allowed.holds(np.asarray(x)):
+        got = x if np.ndim(x) == 0 else np.asarray(x)[~np.vectorize(allowed.holds)(x)][0]
+        raise ValueError(f"{caller}: {name} must be {allowed}, got {got}")
+
+
+def hyperparameters(caller: str, rule: Any) -> None:
+    """Demand of every field of a rule that states a range a number in it."""
+    for field in dataclasses.fields(rule) if dataclasses.is_dataclass(rule) else ():
+        allowed = field.metadata.get("range")
+        if allowed is None:
+            continue
+        name, x = f"{type(rule).__name__}.{field.name}", getattr(rule, field.name)
+        if isinstance(x, (bool, np.bool_)) or not (_is_array(x) or isinstance(x, _HOST_NUMBER)):
+            hint = " (None stands for a fact that is not known)" if x is None else ""
+            raise TypeError(f"{caller}: {name} must be a number, got {describe(x)}{hint}")
+        if jnp.iscomplexobj(x) or getattr(x, "dtype", None) == bool:
+            raise TypeError(f"{caller}: {name} must be a real number, got {describe(x)}")
+        in_range(caller, name, x, allowed)
+
+
+def scalar_hyperparameters(caller: str, rule: Any) -> None:
+    """Demand numbers, not arrays, of the fields of a rule that state a range."""
+    for field in dataclasses.fields(rule) if dataclasses.is_dataclass(rule) else ():
+        if "range" in field.metadata and jnp.ndim(x := getattr(rule, field.name)) != 0:
+            raise ValueError(
+                f"{caller}: {type(rule).__name__}.{field.name} must be one number, got "
+                f"{describe(x)}; gd.sweep tries many rules, an array of step sizes is a schedule"
+            )
+
+
+# -- devices ---------------------------------------------------------------------------------------
+
+
+def same_devices(caller: str, **trees: Any) -> None:
+    """Demand that concrete arrays which were put on devices on purpose are on the same ones."""
+    seen: dict[frozenset, str] = {}
+    for name, tree in trees.items():
+        for leaf in jax.tree.leaves(tree):
+            if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer):
+                if leaf.committed:
+                    seen.setdefault(frozenset(leaf.devices()), name)
+    if len(seen) > 1:
+        places = ", ".join(f"{name} on {sorted(map(str, at))}" for at, name in seen.items())
+        raise ValueError(
+            f"{caller}: all arrays must be on the same devices, got {places}; jax.device_put moves "
+            "them"
+        )

@@ -1,0 +1,237 @@
+"""The loop: look at a point, move on, hold on to what is finite, and the scan of that.
+
+`descent` and `stochastic` are the public faces of these functions; they differ in the move alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gdpure import guards, rules
+from gdpure.objectives import as_objective
+
+
+class Status(IntEnum):
+    """How a run ended; the member's `message` says what to do about it.
+
+    Examples
+    --------
+    >>> import gdpure as gd, jax.numpy as jnp
+    >>> run = gd.descend(gd.landscapes.bowl, jnp.array([2.0, 1.0]), 0.1, steps=10)
+    >>> assert run.final.status == gd.Status.RUNNING
+    """
+
+    RUNNING = 0, "The steps ran out: pass the state back as the start to go on."
+    CONVERGED = 1, "The largest entry of the gradient is within the tolerance."
+    DIVERGED = 2, (
+        "The step after `count` led to a number that is not finite; the state is the last finite "
+        "one. A smaller step size, or a look at the objective there, is next."
+    )
+
+    message: str
+
+    def __new__(cls, number, message):
+        """Make a member that equals its number."""
+        member = int.__new__(cls, number)
+        member._value_ = number
+        member.message = message
+        return member
+
+
+class State(NamedTuple):
+    """A point of a run with all that is known there; value and gradient are those of `point`.
+
+    Attributes
+    ----------
+    point
+        The parameters.
+    value
+        f(point), shape ().
+    gradient
+        The gradient at `point`, of the form of the parameters.
+    memory
+        What the rule remembers.
+    count
+        How many steps led here, int32.
+    status
+        A `Status`, int32.
+    """
+
+    point: Any
+    value: Any
+    gradient: Any
+    memory: Any
+    count: Any
+    status: Any
+
+
+class History(NamedTuple):
+    """The rows of a run: row k holds the k-th point, its value and its gradient."""
+
+    point: Any
+    value: Any
+    gradient: Any
+
+
+class Descent(NamedTuple):
+    """A run: its last state, and the records of all its states, stacked."""
+
+    final: State
+    history: Any
+
+
+def history(state: State) -> History:
+    """Record of a state what `descend` keeps by default."""
+    return History(state.point, state.value, state.gradient)
+
+
+# -- the boundary ----------------------------------------------------------------------------------
+
+
+def boundary(caller, f, start, rule, as_rule=rules.as_rule):
+    """Return the arguments in the form in which JAX passes them, their kinds and devices checked."""
+    f = as_objective(caller, f)
+    if not isinstance(start, State):
+        start = guards.arrays(caller, "start", start)
+    rule = as_rule(caller, rule, start.point if isinstance(start, State) else start)
+    guards.same_devices(caller, objective=f, start=start, rule=rule)
+    return f, start, rule
+
+
+def first(caller, f, start, rule, gradient):
+    """Return the state to begin or go on from; value and gradient are those of f, whatever came."""
+    guards.function(caller, "gradient", gradient)
+    guards.scalar_hyperparameters(caller, rule)
+    resumed = isinstance(start, State)
+    point = jax.tree.map(_strong, start.point if resumed else start)
+    guards.problem(caller, f, point)
+    memory = jax.tree.map(_strong, rule.init(point))
+    if resumed:
+        guards.same_form(caller, "start.memory", start.memory, memory, "the memory of the rule")
+    count = start.count if resumed else jnp.zeros((), jnp.int32)
+    return look(f, gradient, point, start.memory if resumed else memory, count)
+
+
+# -- one step --------------------------------------------------------------------------------------
+
+
+def look(f, gradient, point, memory, count):
+    """Return the state at a point."""
+    evaluate = gradient(f)
+    guards.function("gradient", "gradient(objective)", evaluate)
+    out = evaluate(point)
+    guards.evaluation(out, point)
+    value, slope = jax.tree.map(_strong, out)
+    return State(point, value, slope, memory, count, jnp.full_like(count, Status.RUNNING))
+
+
+def move(f, rule, state, step_size):
+    """Return the next point and memory: one update of the rule, or one step of a schedule."""
+    rule = rules.Constant(step_size) if isinstance(rule, rules.Schedule) else rule
+    updates, memory = rule.update(
+        state.gradient, state.memory, state.point, value=state.value, grad=state.gradient, value_fn=f
+    )
+    guards.update(updates, state.point, memory, state.memory)
+    point = jax.tree.map(lambda x, u: x + u.astype(x.dtype), state.point, updates)
+    return point, jax.tree.map(lambda new, old: _as(new, old.dtype), memory, state.memory)
+
+
+def hold(new, old):
+    """Return the new state if all of it is finite, otherwise the old one, marked DIVERGED."""
+    return _where(_good(new), new, old._replace(status=jnp.full_like(old.status, Status.DIVERGED)))
+
+
+# -- many steps ------------------------------------------------------------------------------------
+
+
+def scan(f, rule, start, step_sizes, *, steps, gradient, record, move=move):
+    """Return the run of `steps` moves from a state."""
+    if record is None:
+        return Descent(_scan_lean(f, rule, start, step_sizes, steps, gradient, move), None)
+
+    # One body more than moves: its last move is discarded, which is cheaper than to append a row.
+    def body(carry, turn):
+        kept, point, memory = carry
+        count, step_size = turn
+        new = look(f, gradient, point, memory, count)
+        kept = hold(new, kept)
+        point, memory = move(f, rule, new, step_size)
+        point = jax.tree.map(lambda x: jnp.where(_good(new), x, jnp.nan), point)  # no way back
+        return (kept, point, memory), record(kept)
+
+    if step_sizes is not None:
+        step_sizes = jnp.concatenate([step_sizes, jnp.zeros_like(step_sizes, shape=(1,))])
+    counts = start.count + jnp.arange(steps + 1, dtype=start.count.dtype)
+    (final, _, _), rows = lax.scan(body, (start, start.point, start.memory), (counts, step_sizes))
+    return Descent(final, rows)
+
+
+def _scan_lean(f, rule, start, step_sizes, steps, gradient, move):
+    """The last state alone: judged at both ends, and replayed with care where it ended badly.
+
+    A test of every state would cost three to seven times the loop.
+    """
+
+    def body(carry, turn):
+        count, step_size = turn
+        return move(f, rule, look(f, gradient, *carry, count), step_size), None
+
+    counts = start.count + jnp.arange(steps, dtype=start.count.dtype)
+    carry, _ = lax.scan(body, (start.point, start.memory), (counts, step_sizes))
+    end = start.count + steps
+    last = look(f, gradient, *carry, end)
+    good = _good(start) & _good(last)
+
+    # The replay needs no derivative, and `while_loop` has none in reverse mode.
+    f, rule, start, step_sizes = lax.stop_gradient((f, rule, start, step_sizes))
+
+    def going(state):
+        return ~good & (state.status == Status.RUNNING) & (state.count < end)
+
+    def replay(state):
+        step_size = None if step_sizes is None else step_sizes[state.count - start.count]
+        point, memory = move(f, rule, state, step_size)
+        return hold(look(f, gradient, point, memory, state.count + 1), state)
+
+    replayed = lax.while_loop(
+        going, replay, _where(good, lax.stop_gradient(last), hold(start, start))
+    )
+    return jax.tree.map(_value_of, replayed, last)
+
+
+@jax.custom_jvp
+def _value_of(value, derivative):
+    """The value of one array with the derivative of another."""
+    return value
+
+
+_value_of.defjvp(lambda primals, tangents: (primals[0], tangents[1]))
+
+
+# -- small parts -----------------------------------------------------------------------------------
+
+
+def _good(state):
+    leaves = jax.tree.leaves((state.point, state.value, state.gradient))
+    return jnp.stack([jnp.isfinite(x).all() for x in leaves]).all()
+
+
+def _where(flag, tree, other):
+    return jax.tree.map(lambda x, y: jnp.where(flag, x, y), tree, other)
+
+
+def _strong(x):
+    """An array whose type is a fixed point of the loop: no weak types."""
+    x = jnp.asarray(x)
+    return lax.convert_element_type(x, x.dtype) if x.weak_type else x
+
+
+def _as(x, dtype):
+    x = jnp.asarray(x)
+    return x if x.dtype == dtype else x.astype(dtype)
