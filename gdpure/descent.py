@@ -247,7 +247,7 @@ def _minimize(f, start, rule, tolerance, *, max_steps, gradient):
     def judged(state):
         within = [(jnp.abs(g) <= tolerance).all() for g in jax.tree.leaves(state.gradient)]
         met = jnp.stack(within).all() & (state.status == Status.RUNNING)
-        return state._replace(status=jnp.where(met, jnp.int32(Status.CONVERGED), state.status))
+        return state._replace(status=jnp.where(met, Status.CONVERGED.value, state.status))
 
     def going(state):
         return (state.status == Status.RUNNING) & (state.count < start.count + max_steps)

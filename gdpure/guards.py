@@ -70,6 +70,8 @@ def arrays(caller: str, name: str, tree: Any) -> Any:
             "also holds functions has to be split, its arrays alone are the parameters"
         )
 
+    if all(isinstance(x, (jax.Array, np.ndarray)) for x in jax.tree.leaves(tree)):
+        return tree
     return jax.tree_util.tree_map_with_path(leaf, tree)
 
 

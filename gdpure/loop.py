@@ -107,7 +107,8 @@ def boundary(caller, f, start, rule, as_rule=rules.as_rule):
 def first(caller, f, start, rule, gradient):
     """Return the state to begin or go on from; value and gradient are those of f, whatever came."""
     guards.function(caller, "gradient", gradient)
-    guards.scalar_hyperparameters(caller, rule)
+    if not isinstance(rule, rules.Schedule):
+        guards.scalar_hyperparameters(caller, rule)
     resumed = isinstance(start, State)
     point = jax.tree.map(_strong, start.point if resumed else start)
     guards.problem(caller, f, point)
@@ -128,7 +129,7 @@ def look(f, gradient, point, memory, count):
     out = evaluate(point)
     guards.evaluation(out, point)
     value, slope = jax.tree.map(_strong, out)
-    return State(point, value, slope, memory, count, jnp.full_like(count, Status.RUNNING))
+    return State(point, value, slope, memory, count, _status(Status.RUNNING))
 
 
 def move(f, rule, state, step_size):
@@ -144,7 +145,7 @@ def move(f, rule, state, step_size):
 
 def hold(new, old):
     """Return the new state if all of it is finite, otherwise the old one, marked DIVERGED."""
-    return _where(_good(new), new, old._replace(status=jnp.full_like(old.status, Status.DIVERGED)))
+    return _where(_good(new), new, old._replace(status=_status(Status.DIVERGED)))
 
 
 # -- many steps ------------------------------------------------------------------------------------
@@ -224,6 +225,10 @@ def _good(state):
 
 def _where(flag, tree, other):
     return jax.tree.map(lambda x, y: jnp.where(flag, x, y), tree, other)
+
+
+def _status(status):
+    return jnp.asarray(status.value, jnp.int32)
 
 
 def _strong(x):

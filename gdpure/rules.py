@@ -102,7 +102,6 @@ class Constant:
 
     def update(self, updates, state, params=None, **_):
         """Return ``-eta g``."""
-        guards.hyperparameters("update", self)
         return _scaled(-_number(self.step_size, updates), updates), state
 
 
@@ -185,7 +184,6 @@ class Backtracking:
 
     def update(self, updates, state, params=None, *, value, grad, value_fn, **_):
         """Return the first step along ``-updates`` that descends enough."""
-        guards.hyperparameters("update", self)
         budget = guards.whole("Backtracking", "max_backtracks", self.max_backtracks)
         first, decrease, shrink = (
             _number(x, params) for x in (self.step_size, self.decrease, self.shrink)
@@ -268,7 +266,6 @@ class BarzilaiBorwein:
 
     def update(self, updates, state, params=None, **_):
         """Return ``-eta g`` with the step size that fits the last move."""
-        guards.hyperparameters("update", self)
         move, moved = _unit(_minus(params, state.point))
         change, changed = _unit(_minus(updates, state.gradient))
         numerator, denominator = self.quotient(move, change)
@@ -318,7 +315,6 @@ class Polyak:
 
     def update(self, updates, state, params=None, *, value, **_):
         """Return ``-eta g`` with Polyak's eta."""
-        guards.hyperparameters("update", self)
         gap = jnp.maximum(_number(value, updates) - _number(self.minimum, updates), 0)
         direction, size = _unit(updates)
         step = _number(self.relaxation, updates) * _ratio(gap, _dot(direction, direction), 0)
@@ -369,7 +365,6 @@ class HeavyBall:
 
     def update(self, updates, state, params=None, **_):
         """Return ``beta move - eta g``, which is the next move."""
-        guards.hyperparameters("update", self)
         kept = _scaled(_number(self.momentum, updates), state.move)
         move = _plus(kept, _scaled(-_number(self.step_size, updates), updates))
         return move, MomentumMemory(move)
@@ -411,7 +406,6 @@ class Nesterov:
 
     def update(self, updates, state, params=None, **_):
         """Return ``beta move+ - eta g`` with the next move ``move+ = beta move - eta g``."""
-        guards.hyperparameters("update", self)
         momentum = _number(self.momentum, updates)
         step = _scaled(-_number(self.step_size, updates), updates)
         move = _plus(_scaled(momentum, state.move), step)
