@@ -135,6 +135,8 @@ def descend(
     """
     steps = guards.whole("descend", "steps", steps)
     f, start, rule = loop.boundary("descend", f, start, rule)
+    if record is not None:
+        guards.function("descend", "record", record)
     return _descend(f, start, rule, steps=steps, gradient=gradient, record=record)
 
 
@@ -228,6 +230,7 @@ def _begin(f, start, rule, *, gradient):
 
 @partial(jax.jit, static_argnames="gradient")
 def _advance(f, state, rule, *, gradient):
+    guards.memory("advance", state.memory, jax.eval_shape(rule.init, state.point))
     point, memory = loop.move(f, rule, state, None)
     return loop.hold(loop.look(f, gradient, point, memory, state.count + 1), state)
 

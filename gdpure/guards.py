@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import operator
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -21,8 +22,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import checkify
 from jax.tree_util import keystr
-
-_HOST_NUMBER = (int, float, np.number)
 
 
 def _demand(error: type[Exception], sentence: str, assertion: Callable, *args: Any, **kwargs: Any):
@@ -75,22 +74,37 @@ def arrays(caller: str, name: str, tree: Any) -> Any:
     return jax.tree_util.tree_map_with_path(leaf, tree)
 
 
-def parameters(caller: str, name: str, tree: Any) -> None:
-    """Demand a tree of floating-point arrays, at least one and none of them empty."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    if not leaves:
-        raise ValueError(f"{caller}: {name} must hold at least one array, got {describe(tree)}")
-    for path, leaf in leaves:
-        where = f"{caller}: {name}{keystr(path)}"
-        advice = (
-            "split it into its real and imaginary parts"
-            if jnp.iscomplexobj(leaf)
-            else "gradient descent moves by fractions: write 2.0 for 2, or use .astype(float)"
+def parameters(caller: str, name: str, tree: Any) -> Any:
+    """Return a tree of floating-point arrays, at least one and none of them empty."""
+    if callable(tree):
+        raise TypeError(
+            f"{caller}: {name} must be arrays, got {describe(tree)}; gradient= takes a function of "
+            "the objective, gd.reverse rather than gd.reverse(f)"
         )
-        message = f"{where} must be floating point, got {describe(leaf)}; {advice}"
-        _demand(TypeError, message, chex.assert_type, leaf, float)
-        if jnp.size(leaf) == 0:
+    tree = arrays(caller, name, tree)
+    leaves = jax.tree.leaves(tree)
+    if leaves and all(_is_floating(x) and np.size(x) for x in leaves):
+        return tree
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        where = f"{caller}: {name}{keystr(path)}"
+        if not _is_floating(leaf):
+            advice = (
+                "split it into its real and imaginary parts"
+                if jnp.iscomplexobj(leaf)
+                else "gradient descent moves by fractions: write 2.0 for 2, or use .astype(float)"
+            )
+            raise TypeError(f"{where} must be floating point, got {describe(leaf)}; {advice}")
+        if np.size(leaf) == 0:
             raise ValueError(f"{where} must not be empty, got {describe(leaf)}")
+    raise ValueError(f"{caller}: {name} must hold at least one array, got {describe(tree)}")
+
+
+def _is_floating(x: Any) -> bool:
+    try:
+        chex.assert_type(x, float)
+    except AssertionError:
+        return False
+    return True
 
 
 def same_form(caller: str, name: str, tree: Any, like: Any, like_name: str) -> None:
@@ -111,14 +125,31 @@ def same_form(caller: str, name: str, tree: Any, like: Any, like_name: str) -> N
         _demand(TypeError if same_shape else ValueError, message, assertion, leaf, model)
 
 
-def vector(caller: str, x: Any, like: jax.Array) -> None:
+def memory(caller: str, given: Any, wanted: Any) -> None:
+    """Demand of a state to go on from the memory of the rule that shall go on."""
+    forms = [
+        (jax.tree.structure(tree), [(jnp.shape(x), x.dtype) for x in jax.tree.leaves(tree)])
+        for tree in (given, wanted)
+    ]
+    if forms[0] != forms[1]:
+        raise ValueError(
+            f"{caller}: the state must hold the memory of this rule, {_outline(wanted)}, got "
+            f"{_outline(given)}; a run goes on with the rule it began with, another rule begins at "
+            "the point of the state"
+        )
+
+
+def _outline(tree: Any) -> str:
+    return re.sub(r"'", "", str(jax.tree.map(describe, tree)))
+
+
+def vector(caller: str, x: Any, like: Any) -> None:
     """Demand parameters of the shape and dtype that the data of a linear model ask for."""
-    wanted = f"parameters must be one vector, {describe(like)} as its data ask"
+    wanted = f"{caller}: the parameters must be one vector, {describe(like)} as the data ask"
     if not _is_array(x):
-        raise TypeError(f"{caller}: {wanted}, got {describe(x)}")
-    message = f"{caller}: {wanted}, got {describe(x)}"
-    _demand(ValueError, message, chex.assert_shape, x, like.shape)
-    _demand(TypeError, message, chex.assert_type, x, like.dtype)
+        raise TypeError(f"{wanted}, got {describe(x)}")
+    _demand(ValueError, f"{wanted}, got {describe(x)}", chex.assert_shape, x, like.shape)
+    _demand(TypeError, f"{wanted}, got {describe(x)}", chex.assert_type, x, like.dtype)
 
 
 def real(caller: str, name: str, x: Any, dtype: Any = None) -> jax.Array:
@@ -157,10 +188,11 @@ def real(caller: str, name: str, x: Any, dtype: Any = None) -> jax.Array:
 def shape(
     caller: str, name: str, x: Any, wanted: tuple, advice: str = "", *, empty: bool = False
 ) -> None:
-    """Demand a shape, in which `None` stands for any size, and an array that is not empty."""
-    text = "(" + ", ".join("n" if n is None else str(n) for n in wanted) + ")"
-    message = f"{caller}: {name} must have shape {text}, got {describe(x)}" + advice
-    _demand(ValueError, message, chex.assert_shape, x, wanted)
+    """Demand a shape, in which letters stand for any size, and an array that is not empty."""
+    text = f"({', '.join(map(str, wanted))}{',' if len(wanted) == 1 else ''})"
+    message = f"{caller}: {name} must have shape {text}, got {describe(x)}{advice}"
+    sizes = tuple(None if isinstance(n, str) else n for n in wanted)
+    _demand(ValueError, message, chex.assert_shape, x, sizes)
     if x.size == 0 and not empty:
         raise ValueError(f"{caller}: {name} must not be empty, got {describe(x)}")
 
@@ -237,12 +269,6 @@ def scalar(caller: str, out: Any) -> Any:
     return out
 
 
-def problem(caller: str, f: Callable, start: Any) -> None:
-    """Demand parameters that can descend, and an objective that gives one number for them."""
-    parameters(caller, "start", start)
-    scalar(caller, jax.eval_shape(f, start))
-
-
 def evaluation(out: Any, params: Any) -> None:
     """Demand of ``gradient(f)(params)`` a scalar value and a gradient of the parameters' form."""
     if not isinstance(out, tuple) or len(out) != 2 or jnp.shape(out[0]) != ():
@@ -309,44 +335,49 @@ class Range:
         return f"in {'(' if self.open else '['}{self.low:g}, {self.high:g}{')' if self.open else ']'}"
 
     def holds(self, x: Any) -> Any:
-        """Whether a number, or every number of an array, lies in the interval."""
+        """Whether a number lies in the interval, entry by entry."""
         inside = (x > self.low) & (x < self.high) if self.open else (x >= self.low) & (x <= self.high)
-        return (inside & (abs(x) < math.inf)).all()
+        return inside & (abs(x) < math.inf)
 
 
 def in_range(caller: str, name: str, x: Any, allowed: Range) -> None:
-    """Refuse a number outside its range: at once if the host knows it, by checkify if traced."""
+    """Refuse numbers outside a range: at once if the host knows them, by checkify if traced."""
+    if not is_number(x) or isinstance(x, (bool, np.bool_)) or jnp.iscomplexobj(x):
+        hint = " (None stands for a fact that is not known)" if x is None else ""
+        raise TypeError(f"{caller}: {name} must be a real number, got {describe(x)}{hint}")
     if isinstance(x, jax.core.Tracer):
         message = f"{caller}: {name} must be {allowed}, got {{got}}"
-        checkify.debug_check(allowed.holds(x), message, got=x)
-    elif isinstance(x, (*_HOST_NUMBER, np.ndarray)) and not allowed.holds(np.asarray(x)):
-        got = x if np.ndim(x) == 0 else np.asarray(x)[~np.vectorize(allowed.holds)(x)][0]
-        raise ValueError(f"{caller}: {name} must be {allowed}, got {got}")
+        checkify.debug_check(allowed.holds(x).all(), message, got=x)
+    elif not isinstance(x, jax.Array):
+        numbers = np.asarray(x)
+        wrong = numbers[~allowed.holds(numbers)]
+        if wrong.size:
+            raise ValueError(f"{caller}: {name} must be {allowed}, got {wrong.flat[0]}")
 
 
 def hyperparameters(caller: str, rule: Any) -> None:
-    """Demand of every field of a rule that states a range a number in it."""
-    for field in dataclasses.fields(rule) if dataclasses.is_dataclass(rule) else ():
-        allowed = field.metadata.get("range")
-        if allowed is None:
-            continue
-        name, x = f"{type(rule).__name__}.{field.name}", getattr(rule, field.name)
-        if isinstance(x, (bool, np.bool_)) or not (_is_array(x) or isinstance(x, _HOST_NUMBER)):
-            hint = " (None stands for a fact that is not known)" if x is None else ""
-            raise TypeError(f"{caller}: {name} must be a number, got {describe(x)}{hint}")
-        if jnp.iscomplexobj(x) or getattr(x, "dtype", None) == bool:
-            raise TypeError(f"{caller}: {name} must be a real number, got {describe(x)}")
+    """Demand of every field of a rule that states a range numbers in it."""
+    for name, x, allowed in _ranged(rule):
         in_range(caller, name, x, allowed)
 
 
 def scalar_hyperparameters(caller: str, rule: Any) -> None:
-    """Demand numbers, not arrays, of the fields of a rule that state a range."""
-    for field in dataclasses.fields(rule) if dataclasses.is_dataclass(rule) else ():
-        if "range" in field.metadata and jnp.ndim(x := getattr(rule, field.name)) != 0:
+    """Demand single numbers of the fields of a rule that state a range."""
+    for name, x, _ in _ranged(rule):
+        if jnp.ndim(x) != 0:
             raise ValueError(
-                f"{caller}: {type(rule).__name__}.{field.name} must be one number, got "
-                f"{describe(x)}; gd.sweep tries many rules, an array of step sizes is a schedule"
+                f"{caller}: {name} must be one number, got {describe(x)}; gd.sweep tries many "
+                "rules, a plain array of step sizes is a schedule"
             )
+
+
+def _ranged(rule: Any) -> list[tuple[str, Any, Range]]:
+    fields = dataclasses.fields(rule) if dataclasses.is_dataclass(rule) else ()
+    return [
+        (f"{type(rule).__name__}.{field.name}", getattr(rule, field.name), field.metadata["range"])
+        for field in fields
+        if "range" in field.metadata
+    ]
 
 
 # -- devices ---------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ def boundary(caller, f, start, rule, as_rule=rules.as_rule):
     """Return the arguments in the form in which JAX passes them, their kinds and devices checked."""
     f = as_objective(caller, f)
     if not isinstance(start, State):
-        start = guards.arrays(caller, "start", start)
+        start = guards.parameters(caller, "start", start)
     rule = as_rule(caller, rule, start.point if isinstance(start, State) else start)
     guards.same_devices(caller, objective=f, start=start, rule=rule)
     return f, start, rule
@@ -111,10 +111,10 @@ def first(caller, f, start, rule, gradient):
         guards.scalar_hyperparameters(caller, rule)
     resumed = isinstance(start, State)
     point = jax.tree.map(_strong, start.point if resumed else start)
-    guards.problem(caller, f, point)
+    guards.scalar(caller, jax.eval_shape(f, point))
     memory = jax.tree.map(_strong, rule.init(point))
     if resumed:
-        guards.same_form(caller, "start.memory", start.memory, memory, "the memory of the rule")
+        guards.memory(caller, start.memory, memory)
     count = start.count if resumed else jnp.zeros((), jnp.int32)
     return look(f, gradient, point, start.memory if resumed else memory, count)
 

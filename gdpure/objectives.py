@@ -206,7 +206,7 @@ def quadratic(hessian: ArrayLike, minimizer: ArrayLike, minimum: ArrayLike = 0.0
     hessian = guards.real("quadratic", "hessian", hessian)
     minimizer = guards.real("quadratic", "minimizer", minimizer, hessian.dtype)
     minimum = guards.real("quadratic", "minimum", minimum, hessian.dtype)
-    guards.shape("quadratic", "minimizer", minimizer, (None,))
+    guards.shape("quadratic", "minimizer", minimizer, ("d",))
     guards.shape("quadratic", "hessian", hessian, (minimizer.size, minimizer.size))
     guards.shape("quadratic", "minimum", minimum, ())
     data = ((hessian + hessian.T) / 2, minimizer, minimum)
@@ -344,7 +344,7 @@ def logistic(X: ArrayLike, labels: ArrayLike, ridge: ArrayLike = 0.0) -> Objecti
 def _examples(caller, X, y, name):
     X = guards.real(caller, "X", X)
     advice = "; one feature is the column X[:, None]" if X.ndim == 1 else ""
-    guards.shape(caller, "X", X, (None, None), advice)
+    guards.shape(caller, "X", X, ("n", "d"), advice)
     y = guards.real(caller, name, y, X.dtype)
     advice = f"; {name}.ravel() makes a column one axis" if y.size == len(X) else ""
     guards.shape(caller, name, y, (len(X),), advice)
@@ -381,7 +381,7 @@ def with_intercept(X: ArrayLike) -> Float[Array, "n d+1"]:
     """
     X = guards.real("with_intercept", "X", X)
     X = X[:, None] if X.ndim == 1 else X
-    guards.shape("with_intercept", "X", X, (None, None))
+    guards.shape("with_intercept", "X", X, ("n", "d"))
     return jnp.concatenate([jnp.ones_like(X[:, :1]), X], axis=1)
 
 
@@ -436,7 +436,7 @@ def number_of_examples(caller: str, f: Any) -> int:
         )
     rows: list[Any] = []
     _over_examples(lambda part: rows.append(part), f)
-    return guards.leading_axis(caller, "the examples", rows)
+    return guards.leading_axis(caller, "the examples", rows if len(rows) > 1 else rows[0])
 
 
 def restrict(f: Objective, rows: Any) -> Objective:

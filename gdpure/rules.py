@@ -520,7 +520,10 @@ def as_rules(caller: str, rules: Any, params: Any) -> Any:
             f"{caller}: rules must hold their numbers as arrays, an optax transformation does not; "
             "jax.vmap a function of the numbers that makes the transformation and calls descend"
         )
-    guards.leading_axis(caller, "rules", [x for x in jax.tree.leaves(rule) if np.ndim(x)])
+    fields = jax.tree.map(lambda x: x if np.ndim(x) else None, rule)
+    if not jax.tree.leaves(fields):
+        raise ValueError(f"{caller}: rules must have a leading axis on some field, got one rule")
+    guards.leading_axis(caller, "rules", fields)
     return rule
 
 
@@ -541,9 +544,11 @@ def _as_rule(caller, rule, params, by_rank):
             )
         rule = kinds[np.ndim(rule)](rule)
     else:
-        hint = (
-            "; evaluate a schedule, jax.vmap(schedule)(jnp.arange(steps))" if callable(rule) else ""
-        )
+        hint = ""
+        if callable(rule):
+            hint = "; evaluate a schedule, jax.vmap(schedule)(jnp.arange(steps))"
+        elif isinstance(rule, (list, tuple)):
+            hint = "; many rules are one rule with a leading axis on its fields"
         raise TypeError(
             f"{caller}: rule must be a step size, an array (steps,) of step sizes, a gdpure rule or "
             f"an optax transformation, got {guards.describe(rule)}{hint}"
