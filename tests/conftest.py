@@ -1,0 +1,49 @@
+"""What all tests share: strict JAX, Hypothesis profiles, platforms, a count of compilations."""
+
+import contextlib
+import os
+
+import jax
+import pytest
+from hypothesis import HealthCheck, settings
+
+jax.config.update("jax_num_cpu_devices", 4)  # for the tests of sharded inputs
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+_COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("ci", derandomize=True, max_examples=40, print_blob=True, **_COMMON)
+settings.register_profile("thorough", max_examples=1000, **_COMMON)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+_compiled = [0]
+
+
+def _count(event, _duration, **_):
+    _compiled[0] += event == "/jax/core/compile/backend_compile_duration"
+
+
+jax.monitoring.register_event_duration_secs_listener(_count)
+
+
+@pytest.fixture
+def compilations():
+    """A context manager that yields a function: how many programs were compiled inside it."""
+
+    @contextlib.contextmanager
+    def counted():
+        before = _compiled[0]
+        yield lambda: _compiled[0] - before
+
+    return counted
+
+
+@pytest.fixture(scope="session", params=["cpu", "gpu"])
+def device(request):
+    """A device of every platform there is; one that is absent is reported as not run."""
+    try:
+        found = jax.devices(request.param)[0]
+    except RuntimeError:
+        pytest.skip(f"no {request.param} here: not run")
+    with jax.default_device(found), jax.default_matmul_precision("highest"):
+        yield found
