@@ -224,8 +224,7 @@ def sweep(
 
 @partial(jax.jit, static_argnames="gradient")
 def _begin(f, start, rule, *, gradient):
-    start = loop.first("begin", f, start, rule, gradient)
-    return loop.hold(start, start)
+    return loop.first("begin", f, start, rule, gradient)
 
 
 @partial(jax.jit, static_argnames="gradient")
@@ -260,7 +259,7 @@ def _minimize(f, start, rule, tolerance, *, max_steps, gradient):
         point, memory = loop.move(f, rule, state, step_size)
         return judged(loop.hold(loop.look(f, gradient, point, memory, state.count + 1), state))
 
-    return lax.while_loop(going, step, judged(loop.hold(start, start)))
+    return lax.while_loop(going, step, judged(start))
 
 
 @partial(jax.jit, static_argnames=("steps", "gradient", "record"))

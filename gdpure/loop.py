@@ -115,21 +115,24 @@ def first(caller, f, start, rule, gradient):
     memory = jax.tree.map(_strong, rule.init(point))
     if resumed:
         guards.memory(caller, start.memory, memory)
-    count = start.count if resumed else jnp.zeros((), jnp.int32)
-    return look(f, gradient, point, start.memory if resumed else memory, count)
+        return look(f, gradient, point, start.memory, start.count)
+    return look(f, gradient, point, memory)
 
 
 # -- one step --------------------------------------------------------------------------------------
 
 
-def look(f, gradient, point, memory, count):
-    """Return the state at a point."""
+def look(f, gradient, point, memory, count=None):
+    """Return the state at a point, DIVERGED if not all of it is finite."""
     evaluate = gradient(f)
     guards.function("gradient", "gradient(objective)", evaluate)
     out = evaluate(point)
     guards.evaluation(out, point)
     value, slope = jax.tree.map(_strong, out)
-    return State(point, value, slope, memory, count, _status(Status.RUNNING))
+    finite = [jnp.isfinite(x).all() for x in jax.tree.leaves((point, value, slope))]
+    status = jnp.where(jnp.stack(finite).all(), *_codes(Status.RUNNING, Status.DIVERGED))
+    # A literal 0 would not vary over a mesh as the data may, which `jax.shard_map` demands.
+    return State(point, value, slope, memory, 0 * status if count is None else count, status)
 
 
 def move(f, rule, state, step_size):
@@ -145,7 +148,8 @@ def move(f, rule, state, step_size):
 
 def hold(new, old):
     """Return the new state if all of it is finite, otherwise the old one, marked DIVERGED."""
-    return _where(_good(new), new, old._replace(status=_status(Status.DIVERGED)))
+    (diverged,) = _codes(Status.DIVERGED)
+    return _where(_going(new), new, old._replace(status=diverged))
 
 
 # -- many steps ------------------------------------------------------------------------------------
@@ -153,6 +157,8 @@ def hold(new, old):
 
 def scan(f, rule, start, step_sizes, *, steps, gradient, record, move=move):
     """Return the run of `steps` moves from a state."""
+    if step_sizes is not None:
+        step_sizes = jnp.concatenate([step_sizes, jnp.zeros_like(step_sizes, shape=(1,))])
     if record is None:
         return Descent(_scan_lean(f, rule, start, step_sizes, steps, gradient, move), None)
 
@@ -163,11 +169,9 @@ def scan(f, rule, start, step_sizes, *, steps, gradient, record, move=move):
         new = look(f, gradient, point, memory, count)
         kept = hold(new, kept)
         point, memory = move(f, rule, new, step_size)
-        point = jax.tree.map(lambda x: jnp.where(_good(new), x, jnp.nan), point)  # no way back
+        point = jax.tree.map(lambda x: jnp.where(_going(new), x, jnp.nan), point)  # no way back
         return (kept, point, memory), record(kept)
 
-    if step_sizes is not None:
-        step_sizes = jnp.concatenate([step_sizes, jnp.zeros_like(step_sizes, shape=(1,))])
     counts = start.count + jnp.arange(steps + 1, dtype=start.count.dtype)
     (final, _, _), rows = lax.scan(body, (start, start.point, start.memory), (counts, step_sizes))
     return Descent(final, rows)
@@ -184,25 +188,24 @@ def _scan_lean(f, rule, start, step_sizes, steps, gradient, move):
         return move(f, rule, look(f, gradient, *carry, count), step_size), None
 
     counts = start.count + jnp.arange(steps, dtype=start.count.dtype)
-    carry, _ = lax.scan(body, (start.point, start.memory), (counts, step_sizes))
+    turns = counts, None if step_sizes is None else step_sizes[:-1]
+    carry, _ = lax.scan(body, (start.point, start.memory), turns)
     end = start.count + steps
     last = look(f, gradient, *carry, end)
-    good = _good(start) & _good(last)
+    good = _going(start) & _going(last)
 
     # The replay needs no derivative, and `while_loop` has none in reverse mode.
     f, rule, start, step_sizes = lax.stop_gradient((f, rule, start, step_sizes))
 
     def going(state):
-        return ~good & (state.status == Status.RUNNING) & (state.count < end)
+        return ~good & _going(state) & (state.count < end)
 
     def replay(state):
         step_size = None if step_sizes is None else step_sizes[state.count - start.count]
         point, memory = move(f, rule, state, step_size)
         return hold(look(f, gradient, point, memory, state.count + 1), state)
 
-    replayed = lax.while_loop(
-        going, replay, _where(good, lax.stop_gradient(last), hold(start, start))
-    )
+    replayed = lax.while_loop(going, replay, _where(good, lax.stop_gradient(last), start))
     return jax.tree.map(_value_of, replayed, last)
 
 
@@ -218,17 +221,16 @@ _value_of.defjvp(lambda primals, tangents: (primals[0], tangents[1]))
 # -- small parts -----------------------------------------------------------------------------------
 
 
-def _good(state):
-    leaves = jax.tree.leaves((state.point, state.value, state.gradient))
-    return jnp.stack([jnp.isfinite(x).all() for x in leaves]).all()
+def _going(state):
+    return state.status == Status.RUNNING
+
+
+def _codes(*statuses):
+    return [jnp.asarray(status.value, jnp.int32) for status in statuses]
 
 
 def _where(flag, tree, other):
     return jax.tree.map(lambda x, y: jnp.where(flag, x, y), tree, other)
-
-
-def _status(status):
-    return jnp.asarray(status.value, jnp.int32)
 
 
 def _strong(x):

@@ -196,8 +196,8 @@ class Backtracking:
 
         def enough(backtracks):
             eta = step(backtracks)
-            reached = value_fn(_plus(params, _scaled(-eta, updates)))
-            return reached <= value - (decrease * eta * size * slope).astype(value.dtype)
+            reached = _number(value_fn(_plus(params, _scaled(-eta, updates))), params)
+            return reached <= _number(value, params) - decrease * eta * size * slope
 
         # The number of backtracks is piecewise constant: the loop needs no derivative.
         zero = jnp.zeros((), jnp.int32)
