@@ -37,7 +37,11 @@ def describe(x: Any) -> str:
     if hasattr(x, "dtype") and hasattr(x, "shape"):
         return f"{x.dtype}[{','.join(map(str, x.shape))}]"
     text = repr(x)
-    return f"{type(x).__name__} {text}" if len(text) <= 40 else f"an object of type {_kind(x)}"
+    if len(text) <= 40:
+        return f"{type(x).__name__} {text}"
+    if isinstance(x, (list, tuple, dict)):
+        return f"a {type(x).__name__} of {len(x)}"
+    return f"an object of type {_kind(x)}"
 
 
 def _kind(x: Any) -> str:

@@ -509,12 +509,13 @@ def as_rule(caller: str, rule: Any, params: Any = None) -> Any:
     Given parameters, numbers are normalized to the precision of the steps, so that a float, a NumPy
     and a JAX scalar share one compilation.
     """
-    return _as_rule(caller, rule, params, (Constant, Schedule))
+    return _as_rule(caller, rule, params, "() or (steps,)", {0: Constant, 1: Schedule})
 
 
 def as_rules(caller: str, rules: Any, params: Any) -> Any:
     """Return many rules as one, with a leading axis on some of its leaves."""
-    rule = _as_rule(caller, rules, params, (None, Constant, Schedule))
+    kinds = {1: Constant, 2: Schedule}
+    rule = _as_rule(caller, rules, params, "(rules,) or (rules, steps)", kinds)
     if isinstance(rule, _Borrowed):
         raise TypeError(
             f"{caller}: rules must hold their numbers as arrays, an optax transformation does not; "
@@ -527,7 +528,7 @@ def as_rules(caller: str, rules: Any, params: Any) -> Any:
     return rule
 
 
-def _as_rule(caller, rule, params, by_rank):
+def _as_rule(caller, rule, params, shapes, kinds):
     if isinstance(rule, type):
         raise TypeError(f"{caller}: rule must be an instance, got the class {rule.__name__}")
     if type(rule) in (list, tuple) and rule and all(guards.is_number(x) for x in rule):
@@ -536,11 +537,9 @@ def _as_rule(caller, rule, params, by_rank):
         if any(callable(leaf) or leaf is rule for leaf in jax.tree.leaves(rule)):
             return _Borrowed(rule)
     elif guards.is_number(rule):
-        kinds = dict(enumerate(by_rank))
-        if kinds.get(np.ndim(rule)) is None:
-            wanted = " or ".join(("()", "(steps,)", "(rules, steps)")[n] for n, k in kinds.items() if k)
+        if np.ndim(rule) not in kinds:
             raise ValueError(
-                f"{caller}: step sizes must have shape {wanted}, got {guards.describe(rule)}"
+                f"{caller}: step sizes must have shape {shapes}, got {guards.describe(rule)}"
             )
         rule = kinds[np.ndim(rule)](rule)
     else:

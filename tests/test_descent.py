@@ -7,7 +7,7 @@ import optax
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from strategies import fractions, problems
+from strategies import Problem, fractions, problems
 
 import gdpure as gd
 from gdpure.specs import bounds, rounding
@@ -103,7 +103,7 @@ def test_the_step_identity_sees_planted_bugs(bug):
         else:
             x = x - np.float32(1.01) * step_size * gradient
         points.append(x)
-    assert _worst_step((p := type("P", (), {"X": X, "y": y})), step_size, points) > 1, p
+    assert _worst_step(Problem(X, y, points[0]), step_size, points) > 1
 
 
 # -- theorems --------------------------------------------------------------------------------------

@@ -1,0 +1,441 @@
+"""Errors are part of the interface: each mistake by its sentence."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import gdpure as gd
+
+BOWL, START = gd.landscapes.bowl, jnp.array([2.0, 1.0])
+X, Y = np.eye(3, 2, dtype=np.float32), np.ones(3, np.float32)
+LINEAR = gd.least_squares(X, Y)
+KEY = jax.random.key(0)
+
+
+def descend(f=BOWL, start=START, rule=0.1, steps=1, **more):
+    return gd.descend(f, start, rule, steps=steps, **more)
+
+
+def hand(gradient):
+    return gd.Objective(lambda x, _: jnp.sum(x**2), gradient=gradient)
+
+
+MISTAKES = {
+    # the start
+    "start of ints": (
+        lambda: descend(start=jnp.array([2, 1])),
+        TypeError,
+        "descend: start must be floating point, got int32[2]; gradient descent moves by fractions: "
+        "write 2.0 for 2, or use .astype(float)",
+    ),
+    "start a Python int": (
+        lambda: descend(lambda x: x * x, start=2),
+        TypeError,
+        "descend: start must be floating point, got int 2",
+    ),
+    "complex start": (
+        lambda: descend(start=jnp.array([2j, 1])),
+        TypeError,
+        "descend: start must be floating point, got complex64[2]; split it into its real",
+    ),
+    "int leaf": (
+        lambda: descend(start={"w": START, "b": [jnp.arange(3)]}),
+        TypeError,
+        "descend: start['b'][0] must be floating point, got int32[3]",
+    ),
+    "function leaf": (
+        lambda: descend(start={"w": START, "activation": abs}),
+        TypeError,
+        "descend: start['activation'] must be an array, got builtin_function_or_method",
+    ),
+    "no leaf": (
+        lambda: descend(start={}),
+        ValueError,
+        "descend: start must hold at least one array, got dict {}",
+    ),
+    "empty leaf": (
+        lambda: descend(start=jnp.zeros((0, 2))),
+        ValueError,
+        "descend: start must not be empty, got float32[0,2]",
+    ),
+    "start of another length": (
+        lambda: descend(LINEAR, start=jnp.zeros(3)),
+        ValueError,
+        "least_squares: the parameters must be one vector, float32[2] as the data ask, got "
+        "float32[3]",
+    ),
+    "start of length 1 for 2": (
+        lambda: descend(LINEAR, start=jnp.zeros(1)),
+        ValueError,
+        "as the data ask, got float32[1]",
+    ),
+    "column for a vector": (
+        lambda: descend(LINEAR, start=jnp.zeros((2, 1))),
+        ValueError,
+        "as the data ask, got float32[2,1]",
+    ),
+    "list for a vector": (
+        lambda: descend(LINEAR, start=[0.0, 0.0]),
+        TypeError,
+        "as the data ask, got a list of 2",
+    ),
+    "start of another dtype": (
+        lambda: descend(LINEAR, start=jnp.zeros(2, jnp.bfloat16)),
+        TypeError,
+        "as the data ask, got bfloat16[2]",
+    ),
+    "start a State": (
+        lambda: gd.begin(BOWL, gd.begin(BOWL, START, 0.1), 0.1),
+        TypeError,
+        "begin: start must be a point, got a State",
+    ),
+    # the objective
+    "arguments in the wrong order": (
+        lambda: gd.descend(START, BOWL, 0.1, steps=1),
+        TypeError,
+        "descend: the objective must be callable, f(params) -> (), got float32[2]",
+    ),
+    "vector objective": (
+        lambda: descend(lambda x: x**2),
+        ValueError,
+        "descend: the objective must return one floating-point scalar, got float32[2]",
+    ),
+    "objective of shape (1,)": (
+        lambda: descend(lambda x: x[:1]),
+        ValueError,
+        "must return one floating-point scalar, got float32[1]",
+    ),
+    "int objective": (
+        lambda: descend(lambda x: jnp.argmax(x)),
+        TypeError,
+        "must return one floating-point scalar, got int32[]",
+    ),
+    "objective with auxiliary output": (
+        lambda: descend(lambda x: (x @ x, x)),
+        TypeError,
+        "must return one scalar, got a tuple of 2; auxiliary outputs are not carried, return the",
+    ),
+    "objective that holds a function": (
+        lambda: descend(jax.tree_util.Partial(lambda g, x: g(x), jnp.sum)),
+        TypeError,
+        "descend: objective",
+    ),
+    # the rule
+    "negative step": (
+        lambda: descend(rule=-0.1),
+        ValueError,
+        "descend: Constant.step_size must be finite and >= 0, got -0.1",
+    ),
+    "nan step": (lambda: descend(rule=np.nan), ValueError, "must be finite and >= 0, got nan"),
+    "infinite step": (lambda: descend(rule=np.inf), ValueError, "finite and >= 0, got inf"),
+    "bool step": (lambda: descend(rule=True), TypeError, "must be a real number, got bool True"),
+    "complex step": (lambda: descend(rule=1j), TypeError, "must be a real number, got complex 1j"),
+    "no rule": (
+        lambda: descend(rule=None),
+        TypeError,
+        "descend: rule must be a step size, an array (steps,) of step sizes, a gdpure rule or an "
+        "optax transformation, got NoneType None",
+    ),
+    "class for a rule": (
+        lambda: descend(rule=gd.Polyak),
+        TypeError,
+        "descend: rule must be an instance, got the class Polyak",
+    ),
+    "function for a rule": (
+        lambda: descend(rule=optax.cosine_decay_schedule(0.1, 10)),
+        TypeError,
+        "evaluate a schedule, jax.vmap(schedule)(jnp.arange(steps))",
+    ),
+    "schedule of another length": (
+        lambda: descend(rule=jnp.ones(3), steps=2),
+        ValueError,
+        "descend: the array of step sizes must have shape (2,), got float32[3]",
+    ),
+    "negative step in a schedule": (
+        lambda: descend(rule=np.array([0.1, -0.2]), steps=2),
+        ValueError,
+        "Schedule.step_sizes must be finite and >= 0, got -0.2",
+    ),
+    "step sizes of two axes": (
+        lambda: descend(rule=jnp.ones((2, 2)), steps=2),
+        ValueError,
+        "descend: step sizes must have shape () or (steps,), got float32[2,2]",
+    ),
+    "array in a rule": (
+        lambda: descend(rule=gd.Constant(jnp.ones(2))),
+        ValueError,
+        "descend: Constant.step_size must be one number, got float32[2]; gd.sweep tries many",
+    ),
+    "shrink above 1": (
+        lambda: descend(rule=gd.Backtracking(shrink=1.5)),
+        ValueError,
+        "descend: Backtracking.shrink must be in (0, 1), got 1.5",
+    ),
+    "unknown minimum": (
+        lambda: descend(rule=gd.Polyak(gd.facts(abs).minimum)),
+        TypeError,
+        "Polyak.minimum must be a real number, got NoneType None (None stands for a fact that is",
+    ),
+    "memory of another rule": (
+        lambda: descend(start=gd.begin(BOWL, START, 0.1), rule=gd.Polyak(0.0)),
+        ValueError,
+        "descend: the state must hold the memory of this rule, StepMemory(step_size=float32[]), "
+        "got (); a run goes on with the rule it began with",
+    ),
+    "memory of another rule, one step": (
+        lambda: gd.advance(BOWL, gd.begin(BOWL, START, 0.1), gd.HeavyBall(0.1, 0.5)),
+        ValueError,
+        "advance: the state must hold the memory of this rule",
+    ),
+    "many steps in one": (
+        lambda: gd.advance(BOWL, gd.begin(BOWL, START, 0.1), jnp.ones(3)),
+        TypeError,
+        "advance: rule must be one step size for one step, got an array of them",
+    ),
+    "rule whose update has another shape": (
+        lambda: descend(rule=optax.stateless(lambda u, p: u[:1])),
+        ValueError,
+        "rule.update: updates must have shape (2,), got float32[1]",
+    ),
+    # counts
+    "half a step": (
+        lambda: descend(steps=2.5),
+        TypeError,
+        "descend: steps must be a whole number, at least 0, got float 2.5",
+    ),
+    "True steps": (lambda: descend(steps=True), TypeError, "at least 0, got bool True"),
+    "negative steps": (lambda: descend(steps=-1), ValueError, "at least 0, got -1"),
+    "traced steps": (
+        lambda: jax.jit(lambda n: descend(steps=n))(3),
+        TypeError,
+        "known before tracing (it decides shapes), got a traced value",
+    ),
+    "negative tolerance": (
+        lambda: gd.minimize(BOWL, START, 0.1, tolerance=-1.0),
+        ValueError,
+        "minimize: tolerance must be finite and >= 0, got -1.0",
+    ),
+    "nan tolerance": (
+        lambda: gd.minimize(BOWL, START, 0.1, tolerance=np.nan),
+        ValueError,
+        "tolerance must be finite and >= 0, got nan",
+    ),
+    # gradient= and record=
+    "jax.grad for gradient": (
+        lambda: descend(gradient=jax.grad),
+        TypeError,
+        "must return (value, gradient), got float32[2]; jax.grad gives the gradient alone",
+    ),
+    "bound gradient": (
+        lambda: descend(gradient=gd.reverse(BOWL)),
+        TypeError,
+        "gradient= takes a function of the objective, gd.reverse rather than gd.reverse(f)",
+    ),
+    "name for gradient": (
+        lambda: descend(gradient="reverse"),
+        TypeError,
+        "descend: gradient must be callable, got str 'reverse'",
+    ),
+    "name for record": (
+        lambda: descend(record="value"),
+        TypeError,
+        "descend: record must be callable, got str 'value'",
+    ),
+    "no hand-derived gradient": (
+        lambda: gd.analytic(lambda x: x @ x),
+        TypeError,
+        "analytic: the objective brings no hand-derived gradient; give it one",
+    ),
+    "hand-derived column": (
+        lambda: descend(hand(lambda x, _: 2 * x[:, None])),
+        ValueError,
+        "analytic: the hand-derived gradient must be float32[2] like params, got float32[2,1]",
+    ),
+    "hand-derived ints": (
+        lambda: descend(hand(lambda x, _: jnp.array([1, 2]))),
+        TypeError,
+        "must be float32[2] like params, got int32[2]",
+    ),
+    "hand-derived tuple": (
+        lambda: descend(hand(lambda x, _: (x[0], x[1]))),
+        ValueError,
+        "analytic: the hand-derived gradient must have the structure of params",
+    ),
+    # sweeps
+    "one number to sweep": (
+        lambda: gd.sweep(BOWL, START[None], 0.1, steps=1),
+        ValueError,
+        "sweep: step sizes must have shape (rules,) or (rules, steps), got float 0.1",
+    ),
+    "one rule to sweep": (
+        lambda: gd.sweep(BOWL, START[None], gd.Polyak(0.0), steps=1),
+        ValueError,
+        "sweep: rules must have a leading axis on some field, got one rule",
+    ),
+    "rules of two lengths": (
+        lambda: gd.sweep(BOWL, START[None], gd.HeavyBall(jnp.ones(2), jnp.ones(3)), steps=1),
+        ValueError,
+        "sweep: rules must have one leading axis in common, got 2 at .step_size, 3 at .momentum",
+    ),
+    "a list of rules": (
+        lambda: gd.sweep(BOWL, START[None], [gd.Constant(0.1)], steps=1),
+        TypeError,
+        "many rules are one rule with a leading axis on its fields",
+    ),
+    "optax to sweep": (
+        lambda: gd.sweep(BOWL, START[None], optax.adam(0.1), steps=1),
+        TypeError,
+        "sweep: rules must hold their numbers as arrays, an optax transformation does not",
+    ),
+    "one scalar start to sweep": (
+        lambda: gd.sweep(lambda x: x**2, 2.0, jnp.ones(2), steps=1),
+        ValueError,
+        "sweep: starts must have a leading axis, got float32[]",
+    ),
+    "starts of two lengths": (
+        lambda: gd.sweep(abs, {"a": jnp.ones(2), "b": jnp.ones(3)}, jnp.ones(2), steps=1),
+        ValueError,
+        "sweep: starts must have one leading axis in common, got 2 at ['a'], 3 at ['b']",
+    ),
+    # data
+    "targets as a column": (
+        lambda: gd.least_squares(X, Y[:, None]),
+        ValueError,
+        "least_squares: y must have shape (3,), got float32[3,1]; y.ravel() makes a column one axis",
+    ),
+    "features as a vector": (
+        lambda: gd.least_squares(Y, Y),
+        ValueError,
+        "least_squares: X must have shape (n, d), got float32[3]; one feature is the column",
+    ),
+    "no rows": (
+        lambda: gd.least_squares(np.zeros((0, 2)), np.zeros(0)),
+        ValueError,
+        "least_squares: X must not be empty, got float32[0,2]",
+    ),
+    "ints that float32 does not hold": (
+        lambda: gd.least_squares([[2**24 + 1]], [1]),
+        ValueError,
+        "X holds the integer 16777217, which float32 does not represent exactly",
+    ),
+    "complex features": (
+        lambda: gd.least_squares(X.astype(complex), Y),
+        TypeError,
+        "least_squares: X must be an array of real numbers, got complex128[3,2]",
+    ),
+    "text": (
+        lambda: gd.least_squares(X, ["a", "b", "c"]),
+        TypeError,
+        "least_squares: y must be an array of real numbers, got list ['a', 'b', 'c']",
+    ),
+    "ragged rows": (
+        lambda: gd.least_squares([[1.0, 2.0], [3.0]], [1.0, 2.0]),
+        TypeError,
+        "least_squares: X must be an array of real numbers",
+    ),
+    "two precisions": (
+        lambda: gd.least_squares(X, jnp.asarray(Y, jnp.bfloat16)),
+        TypeError,
+        "least_squares: y must be float32 like the rest of the data, got bfloat16[3]",
+    ),
+    "labels -1 and 1": (
+        lambda: gd.logistic(X, [1, -1, 1]),
+        ValueError,
+        "logistic: labels must be 0 or 1, got -1; (labels + 1) / 2 maps -1 and 1",
+    ),
+    "negative ridge": (
+        lambda: gd.logistic(X, [1, 0, 1], ridge=-1.0),
+        ValueError,
+        "logistic: ridge must be finite and >= 0, got -1.0",
+    ),
+    "hessian of another size": (
+        lambda: gd.quadratic(jnp.eye(3), jnp.zeros(2)),
+        ValueError,
+        "quadratic: hessian must have shape (2, 2), got float32[3,3]",
+    ),
+    "examples of two lengths": (
+        lambda: gd.empirical_risk(abs, (jnp.ones(3), jnp.ones(2))),
+        ValueError,
+        "empirical_risk: the examples must have one leading axis in common, got 3 at [0], 2 at [1]",
+    ),
+    "loss of a vector": (
+        lambda: gd.empirical_risk(lambda p, e: p * e, jnp.ones(3))(START),
+        ValueError,
+        "empirical_risk: loss(params, example) must return one scalar, shape (), got shape (2,)",
+    ),
+    "no finite sum": (
+        lambda: gd.per_sample(BOWL),
+        TypeError,
+        "per_sample: the objective must be a finite sum",
+    ),
+    "chunks of nothing": (
+        lambda: gd.per_sample(LINEAR, chunk_size=0),
+        ValueError,
+        "per_sample: chunk_size must be a whole number, at least 1, got 0",
+    ),
+    "batch larger than the data": (
+        lambda: gd.stochastic_descend(LINEAR, START, 0.1, batch_size=4, key=KEY),
+        ValueError,
+        "stochastic_descend: batch_size must be a whole number, from 1 to 3, got 4",
+    ),
+    "seed for a key": (
+        lambda: gd.stochastic_descend(LINEAR, START, 0.1, batch_size=2, key=0),
+        TypeError,
+        "stochastic_descend: key must be one jax.random.key(seed), got int 0",
+    ),
+    "not a quadratic": (
+        lambda: gd.as_quadratic(gd.logistic(X, [0, 1, 1])),
+        TypeError,
+        "as_quadratic: the objective must be gd.least_squares or gd.quadratic",
+    ),
+    "tree to unpack": (
+        lambda: gd.unpack(lambda a, b: a)((1.0, 2.0)),
+        TypeError,
+        "unpack: the parameters must be one vector, shape (d,), got tuple (1.0, 2.0)",
+    ),
+    "three coordinates for two": (
+        lambda: gd.landscapes.himmelblau(jnp.zeros(3)),
+        ValueError,
+        "landscapes.himmelblau: the parameters must be one vector, shape (2,), got float32[3]",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_answered_with_its_sentence(mistake):
+    attempt, error, sentence = MISTAKES[mistake]
+    with pytest.raises(error) as answer:
+        attempt()
+    assert sentence in str(answer.value)
+    assert "[Chex]" not in str(answer.value)
+
+
+def test_arrays_on_different_devices_are_named():
+    here, there = jax.devices()[:2]
+    data = jax.device_put((X, Y), there)
+    with pytest.raises(ValueError, match=r"descend: all arrays .* objective on \['.*1'\], start on"):
+        descend(gd.least_squares(*data), start=jax.device_put(START, here))
+
+
+def test_guards_are_silent_where_they_should_be():
+    descend(start=np.array([2.0, 1.0]))
+    descend(lambda x: x**2, start=2.0)
+    descend(lambda p: p["a"] ** 2, start={"a": 1.0, "b": None})
+    gd.least_squares([[1], [2]], [True, False])
+    gd.logistic(X, np.array([True, False, True]))
+    gd.stochastic_descend(LINEAR, START, 0.1, batch_size=3, key=jax.random.PRNGKey(0))
+
+
+def test_guards_cost_no_evaluation_after_the_first_call():
+    calls = []
+
+    def counted(x):
+        calls.append(x)
+        return x @ x
+
+    descend(counted)
+    traced = len(calls)
+    descend(counted, start=2 * START, rule=0.2)
+    assert len(calls) == traced

@@ -1,0 +1,264 @@
+"""The bounds of rounding hold and are sharp enough to see bugs; the proven constants are attained."""
+
+from fractions import Fraction
+
+import gdpure as gd
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gdpure.specs import bounds, rounding
+from hypothesis import example, given
+from hypothesis import strategies as st
+from oracles import check_evaluation, check_run, exact
+from strategies import problems
+
+SEEDS = st.integers(0, 2**32 - 1)
+FLOAT32 = np.dtype(np.float32)
+_fraction = np.vectorize(lambda x: Fraction(float(x)), otypes=[object])
+
+
+def instance(seed, n=7, d=3):
+    """Full mantissas, an offset that cancels in the residual."""
+    rng = np.random.default_rng(seed)
+    X, theta = rng.normal(size=(n, d)) + 4, rng.normal(size=d)
+    y = X @ theta + rng.normal(size=n) * 2.0 ** rng.integers(-12, 3)
+    return X.astype(np.float32), y.astype(np.float32), theta.astype(np.float32)
+
+
+def well_conditioned(seed, n=7, d=3):
+    """Nothing cancels: all products are positive, so relative errors are a few roundoffs."""
+    rng = np.random.default_rng(seed)
+    X, theta = rng.uniform(1, 2, (n, d)), rng.uniform(1, 2, d)
+    return X.astype(np.float32), np.zeros(n, np.float32), theta.astype(np.float32)
+
+
+def forwards(terms):
+    return np.add.accumulate(terms)[-1]
+
+
+def backwards(terms):
+    return np.add.accumulate(terms[::-1])[-1]
+
+
+def halves(terms):
+    middle = len(terms) // 2
+    return terms[0] if len(terms) == 1 else halves(terms[:middle]) + halves(terms[middle:])
+
+
+def in_order(total, X, y, theta):
+    """NumPy's float32, one rounding an operation, sums in the order of `total`."""
+    n = np.float32(len(y))
+    residual = total(X.T * theta[:, None]) - y
+    return total(residual**2) / n, total(X * residual[:, None]) * (2 / n)
+
+
+def quadratic_in_order(total, hessian, minimizer, minimum, x):
+    r = x - minimizer
+    slope = total(hessian.T * r[:, None])
+    return minimum + total(r * slope) / 2, slope
+
+
+@jax.jit
+def in_jax(X, y, theta):
+    f = gd.least_squares(X, y)
+    return [way(f)(theta) for way in (gd.analytic, gd.reverse, gd.forward)]
+
+
+# -- evaluations -----------------------------------------------------------------------------------
+
+
+@given(SEEDS)
+def test_the_exact_part_of_an_evaluation_agrees_with_fractions(seed):
+    X, y, theta = instance(seed)
+    A, b, x = _fraction(X), _fraction(y), _fraction(theta)
+    r = A @ x - b
+    found = rounding.least_squares(X, y, theta, FLOAT32)
+    # The oracle itself rounds at 2^-64, which is 2^-40 of what it allows float32.
+    spare = Fraction(1, 2**30)
+    assert abs(_fraction(found.value) - r @ r / 7) <= spare * _fraction(found.value_error)
+    off = abs(_fraction(found.gradient) - A.T @ r * Fraction(2, 7))
+    assert (off <= spare * _fraction(found.gradient_error)).all()
+
+
+@pytest.mark.parametrize("total", [forwards, backwards, halves])
+@given(seed=SEEDS)
+def test_float32_in_any_order_of_summation_is_within_the_bounds(total, seed):
+    problem = instance(seed)
+    check_evaluation(in_order(total, *problem), rounding.least_squares(*problem, FLOAT32))
+
+
+@given(SEEDS)
+def test_jax_is_within_the_bounds_in_every_mode_of_differentiation(seed):
+    problem = instance(seed)
+    allowed = rounding.least_squares(*problem, FLOAT32)
+    for found in in_jax(*problem):
+        check_evaluation(found, allowed)
+
+
+@given(problems())
+def test_sums_that_vanish_or_cancel_are_within_the_bounds(problem):
+    X, y, theta = problem
+    allowed = rounding.least_squares(X, y, theta, FLOAT32)
+    for found in in_jax(X, y, theta):
+        check_evaluation(found, allowed)
+
+
+@pytest.mark.parametrize("way", [gd.analytic, gd.reverse, gd.forward])
+def test_residuals_near_the_least_normal_number_are_within_the_bounds(way):
+    # Reverse mode scales the residual by 2/n before it multiplies by X: 31/32 tiny is flushed, and
+    # a thousand times that is missing from the gradient.
+    tiny = np.finfo(np.float32).tiny
+    X, theta = np.full((64, 1), 2.0**10, np.float32), np.array([1.5 * tiny], np.float32)
+    y = np.full(64, 2.0**10 * 1.5 * tiny - 31 * tiny, np.float32)
+    allowed = rounding.least_squares(X, y, theta, FLOAT32)
+    check_evaluation(jax.jit(lambda X, y, t: way(gd.least_squares(X, y))(t))(X, y, theta), allowed)
+
+
+def test_bfloat16_is_within_the_bounds_of_its_own_unit_roundoff():
+    X, y, theta = (jnp.asarray(a, jnp.bfloat16) for a in instance(0))
+    allowed = rounding.least_squares(X, y, theta, jnp.bfloat16)
+    check_evaluation(gd.analytic(gd.least_squares(X, y))(theta), allowed)
+    with pytest.raises(AssertionError):  # it is not float32
+        check_evaluation(
+            gd.analytic(gd.least_squares(X, y))(theta),
+            rounding.least_squares(X, y, theta, FLOAT32),
+        )
+
+
+@pytest.mark.parametrize("total", [forwards, backwards, halves])
+@given(seed=SEEDS)
+def test_quadratics_in_any_order_of_summation_are_within_the_bounds(total, seed):
+    rng = np.random.default_rng(seed)
+    hessian = rng.normal(size=(5, 5)).astype(np.float32)
+    minimizer, x = (rng.normal(size=(2, 5)) + 4).astype(np.float32)
+    data = hessian + hessian.T, minimizer, np.float32(rng.normal())
+    allowed = rounding.quadratic(*data, x, FLOAT32)
+    check_evaluation(quadratic_in_order(total, *data, x), allowed)
+
+
+@given(SEEDS)
+def test_an_error_of_a_thousandth_is_outside_where_nothing_cancels(seed):
+    problem = well_conditioned(seed)
+    allowed = rounding.least_squares(*problem, FLOAT32)
+    value, gradient = in_order(forwards, *problem)
+    check_evaluation((value, gradient), allowed)
+    wrong = np.float32(1.001)
+    for bug in ((value * wrong, gradient), (value, gradient * wrong)):
+        with pytest.raises(AssertionError):
+            check_evaluation(bug, allowed)
+
+
+# -- steps and runs --------------------------------------------------------------------------------
+
+
+def check_step(theta, step_size, problem, found):
+    evaluation = rounding.least_squares(*problem, FLOAT32)
+    moved = exact(theta) - exact(step_size) * evaluation.gradient
+    assert (abs(exact(found) - moved) <= rounding.step(evaluation, theta, step_size, FLOAT32)).all()
+
+
+@given(SEEDS, st.sampled_from([2.0**-10, 0.1, 1.0]))
+def test_a_float32_step_is_within_its_bound(seed, step_size):
+    problem, step_size = instance(seed), np.float32(step_size)
+    theta = problem[2]
+    for total in (forwards, backwards, halves):
+        _, gradient = in_order(total, *problem)
+        check_step(theta, step_size, problem, theta - step_size * gradient)
+
+
+@given(SEEDS)
+def test_a_step_that_is_a_thousandth_too_long_is_outside_where_nothing_cancels(seed):
+    problem, step_size = well_conditioned(seed), np.float32(0.1)
+    theta, (_, gradient) = problem[2], in_order(forwards, *problem)
+    with pytest.raises(AssertionError):
+        check_step(theta, step_size, problem, theta - np.float32(0.1001) * gradient)
+
+
+@example(0, 31)  # almost 2/L: errors do not die out
+@given(SEEDS, st.integers(1, 31))
+def test_a_float32_run_drifts_no_further_than_its_bound(seed, sixteenths):
+    X, y, theta = well_conditioned(seed)
+    step_size = np.float32(sixteenths / 16 / gd.facts(gd.least_squares(X, y)).smoothness)
+    run = gd.descend(gd.least_squares(X, y), theta, step_size, steps=30)
+    check_run(X, y, run.history.point, step_size, FLOAT32)
+    bug = gd.descend(gd.least_squares(X, y), theta, step_size * np.float32(1.001), steps=30)
+    with pytest.raises(AssertionError):
+        check_run(X, y, bug.history.point, step_size, FLOAT32)
+
+
+@given(SEEDS)
+def test_a_rounded_step_rises_no_further_than_the_floor_of_descent(seed):
+    X, y, theta = instance(seed)
+    L = 2 / 7 * np.linalg.norm(X.astype(float), 2) ** 2
+    step_size = np.float32(1 / L)
+    for x in np.asarray(gd.descend(gd.least_squares(X, y), theta, step_size, steps=20)[1].point):
+        now = rounding.least_squares(X, y, x, FLOAT32)
+        then = rounding.least_squares(X, y, x - step_size * np.float32(now.gradient), FLOAT32)
+        h = exact(step_size) * L
+        promised = h * (2 - h) / (2 * L) * now.gradient @ now.gradient
+        error = rounding.step(now, x, step_size, FLOAT32)
+        assert then.value <= now.value - promised + rounding.descent_floor(L, step_size, now, error)
+
+
+def test_drift_adds_errors_up_and_forgets_them_at_the_rate_of_the_method():
+    assert rounding.drift(1.0, [1.0, 2.0, 4.0]) == 7.0
+    assert rounding.drift(0.5, [1.0, 2.0, 4.0]) == 1 / 4 + 2 / 2 + 4
+
+
+# -- proven constants, attained --------------------------------------------------------------------
+
+L, R = 2.0, 3.0
+
+
+def huber(x, data):
+    """Curvature L within tau, q L outside: the worst function for short steps (theory.md, 1g)."""
+    tau, q = data
+    beyond = jnp.maximum(jnp.abs(x) - tau, 0)
+    inside = jnp.abs(x) - beyond
+    return L / 2 * inside**2 + L * tau * beyond + q * L / 2 * beyond**2
+
+
+def witness(q, h, steps):
+    """The data of the function on which gradient descent is as slow as it can be, from R."""
+    bent = 1 / (2 * steps * h + 1) if q == 0 else q / (q - 1 + (1 - q * h) ** (-2 * steps))
+    return R * (bent if bent >= (1 - h) ** (2 * steps) else 1.0), q
+
+
+def check_attained(q, h, steps, length=1.0):
+    """Descent with steps of `length` times h / L hits the constant, to 1e-9 of it in float64."""
+    with jax.enable_x64(True):
+        f = gd.Objective(huber, tuple(map(np.float64, witness(q, h, steps))))
+        reached = gd.descend(f, np.float64(R), length * h / L, steps=steps).final.value
+        rate = bounds.value_rate(L, q * L, h / L, steps) * R**2
+        assert abs(float(reached) / rate - 1) <= 1e-9
+
+
+@pytest.mark.parametrize("q", [0.0, 0.1])
+@pytest.mark.parametrize("h", [0.25, 1.0, 1.5, 1.95])
+@pytest.mark.parametrize("steps", [1, 5, 20])
+def test_descent_attains_the_value_rate_and_no_bit_less(q, h, steps):
+    check_attained(q, h, steps)
+    with pytest.raises(AssertionError):
+        check_attained(q, h, steps, length=1.001)
+
+
+@pytest.mark.parametrize("h", [0.5, 1.0, 1.8, 2.5])
+def test_the_contraction_is_attained_at_one_end_of_the_spectrum(h):
+    mu, attained = 0.25, []
+    for curvature in (mu, L):
+        with jax.enable_x64(True):
+            f = gd.quadratic([[curvature]], [0.0])
+            points = np.asarray(gd.descend(f, np.array([R]), h / L, steps=5).history.point)[:, 0]
+        # Five steps of two roundings each, relative to |1 - eta curvature| of at least 0.05.
+        attained.append(abs(points[5] / R))
+    rate = bounds.contraction(L, mu, h / L) ** 5
+    assert abs(max(attained) / rate - 1) <= 10 * 2**-53 / 0.05
+
+
+def test_the_constants_broadcast():
+    steps = np.array([1, 10, 100])
+    rates = bounds.value_rate(L, np.array([[0.0], [0.1]]), 1 / L, steps)
+    assert rates.shape == (2, 3) and (np.diff(rates) < 0).all()
+    assert rates[0].tolist() == [L / 2 / 3, L / 2 / 21, L / 2 / 201]
+    assert bounds.contraction(L, 0.1, np.array([0.5, 0.9])).shape == (2,)
