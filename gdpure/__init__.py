@@ -1,6 +1,7 @@
 """Gradient descent as pure JAX functions."""
 
 from gdpure import landscapes, schedules, stochastic
+from gdpure.adapters import observe
 from gdpure.descent import (
     Descent,
     History,
@@ -13,18 +14,15 @@ from gdpure.descent import (
     sweep,
 )
 from gdpure.gradients import analytic, central, forward, per_sample, reverse
+from gdpure.linear_models import least_squares, logistic, with_intercept
 from gdpure.objectives import (
     Facts,
     Objective,
     empirical_risk,
     facts,
-    least_squares,
-    logistic,
-    quadratic,
     unpack,
-    with_intercept,
 )
-from gdpure.quadratics import as_quadratic, closed_form
+from gdpure.quadratics import as_quadratic, closed_form, quadratic
 from gdpure.rules import (
     Backtracking,
     BarzilaiBorwein,
@@ -33,7 +31,6 @@ from gdpure.rules import (
     HeavyBall,
     Nesterov,
     Polyak,
-    observe,
 )
 from gdpure.stochastic import stochastic_descend
 

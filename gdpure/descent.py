@@ -14,10 +14,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gdpure import gradients, guards, loop, rules
+from gdpure import adapters, gradients, guards, loop
 from gdpure.gradients import Gradient
 from gdpure.loop import Descent, History, State, Status, history
-from gdpure.rules import as_rules
 
 __all__ = [
     "Descent",
@@ -60,7 +59,9 @@ def begin(f: Callable, start: Any, rule: Any, *, gradient: Gradient = gradients.
     return _begin(f, start, rule, gradient=gradient)
 
 
-def advance(f: Callable, state: State, rule: Any, *, gradient: Gradient = gradients.default) -> State:
+def advance(
+    f: Callable, state: State, rule: Any, *, gradient: Gradient = gradients.default
+) -> State:
     """Return the state one step later: ``x+ = x + update(g)``.
 
     If anything at the new point is not finite, the old state comes back with status DIVERGED.
@@ -83,7 +84,7 @@ def advance(f: Callable, state: State, rule: Any, *, gradient: Gradient = gradie
             f"advance: state must be a State, as begin returns it, got {guards.describe(state)}"
         )
     f, state, rule = loop.boundary("advance", f, state, rule)
-    if isinstance(rule, rules.Schedule):
+    if isinstance(rule, adapters.Schedule):
         raise TypeError("advance: rule must be one step size for one step, got an array of them")
     return _advance(f, state, rule, gradient=gradient)
 
@@ -217,7 +218,7 @@ def sweep(
     steps = guards.whole("sweep", "steps", steps)
     if isinstance(starts, State):
         raise TypeError("sweep: starts must be points, got a State; begin anew from its point")
-    f, starts, all_rules = loop.boundary("sweep", f, starts, rules, as_rules)
+    f, starts, all_rules = loop.boundary("sweep", f, starts, rules, adapters.as_rules)
     guards.leading_axis("sweep", "starts", starts)
     return _sweep(f, starts, all_rules, steps=steps, gradient=gradient, record=record)
 
@@ -237,14 +238,14 @@ def _advance(f, state, rule, *, gradient):
 @partial(jax.jit, static_argnames=("steps", "gradient", "record"))
 def _descend(f, start, rule, *, steps, gradient, record):
     start = loop.first("descend", f, start, rule, gradient)
-    step_sizes = rules.each_step("descend", rule, steps)
+    step_sizes = adapters.each_step("descend", rule, steps)
     return loop.scan(f, rule, start, step_sizes, steps=steps, gradient=gradient, record=record)
 
 
 @partial(jax.jit, static_argnames=("max_steps", "gradient"))
 def _minimize(f, start, rule, tolerance, *, max_steps, gradient):
     start = loop.first("minimize", f, start, rule, gradient)
-    step_sizes = rules.each_step("minimize", rule, max_steps)
+    step_sizes = adapters.each_step("minimize", rule, max_steps)
 
     def judged(state):
         within = [(jnp.abs(g) <= tolerance).all() for g in jax.tree.leaves(state.gradient)]
@@ -266,7 +267,7 @@ def _minimize(f, start, rule, tolerance, *, max_steps, gradient):
 def _sweep(f, starts, all_rules, *, steps, gradient, record):
     def run(start, rule):
         start = loop.first("sweep", f, start, rule, gradient)
-        step_sizes = rules.each_step("sweep", rule, steps)
+        step_sizes = adapters.each_step("sweep", rule, steps)
         return loop.scan(f, rule, start, step_sizes, steps=steps, gradient=gradient, record=record)
 
     axes = jax.tree.map(lambda x: 0 if x.ndim else None, all_rules)

@@ -88,7 +88,8 @@ def analytic(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
     >>> value, gradient = gd.analytic(f)(jnp.array([1.0]))
     >>> assert value == 2.0 and gradient == 4.0
     """
-    if not isinstance(f, Objective) or f.gradient is None:
+    by_hand = f.gradient if isinstance(f, Objective) else None
+    if by_hand is None:
         raise TypeError(
             "analytic: the objective brings no hand-derived gradient; give it one, "
             "Objective(value, data, gradient=...), or use gd.reverse"
@@ -96,7 +97,7 @@ def analytic(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
 
     def value_and_gradient(params):
         value = _checked("analytic", f, params)(params)
-        gradient = f.gradient(params, f.data)
+        gradient = by_hand(params, f.data)
         guards.same_form("analytic", "the hand-derived gradient", gradient, params, "params")
         return value, gradient
 
@@ -162,7 +163,7 @@ def default(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
 
 
 def per_sample(
-    f: Callable, *, gradient: Gradient = default, chunk_size: int | None = None
+    f: Objective, *, gradient: Gradient = default, chunk_size: int | None = None
 ) -> Callable[[Any], tuple[Any, Any]]:
     """Return ``params -> (values, gradients)``, one row an example.
 
@@ -192,7 +193,9 @@ def per_sample(
     >>> assert values.tolist() == [0.0, 4.0] and gradients.tolist() == [[0.0], [8.0]]
     """
     n = number_of_examples("per_sample", f)
-    chunk_size = n if chunk_size is None else guards.whole("per_sample", "chunk_size", chunk_size, 1)
+    chunk_size = (
+        n if chunk_size is None else guards.whole("per_sample", "chunk_size", chunk_size, 1)
+    )
 
     def values_and_gradients(params):
         def row(i):

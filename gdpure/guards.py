@@ -20,6 +20,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.experimental import checkify
 from jax.tree_util import keystr
 
@@ -33,7 +34,7 @@ def _demand(error: type[Exception], sentence: str, assertion: Callable, *args: A
 
 
 def describe(x: Any) -> str:
-    """What an error says of a value that came: its dtype and shape, or its type and text."""
+    """Return what an error says of a value: its dtype and shape, or its type and text."""
     if hasattr(x, "dtype") and hasattr(x, "shape"):
         return f"{x.dtype}[{','.join(map(str, x.shape))}]"
     text = repr(x)
@@ -179,7 +180,7 @@ def real(caller: str, name: str, x: Any, dtype: Any = None) -> jax.Array:
         return given
     dtype = jnp.result_type(float) if dtype is None else dtype
     exact = 2 ** (jnp.finfo(dtype).nmant + 1)
-    if not isinstance(x, jax.core.Tracer) and given.size and given.dtype != bool:
+    if not isinstance(x, Tracer) and given.size and given.dtype != bool:
         largest = max(abs(int(given.min())), abs(int(given.max())))
         if largest > exact:
             raise ValueError(
@@ -242,7 +243,7 @@ def coordinates(caller: str, params: Any, d: int | None = None) -> Any:
 
 def labels(caller: str, given: jax.Array) -> None:
     """Demand labels 0 and 1, where the values are known."""
-    if not isinstance(given, jax.core.Tracer):
+    if not isinstance(given, Tracer):
         others = np.unique(np.asarray(given[(given != 0) & (given != 1)]))
         if others.size:
             advice = "; (labels + 1) / 2 maps -1 and 1" if set(others) == {-1} else ""
@@ -303,7 +304,7 @@ def whole(caller: str, name: str, n: Any, least: int = 0, most: int | None = Non
     """Return a whole number from `least` to `most`; it decides shapes, so it cannot be traced."""
     limits = f"at least {least}" if most is None else f"from {least} to {most}"
     wanted = f"{caller}: {name} must be a whole number, {limits}"
-    if isinstance(n, jax.core.Tracer):
+    if isinstance(n, Tracer):
         raise TypeError(f"{wanted}, known before tracing (it decides shapes), got a traced value")
     try:
         number = operator.index(n)
@@ -333,14 +334,19 @@ class Range:
     open: bool = False
 
     def __str__(self):
+        """Return the words that follow "must be" in an error."""
         if self.high == math.inf:
             sign = ">" if self.open else ">="
             return "finite" if self.low == -math.inf else f"finite and {sign} {self.low:g}"
-        return f"in {'(' if self.open else '['}{self.low:g}, {self.high:g}{')' if self.open else ']'}"
+        return (
+            f"in {'(' if self.open else '['}{self.low:g}, {self.high:g}{')' if self.open else ']'}"
+        )
 
     def holds(self, x: Any) -> Any:
         """Whether a number lies in the interval, entry by entry."""
-        inside = (x > self.low) & (x < self.high) if self.open else (x >= self.low) & (x <= self.high)
+        inside = (
+            (x > self.low) & (x < self.high) if self.open else (x >= self.low) & (x <= self.high)
+        )
         return inside & (abs(x) < math.inf)
 
 
@@ -349,7 +355,7 @@ def in_range(caller: str, name: str, x: Any, allowed: Range) -> None:
     if not is_number(x) or isinstance(x, (bool, np.bool_)) or jnp.iscomplexobj(x):
         hint = " (None stands for a fact that is not known)" if x is None else ""
         raise TypeError(f"{caller}: {name} must be a real number, got {describe(x)}{hint}")
-    if isinstance(x, jax.core.Tracer):
+    if isinstance(x, Tracer):
         message = f"{caller}: {name} must be {allowed}, got {{got}}"
         checkify.debug_check(allowed.holds(x).all(), message, got=x)
     elif not isinstance(x, jax.Array):
@@ -392,7 +398,7 @@ def same_devices(caller: str, **trees: Any) -> None:
     seen: dict[frozenset, str] = {}
     for name, tree in trees.items():
         for leaf in jax.tree.leaves(tree):
-            if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer):
+            if isinstance(leaf, jax.Array) and not isinstance(leaf, Tracer):
                 if leaf.committed:
                     seen.setdefault(frozenset(leaf.devices()), name)
     if len(seen) > 1:

@@ -51,7 +51,7 @@ MINIMIZERS = {
 
 
 def _landscape(name, value, gradient=None, **constants):
-    """An objective of two parameters from a function of their coordinates."""
+    """Return an objective of two parameters from a function of their coordinates."""
     least = MINIMIZERS[name]
     if least:
         constants |= {"minimizer": np.array(least[0]), "minimum": 0.0}
@@ -110,9 +110,7 @@ himmelblau = _landscape(
 )
 beale = _landscape(
     "beale",
-    lambda a, b: (1.5 - a + a * b) ** 2
-    + (2.25 - a + a * b**2) ** 2
-    + (2.625 - a + a * b**3) ** 2,
+    lambda a, b: (1.5 - a + a * b) ** 2 + (2.25 - a + a * b**2) ** 2 + (2.625 - a + a * b**3) ** 2,
 )
 camel = _landscape("camel", lambda a, b: 2 * a**2 - 1.05 * a**4 + a**6 / 6 + a * b + b**2)
 rastrigin = _landscape(

@@ -1,7 +1,6 @@
 """The lesson: gradient descent on two costs of two parameters, as one pure function.
 
-After the notebook "Gradient Descent" of Nipun Batra's course (nipunbatra/ml2023, CC0). The numbers
-are float32, as printed there; what theory promises of them is computed beside what is measured.
+After the notebook "Gradient Descent" of nipunbatra/ml2023 (CC0); the numbers are float32, as there.
 """
 
 from __future__ import annotations
@@ -44,11 +43,6 @@ def cost(theta_0, theta_1, data):
 
 def cost_gradient(theta_0, theta_1, data):
     """Return the gradient of `cost` as derived by hand, two numbers of shape ().
-
-    Parameters
-    ----------
-    theta_0, theta_1, data
-        As for `cost`.
 
     Examples
     --------
@@ -107,7 +101,7 @@ class Quadratic(NamedTuple):
     facts: gd.Facts
     step_size: Any
     limit: Any
-    run: gd.History
+    run: gd.Descent
     differences: Any
     factors: Any
     promised: Any
@@ -118,8 +112,8 @@ class Regression(NamedTuple):
 
     The gradient at the start is there by `autodiff`, `by_hand` and by `differences` (2,). `run` are
     the first hundred steps, with the `distances` from the exact solution (101,) and the `factors`
-    of the gap (100,), and what theory says both are at most. It goes on until no entry of the
-    gradient exceeds the `tolerance`: `final`, within `promised_steps`.
+    of the gap (100,), and what theory says both are at most. `final` is where no entry of the
+    gradient exceeds the `tolerance` any more, after `promised_steps` at most.
     """
 
     x: Any
@@ -130,7 +124,7 @@ class Regression(NamedTuple):
     differences: Any
     facts: gd.Facts
     step_size: Any
-    run: gd.History
+    run: gd.Descent
     distances: Any
     promised_distances: Any
     factors: Any
@@ -172,8 +166,8 @@ class Lesson(NamedTuple):
 def _quadratic_part():
     f, start, step_size = quadratic(), jnp.array([2, 1], jnp.float32), jnp.float32(0.1)
     facts = gd.facts(f)
-    run = gd.descend(f, start, step_size, steps=10).history
-    gap = run.value - facts.minimum
+    run = gd.descend(f, start, step_size, steps=10)
+    gap = run.history.value - facts.minimum
     return Quadratic(
         facts,
         step_size,
@@ -189,7 +183,6 @@ def _regression_part(f, start):
     facts = gd.facts(f)
     step_size, tolerance = 1 / facts.smoothness, jnp.float32(1e-5)
     value, autodiff = gd.reverse(f)(start)
-    _, by_hand = gd.analytic(f)(start)
     run = gd.descend(f, start, step_size, steps=100)
     final = gd.minimize(f, run.final, step_size, tolerance=tolerance)
 
@@ -201,11 +194,11 @@ def _regression_part(f, start):
         *f.data,
         value,
         autodiff,
-        by_hand,
+        gd.analytic(f)(start)[1],
         gd.central(f)(start)[1],
         facts,
         step_size,
-        run.history,
+        run,
         distances,
         rho ** jnp.arange(len(distances), dtype=rho.dtype) * distances[0],
         gap[1:] / gap[:-1],
@@ -231,9 +224,8 @@ def _samples_part(f, theta):
         return facts.minimizer, direction, along
 
     minimizer, direction, along = jax.vmap(line)(*f.data)
-    means = values.mean(), gradients.mean(0)
-    full = gd.analytic(f)(theta)
-    return Samples(values, gradients, *means, *full, minimizer, direction, sides, along)
+    both = values.mean(), gradients.mean(0), *gd.analytic(f)(theta)
+    return Samples(values, gradients, *both, minimizer, direction, sides, along)
 
 
 def _contraction(facts, step_size):

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gdpure import guards, rules
+from gdpure import adapters, guards, rules
 from gdpure.objectives import as_objective
 
 
@@ -29,9 +28,10 @@ class Status(IntEnum):
 
     RUNNING = 0, "The steps ran out: pass the state back as the start to go on."
     CONVERGED = 1, "The largest entry of the gradient is within the tolerance."
-    DIVERGED = 2, (
-        "The step after `count` led to a number that is not finite; the state is the last finite "
-        "one. A smaller step size, or a look at the objective there, is next."
+    DIVERGED = (
+        2,
+        "The step after `count` led to a number that is not finite; the state is the last one that "
+        "is, or the start as given. Take smaller steps, or look at the objective there.",
     )
 
     message: str
@@ -94,8 +94,8 @@ def history(state: State) -> History:
 # -- the boundary ----------------------------------------------------------------------------------
 
 
-def boundary(caller, f, start, rule, as_rule=rules.as_rule):
-    """Return the arguments in the form in which JAX passes them, their kinds and devices checked."""
+def boundary(caller, f, start, rule, as_rule=adapters.as_rule):
+    """Return the arguments as JAX passes them, their kinds and devices checked."""
     f = as_objective(caller, f)
     if not isinstance(start, State):
         start = guards.parameters(caller, "start", start)
@@ -107,7 +107,7 @@ def boundary(caller, f, start, rule, as_rule=rules.as_rule):
 def first(caller, f, start, rule, gradient):
     """Return the state to begin or go on from; value and gradient are those of f, whatever came."""
     guards.function(caller, "gradient", gradient)
-    if not isinstance(rule, rules.Schedule):
+    if not isinstance(rule, adapters.Schedule):
         guards.scalar_hyperparameters(caller, rule)
     resumed = isinstance(start, State)
     point = jax.tree.map(_strong, start.point if resumed else start)
@@ -137,9 +137,14 @@ def look(f, gradient, point, memory, count=None):
 
 def move(f, rule, state, step_size):
     """Return the next point and memory: one update of the rule, or one step of a schedule."""
-    rule = rules.Constant(step_size) if isinstance(rule, rules.Schedule) else rule
+    rule = rules.Constant(step_size) if isinstance(rule, adapters.Schedule) else rule
     updates, memory = rule.update(
-        state.gradient, state.memory, state.point, value=state.value, grad=state.gradient, value_fn=f
+        state.gradient,
+        state.memory,
+        state.point,
+        value=state.value,
+        grad=state.gradient,
+        value_fn=f,
     )
     guards.update(updates, state.point, memory, state.memory)
     point = jax.tree.map(lambda x, u: x + u.astype(x.dtype), state.point, updates)
@@ -178,20 +183,20 @@ def scan(f, rule, start, step_sizes, *, steps, gradient, record, move=move):
 
 
 def _scan_lean(f, rule, start, step_sizes, steps, gradient, move):
-    """The last state alone: judged at both ends, and replayed with care where it ended badly.
+    """Return the last state alone, judged at both ends, replayed with care if it ended badly.
 
     A test of every state would cost three to seven times the loop.
     """
 
     def body(carry, turn):
-        count, step_size = turn
-        return move(f, rule, look(f, gradient, *carry, count), step_size), None
+        (point, memory), (count, step_size) = carry, turn
+        return move(f, rule, look(f, gradient, point, memory, count), step_size), None
 
     counts = start.count + jnp.arange(steps, dtype=start.count.dtype)
     turns = counts, None if step_sizes is None else step_sizes[:-1]
-    carry, _ = lax.scan(body, (start.point, start.memory), turns)
+    (point, memory), _ = lax.scan(body, (start.point, start.memory), turns)
     end = start.count + steps
-    last = look(f, gradient, *carry, end)
+    last = look(f, gradient, point, memory, end)
     good = _going(start) & _going(last)
 
     # The replay needs no derivative, and `while_loop` has none in reverse mode.
@@ -211,7 +216,7 @@ def _scan_lean(f, rule, start, step_sizes, steps, gradient, move):
 
 @jax.custom_jvp
 def _value_of(value, derivative):
-    """The value of one array with the derivative of another."""
+    """Return the value of one array with the derivative of another."""
     return value
 
 
@@ -234,7 +239,7 @@ def _where(flag, tree, other):
 
 
 def _strong(x):
-    """An array whose type is a fixed point of the loop: no weak types."""
+    """Return an array whose type is a fixed point of the loop: no weak types."""
     x = jnp.asarray(x)
     return lax.convert_element_type(x, x.dtype) if x.weak_type else x
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jaxtyping import Array, ArrayLike, Float
 
 
-def silver(n: int) -> Float[Array, "n"]:
+def silver(n: int) -> Float[Array, " n"]:
     """Return the silver steps ``h_i = 1 + r^(v(i) - 1)``, r = 1 + sqrt 2, for i = 1..n.
 
     v(i) counts how often 2 divides i. The steps are in units of 1/L: divide by the smoothness. On
@@ -40,7 +40,7 @@ def silver(n: int) -> Float[Array, "n"]:
     return jnp.asarray(1 + (1 + np.sqrt(2)) ** (twos - 1), jnp.result_type(float))
 
 
-def chebyshev(n: int, mu: ArrayLike, L: ArrayLike) -> Float[Array, "n"]:
+def chebyshev(n: int, mu: ArrayLike, L: ArrayLike) -> Float[Array, " n"]:
     """Return the n step sizes that are best for quadratics with curvatures in [mu, L].
 
     ``eta_k = 2 / ((L + mu) - (L - mu) cos((2 k - 1) pi / 2n))``, after which ``|x_n - x*| <=

@@ -7,10 +7,9 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 
-from gdpure import gradients, guards, loop, rules
+from gdpure import adapters, gradients, guards, loop
 from gdpure.gradients import Gradient
 from gdpure.loop import Descent, State, history
 from gdpure.objectives import number_of_examples, restrict
@@ -117,9 +116,9 @@ def _descend(f, start, rule, key, *, batch_size, epochs, gradient, record):
         full, rest = minibatches(jax.random.fold_in(key, state.count), n, batch_size)
 
         def step(carry, rows):
-            batch = restrict(f, rows)
-            state_on_batch = loop.look(batch, gradient, *carry, state.count)
-            return loop.move(batch, rule, state_on_batch, step_size), None
+            (point, memory), batch = carry, restrict(f, rows)
+            on_batch = loop.look(batch, gradient, point, memory, state.count)
+            return loop.move(batch, rule, on_batch, step_size), None
 
         carry, _ = lax.scan(step, (state.point, state.memory), full)
         return step(carry, rest)[0] if rest.size else carry
@@ -129,7 +128,7 @@ def _descend(f, start, rule, key, *, batch_size, epochs, gradient, record):
         f,
         rule,
         start,
-        rules.each_step("stochastic_descend", rule, epochs),
+        adapters.each_step("stochastic_descend", rule, epochs),
         steps=epochs,
         gradient=gradient,
         record=record,

@@ -1,7 +1,7 @@
 """Proven constants of gradient descent, as plain functions of numbers.
 
-L is the smoothness, mu the strong convexity, eta the step size, N the number of steps. All functions
-take floats or NumPy arrays, which broadcast.
+L is the smoothness, mu the strong convexity, eta the step size, N the number of steps. All
+functions take floats or NumPy arrays, which broadcast.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ _EXTENDED = np.longdouble
 class Evaluation(NamedTuple):
     """Exact value and gradient, and how far any evaluation in the dtype may be from them."""
 
-    value: np.ndarray
+    value: np.ndarray | np.floating
     gradient: np.ndarray
-    value_error: np.ndarray
+    value_error: np.ndarray | np.floating
     gradient_error: np.ndarray
 
 
@@ -31,7 +31,7 @@ def unit_roundoff(dtype) -> float:
 
 
 def _model(dtype):
-    """The unit roundoff, gamma, and the least normal number."""
+    """Return the unit roundoff, gamma, and the least normal number."""
     u = _EXTENDED(unit_roundoff(dtype))
     return u, lambda k: k * u / (1 - k * u), _EXTENDED(float(jnp.finfo(dtype).tiny))
 
@@ -62,8 +62,8 @@ def least_squares(X, y, theta, dtype) -> Evaluation:
     square_error = 2 * np.abs(r) @ delta + delta @ delta
     value_error = (gamma(n + 2) * np.sum((np.abs(r) + delta) ** 2) + square_error) / n
     columns = np.abs(X).T
-    gradient_error = 2 / _EXTENDED(n) * (
-        gamma(n + 2) * (columns @ (np.abs(r) + delta)) + columns @ delta
+    gradient_error = (
+        2 / _EXTENDED(n) * (gamma(n + 2) * (columns @ (np.abs(r) + delta)) + columns @ delta)
     )
     return Evaluation(
         np.mean(r**2),

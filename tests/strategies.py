@@ -22,7 +22,9 @@ def arrays(shape):
     entries = st.integers(-16, 16).map(lambda k: k / 2)
     scale = st.integers(-6, 6).map(lambda k: 2.0**k)
     return st.builds(
-        lambda a, s: (a * s).astype(np.float32), hnp.arrays(np.float64, shape, elements=entries), scale
+        lambda a, s: (a * s).astype(np.float32),
+        hnp.arrays(np.float64, shape, elements=entries),
+        scale,
     )
 
 

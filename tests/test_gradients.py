@@ -76,8 +76,8 @@ def test_central_differences_are_secants_of_the_exact_function(problem):
         above, below = (rounding.least_squares(X, y, end, np.float32) for end in ends)
         width = np.longdouble(ends[0][i]) - np.longdouble(ends[1][i])
         secant = (above.value - below.value) / width
-        # The two values are rounded, then a difference, a width and a quotient are. The step itself
-        # may be rounded otherwise by an ulp: a quadratic's secant moves by its curvature times that.
+        # The two values are rounded, then a difference, a width and a quotient are. The step may
+        # be rounded otherwise by an ulp: a quadratic's secant moves by its curvature times that.
         noise = (above.value_error + below.value_error) / width + 4 * u * abs(secant)
         noise += 4 * u * (abs(theta[i]) + h[i]) * 2 * np.mean(X[:, i].astype(float) ** 2)
         assert abs(np.longdouble(gradient[i]) - secant) <= noise

@@ -303,7 +303,7 @@ MISTAKES = {
     "targets as a column": (
         lambda: gd.least_squares(X, Y[:, None]),
         ValueError,
-        "least_squares: y must have shape (3,), got float32[3,1]; y.ravel() makes a column one axis",
+        "y must have shape (3,), got float32[3,1]; y.ravel() makes a column one axis",
     ),
     "features as a vector": (
         lambda: gd.least_squares(Y, Y),
@@ -415,7 +415,9 @@ def test_a_mistake_is_answered_with_its_sentence(mistake):
 def test_arrays_on_different_devices_are_named():
     here, there = jax.devices()[:2]
     data = jax.device_put((X, Y), there)
-    with pytest.raises(ValueError, match=r"descend: all arrays .* objective on \['.*1'\], start on"):
+    with pytest.raises(
+        ValueError, match=r"descend: all arrays .* objective on \['.*1'\], start on"
+    ):
         descend(gd.least_squares(*data), start=jax.device_put(START, here))
 
 

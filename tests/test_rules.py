@@ -92,9 +92,7 @@ RECURRENCES = {
 def _farthest(points, following):
     """The largest distance of a row from where the recurrence leads from the rows before it."""
     points = np.asarray(points, float)
-    return max(
-        np.abs(points[k] - following(list(points[:k]))).max() for k in range(1, len(points))
-    )
+    return max(np.abs(points[k] - following(list(points[:k]))).max() for k in range(1, len(points)))
 
 
 @pytest.mark.parametrize("name", RECURRENCES)
@@ -310,7 +308,9 @@ def test_the_order_of_chebyshev_steps_keeps_rounding_errors_small():
 @pytest.mark.parametrize("rule", [0.3, gd.HeavyBall(0.3, 0.5), optax.adam(0.1)])
 def test_observing_reports_rows_and_changes_nothing(rule):
     seen = {}
-    watched = gd.observe(rule, lambda count, value: seen.update({int(count): float(value)}), every=3)
+    watched = gd.observe(
+        rule, lambda count, value: seen.update({int(count): float(value)}), every=3
+    )
     with jax.numpy_dtype_promotion("standard"):
         run = gd.descend(CURVED, START, watched, steps=7)
         plain = gd.descend(CURVED, START, rule, steps=7)

@@ -1,0 +1,182 @@
+"""What may stand for a rule: a number, an array of step sizes, an optax transformation, a watch."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.tree_util import register_dataclass
+
+from gdpure import guards, trees
+from gdpure.rules import Constant
+
+_STATIC = {"static": True}
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """One step size a step; `descend` scans over them beside the count of steps."""
+
+    step_sizes: Any = field(metadata={"range": guards.Range(0)})
+
+    def init(self, params):
+        """Return no memory."""
+        return ()
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class _Borrowed:
+    """A transformation whose hyperparameters are not leaves, optax's above all."""
+
+    transformation: Any = field(metadata=_STATIC)
+
+    def init(self, params):
+        return self.transformation.init(params)
+
+    def update(self, updates, state, params=None, **extra):
+        accepted = inspect.signature(self.transformation.update).parameters
+        if all(p.kind is not p.VAR_KEYWORD for p in accepted.values()):
+            extra = {name: x for name, x in extra.items() if name in accepted}
+        return self.transformation.update(updates, state, params, **extra)
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False)
+class _Observed:
+    rule: Any
+    callback: Callable[[Any, Any], Any] = field(metadata=_STATIC)
+    every: int = field(metadata=_STATIC)
+
+    def init(self, params):
+        return ObservedMemory(self.rule.init(params), jnp.zeros((), jnp.int32))
+
+    def update(self, updates, state, params=None, **extra):
+        count, value = state.count, extra.get("value")
+        lax.cond(
+            count % self.every == 0,
+            lambda: jax.debug.callback(self.callback, count, value),
+            lambda: None,
+        )
+        updates, memory = self.rule.update(updates, state.memory, params, **extra)
+        return updates, ObservedMemory(memory, count + 1)
+
+
+class ObservedMemory(NamedTuple):
+    """The memory of the observed rule, and how many steps it made."""
+
+    memory: Any
+    count: Any
+
+
+def observe(rule: Any, callback: Callable[[Any, Any], Any], every: int = 100) -> Any:
+    """Return a rule that steps like `rule` and reports on the way.
+
+    ``callback(count, value)`` is called from inside the compiled loop, once for every row whose
+    count is a multiple of `every`, for logging, progress bars and early prints. It sees arrays.
+
+    Parameters
+    ----------
+    rule
+        What `descend` takes, but an array of step sizes: a number, a rule, an optax transformation.
+    callback
+        A function of two arrays of shape (); keep it, a fresh function compiles anew.
+    every
+        How many steps lie between two calls.
+
+    Examples
+    --------
+    >>> import gdpure as gd, jax, jax.numpy as jnp
+    >>> seen = []
+    >>> rule = gd.observe(0.25, lambda count, value: seen.append(float(value)), every=2)
+    >>> run = gd.descend(gd.landscapes.bowl, jnp.array([2.0, 0.0]), rule, steps=4)
+    >>> jax.effects_barrier()
+    >>> assert seen == [4.0, 0.25, 0.015625]
+    """
+    guards.function("observe", "callback", callback)
+    rule = as_rule("observe", rule)
+    if isinstance(rule, Schedule):
+        raise TypeError(
+            "observe: a schedule has no rule of its own to observe; use record= instead"
+        )
+    return _Observed(rule, callback, guards.whole("observe", "every", every, 1))
+
+
+def as_rule(caller: str, rule: Any, params: Any = None) -> Any:
+    """Return what a user may call a rule as one: a tree of arrays with ``init`` and ``update``.
+
+    Given parameters, numbers are normalized to the precision of the steps, so that a float, a NumPy
+    and a JAX scalar share one compilation.
+    """
+    return _as_rule(caller, rule, params, "() or (steps,)", {0: Constant, 1: Schedule})
+
+
+def as_rules(caller: str, rules: Any, params: Any) -> Any:
+    """Return many rules as one, with a leading axis on some of its leaves."""
+    kinds = {1: Constant, 2: Schedule}
+    rule = _as_rule(caller, rules, params, "(rules,) or (rules, steps)", kinds)
+    if isinstance(rule, _Borrowed):
+        raise TypeError(
+            f"{caller}: rules must hold their numbers as arrays, an optax transformation does not; "
+            "jax.vmap a function of the numbers that makes the transformation and calls descend"
+        )
+    fields = jax.tree.map(lambda x: x if np.ndim(x) else None, rule)
+    if not jax.tree.leaves(fields):
+        raise ValueError(f"{caller}: rules must have a leading axis on some field, got one rule")
+    guards.leading_axis(caller, "rules", fields)
+    return rule
+
+
+def _as_rule(caller, rule, params, shapes, kinds):
+    if isinstance(rule, type):
+        raise TypeError(f"{caller}: rule must be an instance, got the class {rule.__name__}")
+    if type(rule) in (list, tuple) and rule and all(guards.is_number(x) for x in rule):
+        rule = np.asarray(rule)
+    if hasattr(rule, "init") and hasattr(rule, "update"):
+        if any(callable(leaf) or leaf is rule for leaf in jax.tree.leaves(rule)):
+            return _Borrowed(rule)
+    elif guards.is_number(rule):
+        if np.ndim(rule) not in kinds:
+            raise ValueError(
+                f"{caller}: step sizes must have shape {shapes}, got {guards.describe(rule)}"
+            )
+        rule = kinds[np.ndim(rule)](rule)
+    else:
+        hint = ""
+        if callable(rule):
+            hint = "; evaluate a schedule, jax.vmap(schedule)(jnp.arange(steps))"
+        elif isinstance(rule, (list, tuple)):
+            hint = "; many rules are one rule with a leading axis on its fields"
+        raise TypeError(
+            f"{caller}: rule must be a step size, an array (steps,) of step sizes, a gdpure rule "
+            f"or an optax transformation, got {guards.describe(rule)}{hint}"
+        )
+    guards.hyperparameters(caller, rule)
+    return rule if params is None else jax.tree.map(_normal(trees.precision(params)), rule)
+
+
+def each_step(caller: str, rule: Any, steps: int) -> Any:
+    """Return the step sizes of a schedule, one a step; None for any other rule."""
+    if not isinstance(rule, Schedule):
+        return None
+    guards.shape(caller, "the array of step sizes", rule.step_sizes, (steps,), empty=True)
+    return rule.step_sizes
+
+
+def _normal(dtype):
+    def normal(x):
+        if isinstance(x, (int, float)) or jnp.issubdtype(x.dtype, jnp.floating):
+            if not isinstance(x, jax.Array):
+                return np.asarray(x, dtype)
+            if x.dtype != dtype or x.weak_type:
+                return lax.convert_element_type(x, dtype)
+        return x
+
+    return normal

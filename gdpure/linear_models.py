@@ -1,0 +1,189 @@
+"""Linear models: least squares and logistic regression, with all that is known about them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+
+from gdpure import guards
+from gdpure.objectives import Facts, Objective
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, ArrayLike, Float
+
+
+def _least_squares(theta, data):
+    X, y = data
+    guards.vector("least_squares", theta, jax.ShapeDtypeStruct(X.shape[1:], X.dtype))
+    return jnp.mean((X @ theta - y) ** 2)
+
+
+def _least_squares_gradient(theta, data):
+    X, y = data
+    guards.vector("least_squares", theta, jax.ShapeDtypeStruct(X.shape[1:], X.dtype))
+    return (X @ theta - y) @ X * (2 / y.size)
+
+
+@jax.jit
+@jax.default_matmul_precision("highest")
+def _least_squares_facts(data):
+    X, y = data
+    (n, d), wide = X.shape, wide_dtype(X.dtype)
+    # Singular values of X, not eigenvalues of X'X, which lose half of the digits.
+    left, stretches, right = jnp.linalg.svd(X.astype(wide), full_matrices=False)
+    known = stretches > max(n, d) * jnp.finfo(X.dtype).eps * stretches[0]
+    full = known.sum() == d
+    along = jnp.where(known, y.astype(wide) @ left, 0)
+    growth = 2 / n * least_positive(stretches, known) ** 2
+    found = Facts(
+        smoothness=2 / n * stretches[0] ** 2,
+        strong_convexity=jnp.where(full, growth, 0),
+        growth=growth,
+        minimizer=(along / jnp.where(known, stretches, 1)) @ right,
+        minimum=jnp.mean((y - left @ along) ** 2),
+        flat=jnp.where(full, 0, jnp.eye(d, dtype=wide) - projector(right, known)),
+    )
+    return jax.tree.map(lambda x: x.astype(X.dtype), found)
+
+
+def least_squares(X: ArrayLike, y: ArrayLike) -> Objective:
+    """Return ``f(theta) = mean((X theta - y)^2)``, a finite sum over the rows of X.
+
+    The facts come from the singular values s of X: L = 2/n max s^2, mu = 2/n min s^2 (0 if X is
+    rank-deficient), growth = 2/n times the smallest non-zero s^2; the minimizer is the one of least
+    norm, and `flat` projects onto the null space of X.
+
+    Parameters
+    ----------
+    X
+        Features, shape (n, d); `with_intercept` prepends a column of ones.
+    y
+        Targets, shape (n,).
+
+    Raises
+    ------
+    ValueError
+        If y is not one number a row of X; a column (n, 1) is not taken for (n,).
+
+    Examples
+    --------
+    >>> import gdpure as gd, jax.numpy as jnp
+    >>> f = gd.least_squares(gd.with_intercept([1.0, 2.0, 3.0]), [1.0, 2.2, 2.8])
+    >>> assert jnp.allclose(gd.facts(f).minimizer, jnp.array([0.2, 0.9]), atol=1e-6)
+    """
+    return Objective(
+        _least_squares,
+        _examples("least_squares", X, y, "y"),
+        _least_squares_gradient,
+        _least_squares_facts,
+        axes=(0, 0),
+    )
+
+
+def _logistic(theta, data):
+    X, labels, ridge = data
+    guards.vector("logistic", theta, jax.ShapeDtypeStruct(X.shape[1:], X.dtype))
+    margins = (2 * labels - 1) * (X @ theta)
+    return jnp.mean(jax.nn.softplus(-margins)) + ridge / 2 * jnp.sum(theta**2)
+
+
+def _logistic_gradient(theta, data):
+    X, labels, ridge = data
+    guards.vector("logistic", theta, jax.ShapeDtypeStruct(X.shape[1:], X.dtype))
+    signs = 2 * labels - 1
+    errors = -signs * jax.nn.sigmoid(-signs * (X @ theta))
+    return errors @ X / labels.size + ridge * theta
+
+
+@jax.jit
+def _logistic_facts(data):
+    X, labels, ridge = data
+    norm = jnp.linalg.svd(X.astype(wide_dtype(X.dtype)), compute_uv=False)[0].astype(X.dtype)
+    return Facts(norm**2 / (4 * labels.size) + ridge, strong_convexity=ridge, growth=ridge)
+
+
+def logistic(X: ArrayLike, labels: ArrayLike, ridge: ArrayLike = 0.0) -> Objective:
+    """Return ``f(theta) = mean(log(1 + exp(-s X theta))) + ridge/2 |theta|^2``, s = 2 labels - 1.
+
+    A finite sum over the rows of X. It is evaluated without overflow, and without loss of digits
+    where the margins are large. L = |X|^2 / (4 n) + ridge with the spectral norm of X; the
+    minimizer has no closed form, hence None.
+
+    Parameters
+    ----------
+    X
+        Features, shape (n, d).
+    labels
+        0 or 1, shape (n,).
+    ridge
+        Weight of the penalty, at least 0. It covers every coefficient, that of an intercept
+        column too.
+
+    Raises
+    ------
+    ValueError
+        If labels hold anything but 0 and 1, or the shapes do not fit.
+
+    Examples
+    --------
+    >>> import gdpure as gd, jax.numpy as jnp
+    >>> f = gd.logistic(jnp.array([[1.0], [-1.0]]), jnp.array([1, 0]))
+    >>> assert jnp.allclose(f(jnp.array([0.0])), jnp.log(2.0))
+    >>> assert jnp.allclose(gd.facts(f).smoothness, 0.25)
+    """
+    X, labels = _examples("logistic", X, labels, "labels")
+    guards.labels("logistic", labels)
+    guards.in_range("logistic", "ridge", ridge, guards.Range(0))
+    ridge = guards.real("logistic", "ridge", ridge, X.dtype)
+    guards.shape("logistic", "ridge", ridge, ())
+    data = (X, labels, ridge)
+    return Objective(_logistic, data, _logistic_gradient, _logistic_facts, axes=(0, 0, None))
+
+
+def _examples(caller, X, y, name):
+    X = guards.real(caller, "X", X)
+    advice = "; one feature is the column X[:, None]" if X.ndim == 1 else ""
+    guards.shape(caller, "X", X, ("n", "d"), advice)
+    y = guards.real(caller, name, y, X.dtype)
+    advice = f"; {name}.ravel() makes a column one axis" if y.size == len(X) else ""
+    guards.shape(caller, name, y, (len(X),), advice)
+    return X, y
+
+
+def with_intercept(X: ArrayLike) -> Float[Array, "n d+1"]:
+    """Return X with a column of ones before the others: the first parameter is the intercept.
+
+    Parameters
+    ----------
+    X
+        Features, shape (n, d), or one feature, shape (n,).
+
+    Examples
+    --------
+    >>> import gdpure as gd
+    >>> assert gd.with_intercept([3.0, 5.0]).tolist() == [[1.0, 3.0], [1.0, 5.0]]
+    """
+    X = guards.real("with_intercept", "X", X)
+    X = X[:, None] if X.ndim == 1 else X
+    guards.shape("with_intercept", "X", X, ("n", "d"))
+    return jnp.concatenate([jnp.ones_like(X[:, :1]), X], axis=1)
+
+
+# -- spectra -------------------------------------------------------------------------------------
+
+
+def projector(rows, chosen):
+    """Return the projector onto the span of some of the orthonormal rows."""
+    return rows.T @ jnp.where(chosen[:, None], rows, 0)
+
+
+def wide_dtype(dtype):
+    """Return the dtype for decompositions, which JAX has for float32 and float64 only."""
+    return jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
+
+
+def least_positive(values, known):
+    """Return the least of the values that are known not to be zero; 0 if all are zero."""
+    return jnp.where(known.any(), jnp.min(jnp.where(known, values, jnp.inf)), 0)
