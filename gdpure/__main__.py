@@ -102,15 +102,15 @@ def _quadratic(part):
             ("theta_0", _aligned(run.point[:, 0])),
             ("theta_1", _aligned(run.point[:, 1])),
             ("cost", _aligned(run.value)),
-            ("cost / cost before", ["", *(f"{factor:.5f}" for factor in part.factors)]),
+            ("cost / cost before", ["", *(f"{factor:.4f}" for factor in part.factors)]),
         ),
         _list(
             (
                 "theory",
                 f"The curvature of f is L = {f.smoothness:g} at most and mu = "
                 f"{f.strong_convexity:g} at least. Every step size below 2/L = {part.limit:g} "
-                "lowers the cost. As L = mu, each step multiplies the gap to the minimum, "
-                f"{f.minimum:g}, by exactly (1 - {step} L)^2 = {part.promised:.5f}.",
+                "lowers the cost until it is least. As L = mu, each step multiplies the gap to the minimum, "
+                f"{f.minimum:g}, by exactly (1 - {step} L)^2 = {part.promised:.4f}.",
             ),
             (
                 "measured",

@@ -114,6 +114,8 @@ def descend(
         The parameters to start from, a tree of floating-point arrays; or a `State`, to go on.
     rule
         A step size, an array (steps,) of step sizes, a gdpure rule, or an optax transformation.
+        Numbers and rules compile nothing anew; an optax transformation keeps its numbers in its
+        functions, so make it once: a fresh one is a new program.
     steps
         How many steps, at least 0; static.
     gradient

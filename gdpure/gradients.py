@@ -193,14 +193,15 @@ def per_sample(
     >>> assert values.tolist() == [0.0, 4.0] and gradients.tolist() == [[0.0], [8.0]]
     """
     n = number_of_examples("per_sample", f)
-    chunk_size = (
-        n if chunk_size is None else guards.whole("per_sample", "chunk_size", chunk_size, 1)
-    )
+    if chunk_size is not None:
+        chunk_size = guards.whole("per_sample", "chunk_size", chunk_size, 1)
 
     def values_and_gradients(params):
         def row(i):
             return gradient(restrict(f, i[None]))(params)
 
+        if chunk_size is None:
+            return jax.vmap(row)(jnp.arange(n))
         return jax.lax.map(row, jnp.arange(n), batch_size=min(chunk_size, n))
 
     return values_and_gradients
