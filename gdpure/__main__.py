@@ -109,8 +109,8 @@ def _quadratic(part):
                 "theory",
                 f"The curvature of f is L = {f.smoothness:g} at most and mu = "
                 f"{f.strong_convexity:g} at least. Every step size below 2/L = {part.limit:g} "
-                "lowers the cost until it is least. As L = mu, each step multiplies the gap to the minimum, "
-                f"{f.minimum:g}, by exactly (1 - {step} L)^2 = {part.promised:.4f}.",
+                "lowers the cost until it is least. As L = mu, each step multiplies the gap to the "
+                f"minimum, {f.minimum:g}, by exactly (1 - {step} L)^2 = {part.promised:.4f}.",
             ),
             (
                 "measured",

@@ -241,7 +241,7 @@ def lesson() -> Lesson:
     Examples
     --------
     >>> whole = lesson()
-    >>> assert whole.quadratic.run.value[0] == 5 and whole.regression.final.status == 1
+    >>> assert whole.quadratic.run.history.value[0] == 5
     >>> assert whole.samples.gradients[0].tolist() == [6.0, 6.0]
     """
     f, theta = regression(), jnp.array([2, 2], jnp.float32)

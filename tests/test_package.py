@@ -131,7 +131,8 @@ def test_the_core_imports_jax_chex_and_nothing_else(module):
 def test_the_porch_imports_its_extras_late():
     main = importlib.import_module("gdpure.__main__")
     found = set(imports(trees(main)[1], "gdpure"))
-    assert {name.split(".")[0] for name in found} <= {"gdpure", "jax"} | sys.stdlib_module_names
+    allowed = {"jax", "numpy", "gdpure", "__future__"} | sys.stdlib_module_names
+    assert {name.split(".")[0] for name in found} <= allowed
     assert not any(missing(name, ["gdpure.specs", "gdpure.plots"]) for name in found)
 
 
@@ -160,3 +161,13 @@ def test_importing_the_core_loads_no_extra():
     extras = ["matplotlib", "rich", "hypothesis", "optax", "sklearn"]
     code = f"import gdpure, sys; print([name for name in {extras} if name in sys.modules])"
     assert run(code) == "[]\n"
+
+
+def test_without_rich_the_command_says_so_in_one_sentence():
+    code = (
+        "import sys; sys.modules['rich'] = None\nfrom gdpure.__main__ import main; print(main([]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "1\n"
+    [sentence] = done.stderr.splitlines()
+    assert "rich" in sentence and "pip install 'gdpure[" in sentence

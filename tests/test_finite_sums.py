@@ -1,0 +1,111 @@
+"""Finite sums: their rows, their means, and trees of parameters and examples."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from oracles import check_evaluation, exact, logistic_rounding
+from strategies import problems
+
+import gdpure as gd
+from gdpure.specs import rounding
+
+FLOAT32 = np.dtype(np.float32)
+WAYS = [gd.analytic, gd.reverse]
+ways = pytest.mark.parametrize("way", WAYS)
+
+
+@partial(jax.jit, static_argnames="way")
+def evaluate(way, f, theta):
+    return way(f)(theta)
+
+
+def check_rows(rows, X, y, theta):
+    """Row i is the objective on example i alone; the mean of the rows is the whole."""
+    values, gradients = (np.asarray(row) for row in rows)
+    assert values.shape == y.shape and gradients.shape == X.shape
+    for i in range(len(y)):
+        alone = rounding.least_squares(X[i : i + 1], y[i : i + 1], theta, FLOAT32)
+        check_evaluation((values[i], gradients[i]), alone)
+    mean = exact(values).mean(), exact(gradients).mean(axis=0)
+    check_evaluation(mean, rounding.least_squares(X, y, theta, FLOAT32))
+
+
+def squared_error(params, example):
+    x, y = example["x"], example["y"]
+    return (jnp.sum(params["w"] * x) - y) ** 2
+
+
+@given(problem=problems())
+def test_the_rows_of_a_finite_sum_are_its_examples_one_by_one(problem):
+    X, y, theta = problem
+    check_rows(evaluate(gd.per_sample, gd.least_squares(X, y), theta), X, y, theta)
+
+
+@given(problem=problems(shapes=((3, 3),)))
+def test_rows_are_rows_where_there_are_as_many_examples_as_parameters(problem):
+    X, y, theta = problem
+    risk = gd.empirical_risk(squared_error, {"x": X, "y": y})
+    values, gradients = evaluate(gd.per_sample, risk, {"w": theta})
+    check_rows((values, gradients["w"]), X, y, theta)
+    check_rows(evaluate(gd.per_sample, gd.least_squares(X, y), theta), X, y, theta)
+
+
+ROWS = (np.float32([[1, 2], [3, 1], [1, 4]]), np.float32([5, -1, 2]), np.float32([0.5, 0.25]))
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [
+        lambda v, g: (v, jnp.broadcast_to(g.mean(0), g.shape)),
+        lambda v, g: (jnp.broadcast_to(v.mean(), v.shape), g),
+        lambda v, g: (v / 3, g / 3),
+        lambda v, g: (v, g[::-1]),
+        lambda v, g: (v[:, None], g),
+    ],
+    ids=["mean of gradients", "mean of values", "divided by n", "other order", "column"],
+)
+def test_the_check_of_rows_sees_wrong_ones(bug):
+    rows = gd.per_sample(gd.least_squares(*ROWS[:2]))(ROWS[2])
+    check_rows(rows, *ROWS)
+    with pytest.raises(AssertionError):
+        check_rows(bug(*rows), *ROWS)
+
+
+@pytest.mark.parametrize("chunk_size", range(1, 9))
+def test_rows_do_not_depend_on_how_many_are_computed_at_a_time(chunk_size):
+    rng = np.random.default_rng(0)
+    X, y, theta = (rng.normal(size=shape).astype(np.float32) for shape in [(7, 3), 7, 3])
+    check_rows(gd.per_sample(gd.least_squares(X, y), chunk_size=chunk_size)(theta), X, y, theta)
+
+
+@pytest.mark.parametrize("gradient", WAYS)
+def test_rows_of_logistic_carry_the_whole_ridge(gradient):
+    X, targets, theta = ROWS[0], np.float32([1, 0, 1]), ROWS[2]
+    rows = gd.per_sample(gd.logistic(X, targets, 0.5), gradient=gradient)(theta)
+    for i, row in enumerate(zip(*rows, strict=True)):
+        data = X[i : i + 1], targets[i : i + 1], 0.5
+        check_evaluation(row, logistic_rounding(*data, theta, FLOAT32))
+
+
+@ways
+@given(problem=problems(shapes=((7, 3),)), order=st.permutations(range(7)))
+def test_neither_order_nor_duplication_of_the_examples_changes_the_mean(way, problem, order):
+    X, y, theta = problem
+    # The bound at n examples, computed for each arrangement, is around one and the same number.
+    original = rounding.least_squares(X, y, theta, FLOAT32)
+    for rows in (order, [*order, *order]):
+        allowed = rounding.least_squares(X[rows], y[rows], theta, FLOAT32)
+        found = evaluate(way, gd.least_squares(X[rows], y[rows]), theta)
+        check_evaluation(found, allowed._replace(value=original.value, gradient=original.gradient))
+
+
+def test_an_empirical_risk_takes_trees_of_parameters_and_of_examples():
+    X, y, theta = ROWS
+    risk = gd.empirical_risk(squared_error, {"x": X, "y": y})
+    value, gradient = gd.reverse(risk)({"w": theta})
+    check_evaluation((value, gradient["w"]), rounding.least_squares(X, y, theta, FLOAT32))

@@ -1,0 +1,173 @@
+"""The porch: what is printed, where, with which exit status, and what is refused."""
+
+import ast
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import gdpure
+from gdpure.__main__ import main
+
+FIGURES = [
+    "per_sample.png",
+    "regression.png",
+    "regression_convergence.png",
+    "simple_convergence.png",
+    "simple_cost.png",
+]
+NUMBERS = [
+    "(2, 1)",
+    "(4, 2)",
+    "(1.6, 0.8)",
+    "3.2",
+    "0.21474834",
+    "0.10737417",
+    "0.6400",
+    "16.826666",
+    "17.466667",
+    "0.900000",
+    "0.200000",
+    "(0.5, 0.5)",
+    "(0.44, 0.88)",
+    "(0.28, 0.84)",
+    "15.2",
+    "theta_0 + 3 theta_1 = 2.8",
+]
+
+
+def gdpure_command(*arguments, code="pass", **environment):
+    """Run the command line in a process of its own, its output piped."""
+    plain = {k: v for k, v in os.environ.items() if k not in ("FORCE_COLOR", "COLUMNS")}
+    program = f"import sys; {code}; sys.argv[0] = 'gdpure'; from gdpure.__main__ import main; "
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", program + "sys.exit(main())", *arguments],
+        capture_output=True,
+        env=plain | environment,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def piped():
+    return gdpure_command()
+
+
+def test_the_lesson_is_printed(piped):
+    assert piped.returncode == 0 and piped.stderr == b""
+    text = piped.stdout.decode()
+    for number in NUMBERS:
+        assert number in text, number
+
+
+def test_piped_output_is_plain(piped):
+    text = piped.stdout.decode()
+    assert "\x1b" not in text and "\u2026" not in text  # no escape codes, nothing cut off
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert all(line == line.rstrip() for line in lines)
+    assert "\n\n\n\n" not in text
+
+
+def test_narrow_and_ascii_terminals_get_the_same_numbers(piped):
+    other = gdpure_command(PYTHONIOENCODING="ascii", COLUMNS="30", NO_COLOR="1")
+    assert other.returncode == 0 and other.stderr == b""
+    words = [w for w in other.stdout.decode("ascii").split() if any(c.isdigit() for c in w)]
+    assert words == [w for w in piped.stdout.decode().split() if any(c.isdigit() for c in w)]
+
+
+def test_main_returns_its_status_and_prints_the_same(piped, capsys):
+    assert main([]) == 0
+    assert capsys.readouterr().out.split() == piped.stdout.decode().split()
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"gdpure {version('gdpure')}\n"
+
+
+def test_an_unknown_argument_is_refused(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["check"])
+    assert "usage: gdpure" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("missing", "arguments", "extra"),
+    [("rich", [], "gdpure[specs]"), ("matplotlib", ["--out", "figures"], "gdpure[plots]")],
+)
+def test_a_missing_extra_is_one_sentence(missing, arguments, extra, tmp_path):
+    arguments = [str(tmp_path / a) if a == "figures" else a for a in arguments]
+    ended = gdpure_command(*arguments, code=f"sys.modules[{missing!r}] = None")
+    [sentence] = ended.stderr.decode().splitlines()
+    assert ended.returncode == 1 and ended.stdout == b""
+    assert missing in sentence and f"pip install '{extra}'" in sentence
+    assert not (tmp_path / "figures").exists()
+
+
+def test_without_matplotlib_the_lesson_is_printed(piped):
+    ended = gdpure_command(code="sys.modules['matplotlib'] = None")
+    assert ended.returncode == 0 and ended.stdout == piped.stdout
+
+
+def test_the_version_needs_no_extra():
+    ended = gdpure_command("--version", code="sys.modules['rich'] = None")
+    assert ended.returncode == 0 and ended.stdout.decode().split()[0] == "gdpure"
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "locked"])
+def test_an_unusable_folder_is_one_sentence(place, tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    if place == "locked":  # as seen by a user; root may write anywhere
+
+        def refuse(*_, **__):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    assert main(["--out", str(tmp_path / place)]) == 1
+    printed = capsys.readouterr()
+    [sentence] = printed.err.splitlines()
+    assert str(tmp_path / place) in sentence and printed.out == ""
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_figures_are_written_and_the_same_bytes_again(tmp_path, capsys):
+    contents = []
+    for folder in (tmp_path / "one", tmp_path / "two" / "deeper"):
+        assert main(["--out", str(folder)]) == 0
+        written = sorted(folder.iterdir())
+        assert [path.name for path in written] == FIGURES
+        printed = capsys.readouterr().out.splitlines()
+        assert all(str(path) in printed for path in written)
+        contents.append([path.read_bytes() for path in written])
+    assert contents[0] == contents[1]
+    assert all(content.startswith(b"\x89PNG") for content in contents[0])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a pipe of POSIX")
+def test_a_reader_that_leaves_early_causes_no_traceback():
+    ended = subprocess.run(
+        f"{sys.executable} -m gdpure | head -n 2", shell=True, capture_output=True, timeout=300
+    )
+    assert ended.stderr == b"" and len(ended.stdout.splitlines()) == 2
+
+
+def test_nothing_imports_the_porch():
+    room = Path(gdpure.__file__).parent
+    for path in [
+        *room.glob("*.py"),
+        *room.parent.glob("specs/*.py"),
+        *room.parent.glob("plots/*.py"),
+    ]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                assert "__main__" not in ast.unparse(node), path
+
+
+def test_the_core_imports_no_screen():
+    modules = "('rich', 'matplotlib', 'hypothesis')"
+    code = f"import gdpure.lesson, sys; sys.exit(any(m in sys.modules for m in {modules}))"
+    assert subprocess.run([sys.executable, "-c", code], timeout=300).returncode == 0
