@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import gdpure as gd
 
 
-def simple_cost(theta_0, theta_1, _=None):
+def simple_cost(theta_0, theta_1):
     """Return ``theta_0^2 + theta_1^2``, shape ().
 
     Examples

@@ -33,7 +33,7 @@ def _least_squares_facts(data):
     (n, d), wide = X.shape, wide_dtype(X.dtype)
     # Singular values of X, not eigenvalues of X'X, which lose half of the digits.
     left, stretches, right = jnp.linalg.svd(X.astype(wide), full_matrices=False)
-    known = stretches > max(n, d) * jnp.finfo(X.dtype).eps * stretches[0]
+    known = stretches > rank_noise(X) * stretches[0]
     full = known.sum() == d
     along = jnp.where(known, y.astype(wide) @ left, 0)
     growth = 2 / n * least_positive(stretches, known) ** 2
@@ -42,7 +42,7 @@ def _least_squares_facts(data):
         strong_convexity=jnp.where(full, growth, 0),
         growth=growth,
         minimizer=(along / jnp.where(known, stretches, 1)) @ right,
-        minimum=jnp.mean((y - left @ along) ** 2),
+        minimum=jnp.mean((y.astype(wide) - left @ along) ** 2),
         flat=jnp.where(full, 0, jnp.eye(d, dtype=wide) - projector(right, known)),
     )
     return jax.tree.map(lambda x: x.astype(X.dtype), found)
@@ -172,6 +172,14 @@ def with_intercept(X: ArrayLike) -> Float[Array, "n d+1"]:
 
 
 # -- spectra -------------------------------------------------------------------------------------
+
+
+def rank_noise(matrix):
+    """Return the relative size up to which a singular value or an eigenvalue may be a rounded 0.
+
+    Twice what is customary: max(n, d) eps itself was reached by singular matrices.
+    """
+    return 2 * max(matrix.shape) * float(jnp.finfo(matrix.dtype).eps)
 
 
 def projector(rows, chosen):

@@ -37,7 +37,8 @@ class Facts:
     minimum
         f*, the infimum of f.
     flat
-        Projector (d, d) onto the directions along which the minimizer is not unique.
+        Projector (d, d) onto the directions along which the minimizer is not unique: x* + flat v
+        is a minimizer for every v.
 
     Examples
     --------
@@ -190,7 +191,7 @@ def number_of_examples(caller: str, f: Any) -> int:
 
 def restrict(f: Objective, rows: Any) -> Objective:
     """Return the finite sum over some of its examples: the same functions of fewer rows."""
-    data = _over_examples(lambda part: jax.tree.map(lambda leaf: leaf[rows], part), f)
+    data = _over_examples(lambda part: jax.tree.map(lambda leaf: jnp.asarray(leaf)[rows], part), f)
     return replace(f, data=data, facts=f.facts if isinstance(f.facts, Partial) else Facts())
 
 
@@ -210,7 +211,7 @@ class _Unpacked:
 
     def __call__(self, params, *data):
         guards.coordinates("unpack", params)
-        out = self.function(*params, *data)
+        out = self.function(*params, *(part for part in data if part is not None))
         return jnp.stack(out) if isinstance(out, tuple | list) else out
 
 
@@ -218,7 +219,7 @@ def unpack(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adapt ``cost(theta_0, theta_1, ...)`` to one vector of parameters.
 
     A gradient written the same way, which returns a tuple, becomes one that returns a vector. Both
-    may take data after the coordinates, as the functions of an `Objective` do.
+    may take data after the coordinates, as the functions of an `Objective` with data do.
 
     Parameters
     ----------

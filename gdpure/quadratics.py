@@ -10,7 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdpure import guards
-from gdpure.linear_models import _least_squares, least_positive, projector, wide_dtype
+from gdpure.linear_models import (
+    _least_squares,
+    least_positive,
+    projector,
+    rank_noise,
+    wide_dtype,
+)
 from gdpure.loop import History
 from gdpure.objectives import Facts, Objective, facts
 
@@ -46,7 +52,7 @@ def _quadratic_facts(data):
     wide = wide_dtype(hessian.dtype)
     curvatures, axes = jnp.linalg.eigh(hessian.astype(wide))
     size = jnp.max(jnp.abs(curvatures))
-    known = jnp.abs(curvatures) > len(minimizer) * jnp.finfo(hessian.dtype).eps * size
+    known = jnp.abs(curvatures) > rank_noise(hessian) * size
     least = jnp.min(jnp.where(known, curvatures, 0))
     convex = least >= 0
     found = Facts(
@@ -99,10 +105,10 @@ def quadratic(hessian: ArrayLike, minimizer: ArrayLike, minimum: ArrayLike = 0.0
 def as_quadratic(f: Objective) -> Objective:
     """Return least squares through its sufficient statistics: the same function, d x d data.
 
-    ``f(theta) = f* + 1/2 <theta - theta*, H (theta - theta*)>`` with H = 2/n X'X. It is centred at
-    the minimizer, so a gap f - f* near it keeps its digits, and the facts are those of f, computed
-    from X: the eigenvalues of H in the same precision know only half as much. A step costs d^2,
-    whatever n is.
+    ``f(theta) = f* + 1/2 <theta - theta*, H (theta - theta*)>`` with H = 2/n X'X. Centred at the
+    minimizer, no value is a difference of large numbers, and near the minimum it is off by a
+    rounding of f*. The facts are those of f, computed from X: the eigenvalues of H in the same
+    precision know only half as much. A step costs d^2, whatever n is.
 
     Parameters
     ----------

@@ -69,7 +69,7 @@ def least_squares(X, y, theta, dtype) -> Evaluation:
         np.mean(r**2),
         2 / _EXTENDED(n) * (X.T @ r),
         value_error + 2 * n * tiny,
-        gradient_error + 2 * (n + 1) * tiny,
+        gradient_error + 2 * (n + 1 + np.sum(columns, axis=1)) * tiny,
     )
 
 
@@ -90,7 +90,7 @@ def quadratic(hessian, minimizer, minimum, x, dtype) -> Evaluation:
     delta = u * np.abs(r) + tiny
     slope = hessian @ r
     weights = np.abs(hessian)
-    slope_error = gamma(d) * (weights @ (np.abs(r) + delta)) + weights @ delta + 2 * d * tiny
+    slope_error = gamma(d + 1) * (weights @ (np.abs(r) + delta)) + weights @ delta + 2 * d * tiny
     half = r @ slope / 2
     sizes = (np.abs(r) + delta) @ (np.abs(slope) + slope_error)
     half_error = (
