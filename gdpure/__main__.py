@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import re
 import sys
@@ -227,8 +228,9 @@ def _samples(part, regression):
 
 def _draw(whole, out):
     """Draw the figures of the lesson and return their files."""
-    from gdpure import plots
     from gdpure.lesson import quadratic, regression
+
+    plots = importlib.import_module("gdpure.plots")
 
     simple, linear, linear_cost = whole.quadratic, whole.regression, regression()
     names = (r"intercept $\theta_0$", r"slope $\theta_1$")

@@ -190,24 +190,26 @@ def _regression_part(f, start):
     distances = jnp.linalg.norm(run.history.point - facts.minimizer[None], axis=1)
     gap = run.history.value - facts.minimum
     needed = jnp.log(tolerance / jnp.linalg.norm(autodiff)) / jnp.log(rho)
+    x, y = f.data
     return Regression(
-        *f.data,
-        value,
-        autodiff,
-        gd.analytic(f)(start)[1],
-        gd.central(f)(start)[1],
-        facts,
-        step_size,
-        run,
-        distances,
-        rho ** jnp.arange(len(distances), dtype=rho.dtype) * distances[0],
-        gap[1:] / gap[:-1],
-        rho**2,
-        tolerance,
-        final,
-        jnp.ceil(needed).astype(jnp.int32),
-        jnp.linalg.norm(final.point - facts.minimizer),
-        rho ** final.count.astype(rho.dtype) * distances[0],
+        x=x,
+        y=y,
+        value=value,
+        autodiff=autodiff,
+        by_hand=gd.analytic(f)(start)[1],
+        differences=gd.central(f)(start)[1],
+        facts=facts,
+        step_size=step_size,
+        run=run,
+        distances=distances,
+        promised_distances=rho ** jnp.arange(len(distances), dtype=rho.dtype) * distances[0],
+        factors=gap[1:] / gap[:-1],
+        promised_factor=rho**2,
+        tolerance=tolerance,
+        final=final,
+        promised_steps=jnp.ceil(needed).astype(jnp.int32),
+        final_distance=jnp.linalg.norm(final.point - facts.minimizer),
+        promised_final_distance=rho ** final.count.astype(rho.dtype) * distances[0],
     )
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import operator
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -26,22 +27,27 @@ class Status(IntEnum):
     >>> assert run.final.status == gd.Status.RUNNING
     """
 
-    RUNNING = 0, "The steps ran out: pass the state back as the start to go on."
-    CONVERGED = 1, "The largest entry of the gradient is within the tolerance."
-    DIVERGED = (
-        2,
-        "The step after `count` led to a number that is not finite; the state is the last one that "
-        "is, or the start as given. Take smaller steps, or look at the objective there.",
-    )
+    RUNNING = 0
+    CONVERGED = 1
+    DIVERGED = 2
 
-    message: str
+    @property
+    def message(self) -> str:
+        """The sentence that says what the status means and what to do next."""
+        return _MESSAGES[self]
 
-    def __new__(cls, number, message):
-        """Make a member that equals its number."""
-        member = int.__new__(cls, number)
-        member._value_ = number
-        member.message = message
-        return member
+    @classmethod
+    def _missing_(cls, value: Any):
+        """Take the number as it stands in a state: an integer array of shape ()."""
+        return None if isinstance(value, int) else cls(operator.index(value))
+
+
+_MESSAGES = {
+    Status.RUNNING: "The steps ran out: pass the state back as the start to go on.",
+    Status.CONVERGED: "The largest entry of the gradient is within the tolerance.",
+    Status.DIVERGED: "The step after `count` led to a number that is not finite; the state is the "
+    "last one that is, or the start as given. Take smaller steps, or look at the objective there.",
+}
 
 
 class State(NamedTuple):

@@ -2,8 +2,10 @@
 
 A rule is a frozen dataclass whose fields are array leaves, and it speaks optax's protocol,
 ``init(params) -> memory`` and ``update(updates, memory, params, *, value, grad, value_fn) ->
-(updates, memory)``. So it steps inside optax as it does here, and every optax transformation steps
-here. `updates` comes in as the gradient and leaves as what is added to the parameters.
+(updates, memory)``. `updates` comes in as the gradient and leaves as what is added to the
+parameters. Every optax transformation steps here, and a rule steps inside optax:
+``optax.chain(optax.clip(1.0), gd.Constant(0.1))``, or, for a rule that asks for values, which optax
+hands to its own kind only, as ``optax.GradientTransformationExtraArgs(rule.init, rule.update)``.
 """
 
 from __future__ import annotations
@@ -188,12 +190,13 @@ class BarzilaiBorwein:
     """The step size that fits the last move: s = x - x_last, y = g - g_last.
 
     ``eta = <s, s> / <s, y>`` (`rules.long_step`) or ``eta = <s, y> / <y, y>`` (`rules.short_step`).
-    Values are not monotone. Where ``<s, y>`` is not positive the last step size is kept.
+    Values are not monotone: quadratics converge, other functions may end in a cycle, there is no
+    safeguard. Where ``<s, y>`` is not positive the last step size is kept.
 
     Parameters
     ----------
     step_size
-        The step size of the first step, which has no last move.
+        The step size where there is no last move: of the first step, and after a move of zero.
     quotient
         `rules.long_step` or `rules.short_step`; static.
 
@@ -215,9 +218,8 @@ class BarzilaiBorwein:
     def init(self, params):
         """Return a memory without a last move."""
         start = jax.tree.map(jnp.asarray, params)
-        return BarzilaiBorweinMemory(
-            trees.number(self.step_size, params), start, jax.tree.map(jnp.zeros_like, start)
-        )
+        zero = jnp.zeros((), trees.precision(params))
+        return BarzilaiBorweinMemory(zero, start, jax.tree.map(jnp.zeros_like, start))
 
     def update(self, updates, state, params=None, **_):
         """Return ``-eta g`` with the step size that fits the last move."""
@@ -228,12 +230,13 @@ class BarzilaiBorwein:
         quotient = trees.ratio(numerator, jnp.where(bent, denominator, 0), 0) * trees.ratio(
             moved, changed, 0
         )
-        step = jnp.where(quotient > 0, quotient, state.step_size)
+        kept = jnp.where(moved > 0, state.step_size, trees.number(self.step_size, params))
+        step = jnp.where(quotient > 0, quotient, kept)
         return trees.scaled(-step, updates), BarzilaiBorweinMemory(step, params, updates)
 
 
 class BarzilaiBorweinMemory(NamedTuple):
-    """The step size taken last, and the point and the gradient it was taken from."""
+    """The step size taken last, 0 before the first, and the point and gradient it began at."""
 
     step_size: Any
     point: Any

@@ -82,7 +82,6 @@ def landscape(
     window = jnp.asarray(window, (path if path is not None else point).dtype)
     grid = jax.tree.map(np.asarray, views.field(f, window))
     bands = _bands(grid.z, float(f(found.point)) if known else np.inf)
-    seen = None if path is None else np.asarray(views.inside(path, window))
 
     fig = Figure(figsize=(_WIDTH, 3.5))
     space = fig.add_axes((-0.01, 0.04, 0.5, 0.86), projection="3d", computed_zorder=False)
@@ -92,7 +91,10 @@ def landscape(
     _map(plane, grid, window, bands)
     _band_bar(bar, bands)
 
-    if path is not None:
+    seen = None
+    if run is not None:
+        path = np.asarray(run.history.point)
+        seen = np.asarray(views.inside(path, window))
         values = np.where(seen, run.history.value, np.nan)
         look = {"color": MEASURED, "marker": "o", "ms": 3.4, "mec": PAPER, "mew": 0.4, "lw": 1.5}
         look["markevery"] = 1 if len(path) <= _FEW else [0]

@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,7 +18,7 @@ _NOTHING_DATED = {
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
-_STYLE = {
+_STYLE: Any = {
     "font.family": ["DejaVu Sans"],
     "mathtext.fontset": "dejavusans",
     "font.size": 8.5,
