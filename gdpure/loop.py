@@ -247,7 +247,8 @@ def _where(flag, tree, other):
 def _strong(x):
     """Return an array whose type is a fixed point of the loop: no weak types."""
     x = jnp.asarray(x)
-    return lax.convert_element_type(x, x.dtype) if x.weak_type else x
+    weak = getattr(x, "weak_type", False)  # keys of `jax.random` have none
+    return lax.convert_element_type(x, x.dtype) if weak else x
 
 
 def _as(x, dtype):
