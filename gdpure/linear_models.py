@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 
-from gdpure import guards
+from gdpure import guards, spectra
 from gdpure.objectives import Facts, Objective
 
 if TYPE_CHECKING:
@@ -26,26 +26,9 @@ def _least_squares_gradient(theta, data):
     return (X @ theta - y) @ X * (2 / y.size)
 
 
-@jax.jit
-@jax.default_matmul_precision("highest")
-def _least_squares_facts(data):
-    X, y = data
-    (n, d), wide = X.shape, wide_dtype(X.dtype)
-    # Singular values of X, not eigenvalues of X'X, which lose half of the digits.
-    left, stretches, right = jnp.linalg.svd(X.astype(wide), full_matrices=False)
-    known = stretches > rank_noise(X) * stretches[0]
-    full = known.sum() == d
-    along = jnp.where(known, y.astype(wide) @ left, 0)
-    growth = 2 / n * least_positive(stretches, known) ** 2
-    found = Facts(
-        smoothness=2 / n * stretches[0] ** 2,
-        strong_convexity=jnp.where(full, growth, 0),
-        growth=growth,
-        minimizer=(along / jnp.where(known, stretches, 1)) @ right,
-        minimum=jnp.mean((y.astype(wide) - left @ along) ** 2),
-        flat=jnp.where(full, 0, jnp.eye(d, dtype=wide) - projector(right, known)),
-    )
-    return jax.tree.map(lambda x: x.astype(X.dtype), found)
+@spectra.precisely
+def _least_squares_facts(data, dtype):
+    return spectra.facts_of(spectra.of_least_squares(*data, dtype))
 
 
 def least_squares(X: ArrayLike, y: ArrayLike) -> Objective:
@@ -53,7 +36,8 @@ def least_squares(X: ArrayLike, y: ArrayLike) -> Objective:
 
     The facts come from the singular values s of X: L = 2/n max s^2, mu = 2/n min s^2 (0 if X is
     rank-deficient), growth = 2/n times the smallest non-zero s^2; the minimizer is the one of least
-    norm, and `flat` projects onto the null space of X.
+    norm, and `flat` projects onto the null space of X. Columns count as dependent if they are so to
+    the accuracy of their dtype.
 
     Parameters
     ----------
@@ -97,10 +81,10 @@ def _logistic_gradient(theta, data):
     return errors @ X / labels.size + ridge * theta
 
 
-@jax.jit
-def _logistic_facts(data):
+@spectra.precisely
+def _logistic_facts(data, _):
     X, labels, ridge = data
-    norm = jnp.linalg.svd(X.astype(wide_dtype(X.dtype)), compute_uv=False)[0].astype(X.dtype)
+    norm = jnp.linalg.svd(X, compute_uv=False)[0]
     return Facts(norm**2 / (4 * labels.size) + ridge, strong_convexity=ridge, growth=ridge)
 
 
@@ -169,29 +153,3 @@ def with_intercept(X: ArrayLike) -> Float[Array, "n d+1"]:
     X = X[:, None] if X.ndim == 1 else X
     guards.shape("with_intercept", "X", X, ("n", "d"))
     return jnp.concatenate([jnp.ones_like(X[:, :1]), X], axis=1)
-
-
-# -- spectra -------------------------------------------------------------------------------------
-
-
-def rank_noise(matrix):
-    """Return the relative size up to which a singular value or an eigenvalue may be a rounded 0.
-
-    Twice what is customary: max(n, d) eps itself was reached by singular matrices.
-    """
-    return 2 * max(matrix.shape) * float(jnp.finfo(matrix.dtype).eps)
-
-
-def projector(rows, chosen):
-    """Return the projector onto the span of some of the orthonormal rows."""
-    return rows.T @ jnp.where(chosen[:, None], rows, 0)
-
-
-def wide_dtype(dtype):
-    """Return the dtype for decompositions, which JAX has for float32 and float64 only."""
-    return jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
-
-
-def least_positive(values, known):
-    """Return the least of the values that are known not to be zero; 0 if all are zero."""
-    return jnp.where(known.any(), jnp.min(jnp.where(known, values, jnp.inf)), 0)

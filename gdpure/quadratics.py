@@ -9,16 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdpure import guards
-from gdpure.linear_models import (
-    _least_squares,
-    least_positive,
-    projector,
-    rank_noise,
-    wide_dtype,
-)
+from gdpure import guards, spectra
+from gdpure.linear_models import _least_squares
 from gdpure.loop import History
-from gdpure.objectives import Facts, Objective, facts
+from gdpure.objectives import Objective, facts
 
 if TYPE_CHECKING:
     from jaxtyping import ArrayLike
@@ -45,25 +39,9 @@ def _quadratic_gradient(x, data):
     return _times(hessian, x - minimizer)
 
 
-@jax.jit
-@jax.default_matmul_precision("highest")
-def _quadratic_facts(data):
-    hessian, minimizer, minimum = data
-    wide = wide_dtype(hessian.dtype)
-    curvatures, axes = jnp.linalg.eigh(hessian.astype(wide))
-    size = jnp.max(jnp.abs(curvatures))
-    known = jnp.abs(curvatures) > rank_noise(hessian) * size
-    least = jnp.min(jnp.where(known, curvatures, 0))
-    convex = least >= 0
-    found = Facts(
-        smoothness=size,
-        strong_convexity=jnp.where(known.all(), curvatures[0], least),
-        growth=jnp.where(convex, least_positive(curvatures, known), 0),
-        minimizer=jnp.where(convex, minimizer, jnp.nan),
-        minimum=jnp.where(convex, minimum, -jnp.inf),
-        flat=projector(axes.T, ~known),
-    )
-    return jax.tree.map(lambda x: x.astype(hessian.dtype), found)
+@spectra.precisely
+def _quadratic_facts(data, dtype):
+    return spectra.facts_of(spectra.of_quadratic(*data, dtype))
 
 
 def quadratic(hessian: ArrayLike, minimizer: ArrayLike, minimum: ArrayLike = 0.0) -> Objective:
@@ -121,19 +99,25 @@ def as_quadratic(f: Objective) -> Objective:
     >>> f = gd.least_squares(jnp.array([[1.0], [2.0]]), jnp.array([1.0, 0.0]))
     >>> assert jnp.allclose(gd.as_quadratic(f)(jnp.array([1.0])), f(jnp.array([1.0])))
     """
-    value = getattr(f, "value", None)
-    if value is _quadratic:
+    _demand_quadratic("as_quadratic", f)
+    if f.value is _quadratic:
         return f
-    if value is not _least_squares:
-        raise TypeError(
-            "as_quadratic: the objective must be gd.least_squares or gd.quadratic, got "
-            f"{guards.describe(f)}"
-        )
-    X, _ = f.data
     known = facts(f)
-    with jax.default_matmul_precision("highest"):
-        hessian = X.T @ X * (2 / len(X))
-    return replace(quadratic(hessian, known.minimizer, known.minimum), facts=known)
+    return replace(quadratic(_gram(*f.data), known.minimizer, known.minimum), facts=known)
+
+
+@spectra.precisely
+def _gram(X, y, _):
+    return X.T @ X * (2 / len(y))
+
+
+def _demand_quadratic(caller, f):
+    value = getattr(f, "value", None)
+    if value not in (_least_squares, _quadratic):
+        raise TypeError(
+            f"{caller}: the objective must be gd.least_squares or gd.quadratic, got "
+            f"{guards.describe(f if value is None else value)}"
+        )
 
 
 def closed_form(
@@ -142,7 +126,9 @@ def closed_form(
     """Return the exact trajectory of gradient descent on a quadratic, without a loop.
 
     In the eigenbasis of the Hessian every coordinate of the error decays on its own,
-    ``x_k - x* = V diag((1 - eta lambda)^k) V' (x_0 - x*)``, for all k at once.
+    ``x_k - x* = V diag((1 - eta lambda)^k) V' (x_0 - x*)``, for all k at once. It is computed in
+    float64 and rounded once, or, inside a traced function, in the dtype of the data. It is no way
+    to derivatives: those of an eigenbasis are nan where curvatures repeat, those of `descend` not.
 
     Parameters
     ----------
@@ -166,25 +152,36 @@ def closed_form(
     >>> f = gd.quadratic(jnp.array([[2.0]]), jnp.array([0.0]))
     >>> assert gd.closed_form(f, jnp.array([1.0]), 0.25, 3).value.tolist() == [1, 1/4, 1/16, 1/64]
     """
+    _demand_quadratic("closed_form", objective)
     steps = guards.whole("closed_form", "steps", steps)
-    hessian, minimizer, minimum = as_quadratic(objective).data
-    start = guards.real("closed_form", "start", start, hessian.dtype)
-    guards.shape("closed_form", "start", start, minimizer.shape)
+    d, dtype = objective.data[0].shape[1], objective.data[0].dtype
+    start = guards.real("closed_form", "start", start, dtype)
+    guards.shape("closed_form", "start", start, (d,))
     guards.in_range("closed_form", "step_size", step_size, guards.Range(0))
-    step_size = jnp.asarray(step_size).astype(hessian.dtype)
-    return _closed_form(hessian, minimizer, minimum, start, step_size, np.arange(steps + 1))
+    rows = _rows_of_least_squares if objective.value is _least_squares else _rows_of_quadratic
+    return rows(objective.data, start, jnp.asarray(step_size).astype(dtype), np.arange(steps + 1))
 
 
-@jax.jit
-@jax.default_matmul_precision("highest")
-def _closed_form(hessian, minimizer, minimum, start, step_size, k):
-    curvatures, axes = jnp.linalg.eigh(hessian)
-    along = (start - minimizer) @ axes
+@spectra.precisely
+def _rows_of_least_squares(data, start, step_size, k, dtype):
+    return _rows(spectra.of_least_squares(*data, dtype), start, step_size, k)
+
+
+@spectra.precisely
+def _rows_of_quadratic(data, start, step_size, k, dtype):
+    return _rows(spectra.of_quadratic(*data, dtype), start, step_size, k)
+
+
+def _rows(spectrum, start, step_size, k):
+    curvatures, axes, minimizer, minimum = spectrum
+    along = axes @ (start - minimizer)
+    # What no axis spans stands still; where they span all, that would be nothing but rounding.
+    still = minimizer if len(axes) == len(start) else start - axes.T @ along
 
     def row(step_size, k):
-        error = (1 - step_size * curvatures) ** k.astype(start.dtype) * along
+        error = (1 - step_size * curvatures) ** k * along
         slope = curvatures * error
-        return minimizer + axes @ error, minimum + jnp.sum(slope * error) / 2, axes @ slope
+        return still + axes.T @ error, minimum + jnp.sum(slope * error) / 2, axes.T @ slope
 
     def rows(step_size):
         return jax.vmap(row, in_axes=(None, 0))(step_size, k)
