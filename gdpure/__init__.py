@@ -1,6 +1,6 @@
 """Gradient descent as pure JAX functions."""
 
-from gdpure import landscapes, schedules, stochastic
+from gdpure import landscapes, rules, schedules, stochastic
 from gdpure.adapters import observe
 from gdpure.descent import (
     Descent,
@@ -66,6 +66,7 @@ __all__ = [
     "per_sample",
     "quadratic",
     "reverse",
+    "rules",
     "schedules",
     "stochastic",
     "stochastic_descend",

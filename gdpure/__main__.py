@@ -73,8 +73,8 @@ def _run(out):
     from gdpure.lesson import lesson
 
     whole = jax.device_get(jax.jit(lesson)())
-    _print(*_quadratic(whole.quadratic), *_regression(whole.regression))
-    _print(*_samples(whole.samples, whole.regression))
+    first, second, third = whole
+    _print(*_quadratic(first), *_regression(second), *_samples(third, second))
     if out is not None:
         _print(_title("Figures"))
         print(*_draw(whole, out), sep="\n")

@@ -79,8 +79,9 @@ class ObservedMemory(NamedTuple):
 def observe(rule: Any, callback: Callable[[Any, Any], Any], every: int = 100) -> Any:
     """Return a rule that steps like `rule` and reports on the way.
 
-    ``callback(count, value)`` is called from inside the compiled loop, once for every row whose
-    count is a multiple of `every`, for logging, progress bars and early prints. It sees arrays.
+    ``callback(count, value)`` is called from inside the compiled loop, before each step whose count
+    is a multiple of `every`, and at the last row where rows are kept: for logging, progress bars
+    and early prints. It sees arrays.
 
     Parameters
     ----------
@@ -151,7 +152,8 @@ def _as_rule(caller, rule, params, shapes, kinds):
     else:
         hint = ""
         if callable(rule):
-            hint = "; evaluate a schedule, jax.vmap(schedule)(jnp.arange(steps))"
+            hint = "; call what makes a rule, optax.adam(0.1), or evaluate a schedule, "
+            hint += "jax.vmap(schedule)(jnp.arange(steps))"
         elif isinstance(rule, (list, tuple)):
             hint = "; many rules are one rule with a leading axis on its fields"
         raise TypeError(

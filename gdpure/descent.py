@@ -154,7 +154,8 @@ def minimize(
 ) -> State:
     """Run gradient descent until no entry of the gradient exceeds the tolerance.
 
-    A `lax.while_loop`: it stops by itself, and can be differentiated in forward mode only.
+    A `lax.while_loop`: it stops by itself, keeps no rows (for the curve, `descend` as many steps as
+    ``state.count`` says) and can be differentiated in forward mode only.
 
     Parameters
     ----------
@@ -162,6 +163,7 @@ def minimize(
         As for `descend`; an array of step sizes has the shape (max_steps,).
     tolerance
         The largest ``|gradient|`` that counts as zero, in units of f per unit of the parameter.
+        Rounding hides gradients below about ``eps L |x|``: float32 may stand still above 1e-6.
     max_steps
         How many steps at most; static.
 
@@ -222,7 +224,12 @@ def sweep(
         raise TypeError("sweep: starts must be points, got a State; begin anew from its point")
     f, starts, all_rules = loop.boundary("sweep", f, starts, rules, adapters.as_rules)
     guards.leading_axis("sweep", "starts", starts)
-    return _sweep(f, starts, all_rules, steps=steps, gradient=gradient, record=record)
+    try:
+        return _sweep(f, starts, all_rules, steps=steps, gradient=gradient, record=record)
+    except (TypeError, ValueError, IndexError) as error:
+        if all(x.ndim < 2 for x in jax.tree.leaves(starts)):
+            error.add_note("sweep: each row of starts is a start; is the leading axis there?")
+        raise
 
 
 @partial(jax.jit, static_argnames="gradient")

@@ -114,7 +114,7 @@ def central(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
     Parameters
     ----------
     f
-        An objective, ``f(params) -> ()``; it need not be differentiable by JAX.
+        An objective, ``f(params) -> ()``, that JAX can trace; it need not be differentiable.
 
     Examples
     --------
@@ -160,6 +160,9 @@ def default(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
     """Return the `analytic` gradient where the objective has one, the `reverse` one otherwise."""
     hand_derived = isinstance(f, Objective) and f.gradient is not None
     return analytic(f) if hand_derived else reverse(f)
+
+
+MODES = (reverse, forward, analytic, central, default)
 
 
 def per_sample(

@@ -10,6 +10,7 @@ free until somebody functionalizes it with `checkify.checkify`.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 import operator
 import re
@@ -38,6 +39,8 @@ def describe(x: Any) -> str:
     if hasattr(x, "dtype") and hasattr(x, "shape"):
         return f"{x.dtype}[{','.join(map(str, x.shape))}]"
     text = repr(x)
+    if callable(x) and hasattr(x, "__name__"):
+        return f"the function {x.__name__}"
     if len(text) <= 40:
         return f"{type(x).__name__} {text}"
     if isinstance(x, (list, tuple, dict)):
@@ -81,11 +84,6 @@ def arrays(caller: str, name: str, tree: Any) -> Any:
 
 def parameters(caller: str, name: str, tree: Any) -> Any:
     """Return a tree of floating-point arrays, at least one and none of them empty."""
-    if callable(tree):
-        raise TypeError(
-            f"{caller}: {name} must be arrays, got {describe(tree)}; gradient= takes a function of "
-            "the objective, gd.reverse rather than gd.reverse(f)"
-        )
     tree = arrays(caller, name, tree)
     leaves = jax.tree.leaves(tree)
     if leaves and all(_is_floating(x) and np.size(x) for x in leaves):
@@ -121,6 +119,10 @@ def same_form(caller: str, name: str, tree: Any, like: Any, like_name: str) -> N
         )
     pairs = zip(jax.tree_util.tree_leaves_with_path(tree), jax.tree.leaves(like), strict=True)
     for (path, leaf), model in pairs:
+        if not _is_array(leaf):
+            raise TypeError(
+                f"{caller}: {name}{keystr(path)} must be an array, got {describe(leaf)}"
+            )
         message = (
             f"{caller}: {name}{keystr(path)} must be {describe(model)} like {like_name}, "
             f"got {describe(leaf)}"
@@ -168,7 +170,13 @@ def real(caller: str, name: str, x: Any, dtype: Any = None) -> jax.Array:
     except (TypeError, ValueError):  # ragged lists
         numbers = False
     if not numbers:
-        raise TypeError(f"{caller}: {name} must be an array of real numbers, got {describe(x)}")
+        hint = "; .astype(float) if it holds numbers" if _is_array(x) and x.dtype == object else ""
+        raise TypeError(
+            f"{caller}: {name} must be an array of real numbers, got {describe(x)}{hint}"
+        )
+    if isinstance(given, np.ndarray) and kind and not np.isfinite(given).all():
+        where = tuple(map(int, np.argwhere(~np.isfinite(given))[0]))
+        raise ValueError(f"{caller}: {name} must be finite, got {given[where]} at {where}")
     if kind:
         listed = not _is_array(x) and dtype is not None
         given = jnp.asarray(given, dtype if listed else None)
@@ -202,13 +210,27 @@ def shape(
         raise ValueError(f"{caller}: {name} must not be empty, got {describe(x)}")
 
 
+def numbers(caller: str, name: str, tree: Any) -> Any:
+    """Return a tree of data as JAX arrays; refuse text and objects."""
+
+    def leaf(path, x):
+        if not is_number(x) or np.dtype(getattr(x, "dtype", float)).kind in "OSU":
+            raise TypeError(
+                f"{caller}: {name}{keystr(path)} must be an array of numbers, got {describe(x)}"
+            )
+        return jnp.asarray(x)
+
+    return jax.tree_util.tree_map_with_path(leaf, tree)
+
+
 def leading_axis(caller: str, name: str, tree: Any) -> int:
     """Return the length of the axis that all arrays of a tree begin with."""
     lengths = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if jnp.ndim(leaf) == 0:
             raise ValueError(
-                f"{caller}: {name} must have a leading axis, got {describe(leaf)}{_at(path)}"
+                f"{caller}: {name} must have a leading axis, got {describe(leaf)}{_at(path)}; a "
+                "list is a tree of its entries, jnp.array makes it one array"
             )
         lengths.setdefault(jnp.shape(leaf)[0], _at(path))
     if len(lengths) != 1:
@@ -241,6 +263,21 @@ def coordinates(caller: str, params: Any, d: int | None = None) -> Any:
     return params
 
 
+def arguments(caller: str, f: Callable, given: tuple) -> None:
+    """Demand a function of as many arguments as there are."""
+    try:
+        form = inspect.signature(f)
+    except ValueError:  # some built-in functions have none
+        return
+    try:
+        form.bind(*given)
+    except TypeError:
+        raise TypeError(
+            f"{caller}: the function must take {len(given)} arguments, the coordinates and the "
+            f"data, got {getattr(f, '__name__', f)}{form}"
+        ) from None
+
+
 def labels(caller: str, given: jax.Array) -> None:
     """Demand labels 0 and 1, where the values are known."""
     if not isinstance(given, Tracer):
@@ -268,10 +305,24 @@ def scalar(caller: str, out: Any) -> Any:
         )
     message = f"{caller}: the objective must return one floating-point scalar, got {describe(out)}"
     if not hasattr(out, "shape"):
-        raise TypeError(message)
+        raise TypeError(f"{message}, which is no array and depends on no parameter")
     _demand(ValueError, message, chex.assert_shape, out, ())
     _demand(TypeError, message, chex.assert_type, out, float)
     return out
+
+
+def differentiated(gradient: Callable, f: Callable) -> Callable:
+    """Return ``gradient(f)``; say so where it is the gradient of a point, not of an objective."""
+    try:
+        evaluate = gradient(f)
+        function("gradient", "gradient(objective)", evaluate)
+    except Exception as error:
+        raise TypeError(
+            "gradient: gradient= takes a way to differentiate an objective, such as gd.reverse, "
+            "but what came failed on one; a gradient derived by hand goes into "
+            "gd.Objective(value, gradient=...)"
+        ) from error
+    return evaluate
 
 
 def evaluation(out: Any, params: Any) -> None:
@@ -363,6 +414,12 @@ def in_range(caller: str, name: str, x: Any, allowed: Range) -> None:
         wrong = numbers[~allowed.holds(numbers)]
         if wrong.size:
             raise ValueError(f"{caller}: {name} must be {allowed}, got {wrong.flat[0]}")
+
+
+def ordered(caller: str, low_name: str, low: Any, high_name: str, high: Any) -> None:
+    """Demand of two numbers that the host knows that the first is not above the second."""
+    if not isinstance(low, jax.Array) and not isinstance(high, jax.Array) and low > high:
+        raise ValueError(f"{caller}: {low_name} must be at most {high_name}, got {low} and {high}")
 
 
 def hyperparameters(caller: str, rule: Any) -> None:

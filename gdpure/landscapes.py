@@ -1,17 +1,19 @@
 """Landscapes: classic objectives of two parameters, with what is known about them.
 
-============  ==================================================================
-name          known
-============  ==================================================================
-bowl          the quadratic of the lesson, |x|^2
-saddle        no minimizer; the gradient vanishes at the origin
-double_well   two minimizers of the same value, a saddle between them
-rosenbrock    a curved valley that leads to (1, 1)
-himmelblau    four minimizers of the same value
-beale         flat far away, minimizer (3, 1/2)
-camel         three minima, the deepest at the origin
-rastrigin     a regular grid of local minima around the origin
-============  ==================================================================
+============  =====================================  =============================================
+name          f(a, b)                                known
+============  =====================================  =============================================
+bowl          a^2 + b^2                              the quadratic of the lesson
+saddle        a^2 - b^2                              no minimizer; flat at the origin
+double_well   (a^2 - 1)^2 + b^2                      two minimizers, a saddle between them
+rosenbrock    (1 - a)^2 + 100 (b - a^2)^2            a curved valley that leads to (1, 1)
+himmelblau    (a^2 + b - 11)^2 + (a + b^2 - 7)^2     four minimizers of the same value
+beale         (3/2 - a + a b)^2 + (9/4 - a + a       flat far away, minimizer (3, 1/2)
+              b^2)^2 + (21/8 - a + a b^3)^2
+camel         2 a^2 - 1.05 a^4 + a^6/6 + a b + b^2   three minima, the deepest at the origin
+rastrigin     a^2 + b^2 + 10 (2 - cos(2 pi a)        a regular grid of local minima around the
+              - cos(2 pi b))                         origin
+============  =====================================  =============================================
 
 Each is an `Objective` of one vector, shape (2,); ``gd.facts`` of it knows the first of its
 minimizers, `MINIMIZERS` all.

@@ -28,7 +28,8 @@ def _least_squares_gradient(theta, data):
 
 @spectra.precisely
 def _least_squares_facts(data, dtype):
-    return spectra.facts_of(spectra.of_least_squares(*data, dtype))
+    X, y = data
+    return spectra.facts_of(spectra.of_least_squares(X, y, dtype))
 
 
 def least_squares(X: ArrayLike, y: ArrayLike) -> Objective:

@@ -6,19 +6,19 @@
 from __future__ import annotations
 
 import operator
-from enum import IntEnum
+from enum import Enum
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gdpure import adapters, guards, rules
+from gdpure import adapters, gradients, guards, rules
 from gdpure.objectives import as_objective
 
 
-class Status(IntEnum):
-    """How a run ended; the member's `message` says what to do about it.
+class Status(int, Enum):
+    """How a run ended; `message` says what to do about it.
 
     Examples
     --------
@@ -43,7 +43,8 @@ class Status(IntEnum):
 
 
 _MESSAGES = {
-    Status.RUNNING: "The steps ran out: pass the state back as the start to go on.",
+    Status.RUNNING: "The steps ran out: pass the state back as the start to go on. If nothing "
+    "moves any more, the dtype sees no smaller gradient: raise the tolerance, or use float64.",
     Status.CONVERGED: "The largest entry of the gradient is within the tolerance.",
     Status.DIVERGED: "The step after `count` led to a number that is not finite; the state is the "
     "last one that is, or the start as given. Take smaller steps, or look at the objective there.",
@@ -103,6 +104,10 @@ def history(state: State) -> History:
 def boundary(caller, f, start, rule, as_rule=adapters.as_rule):
     """Return the arguments as JAX passes them, their kinds and devices checked."""
     f = as_objective(caller, f)
+    if isinstance(start, Descent):
+        raise TypeError(
+            f"{caller}: start must be a point or a State, got a Descent; pass run.final"
+        )
     if not isinstance(start, State):
         start = guards.parameters(caller, "start", start)
     rule = as_rule(caller, rule, start.point if isinstance(start, State) else start)
@@ -130,9 +135,8 @@ def first(caller, f, start, rule, gradient):
 
 def look(f, gradient, point, memory, count=None):
     """Return the state at a point, DIVERGED if not all of it is finite."""
-    evaluate = gradient(f)
-    guards.function("gradient", "gradient(objective)", evaluate)
-    out = evaluate(point)
+    ours = gradient in gradients.MODES
+    out = (gradient(f) if ours else guards.differentiated(gradient, f))(point)
     guards.evaluation(out, point)
     value, slope = jax.tree.map(_strong, out)
     finite = [jnp.isfinite(x).all() for x in jax.tree.leaves((point, value, slope))]

@@ -132,6 +132,11 @@ def facts(f: Callable) -> Facts:
     known = getattr(f, "facts", None)
     if not isinstance(f, Objective) or known is None:
         return Facts()
+    if not isinstance(known, Facts | Partial):
+        raise TypeError(
+            "facts: facts= of an Objective must be gd.Facts or a function of its data, got "
+            f"{guards.describe(known)}"
+        )
     return known(f.data) if isinstance(known, Partial) else known
 
 
@@ -172,7 +177,7 @@ def empirical_risk(loss: Callable[[Any, Any], Any], examples: Any) -> Objective:
     >>> assert f(jnp.array(2.0)) == 1.0
     """
     guards.function("empirical_risk", "loss", loss)
-    f = Objective(_MeanLoss(loss), data=jax.tree.map(jnp.asarray, examples), axes=0)
+    f = Objective(_MeanLoss(loss), guards.numbers("empirical_risk", "examples", examples), axes=0)
     number_of_examples("empirical_risk", f)
     return f
 
@@ -211,7 +216,9 @@ class _Unpacked:
 
     def __call__(self, params, *data):
         guards.coordinates("unpack", params)
-        out = self.function(*params, *(part for part in data if part is not None))
+        coordinates = (*params, *(part for part in data if part is not None))
+        guards.arguments("unpack", self.function, coordinates)
+        out = self.function(*coordinates)
         return jnp.stack(out) if isinstance(out, tuple | list) else out
 
 

@@ -41,7 +41,8 @@ def _quadratic_gradient(x, data):
 
 @spectra.precisely
 def _quadratic_facts(data, dtype):
-    return spectra.facts_of(spectra.of_quadratic(*data, dtype))
+    hessian, minimizer, minimum = data
+    return spectra.facts_of(spectra.of_quadratic(hessian, minimizer, minimum, dtype))
 
 
 def quadratic(hessian: ArrayLike, minimizer: ArrayLike, minimum: ArrayLike = 0.0) -> Objective:
@@ -164,12 +165,14 @@ def closed_form(
 
 @spectra.precisely
 def _rows_of_least_squares(data, start, step_size, k, dtype):
-    return _rows(spectra.of_least_squares(*data, dtype), start, step_size, k)
+    X, y = data
+    return _rows(spectra.of_least_squares(X, y, dtype), start, step_size, k)
 
 
 @spectra.precisely
 def _rows_of_quadratic(data, start, step_size, k, dtype):
-    return _rows(spectra.of_quadratic(*data, dtype), start, step_size, k)
+    hessian, minimizer, minimum = data
+    return _rows(spectra.of_quadratic(hessian, minimizer, minimum, dtype), start, step_size, k)
 
 
 def _rows(spectrum, start, step_size, k):

@@ -68,6 +68,7 @@ def chebyshev(n: int, mu: ArrayLike, L: ArrayLike) -> Float[Array, " n"]:
     n = guards.whole("schedules.chebyshev", "n", n)
     guards.in_range("schedules.chebyshev", "mu", mu, guards.Range(0, open=True))
     guards.in_range("schedules.chebyshev", "L", L, guards.Range(0, open=True))
+    guards.ordered("schedules.chebyshev", "mu", mu, "L", L)
     nodes = _leja(np.cos((2 * np.arange(1, n + 1) - 1) * np.pi / (2 * n))) if n else np.zeros(0)
     mu, L = jnp.asarray(mu), jnp.asarray(L)
     dtype = jnp.result_type(mu, L, float)

@@ -8,6 +8,7 @@ Hessian.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, NamedTuple
@@ -52,7 +53,7 @@ def precisely(function: Callable) -> Callable:
     @wraps(function)
     def computed(*data):
         traced = any(isinstance(x, Tracer) for x in jax.tree.leaves(data))
-        with jax.enable_x64(jax.config.jax_enable_x64 or not traced):
+        with contextlib.nullcontext() if traced else jax.enable_x64(True):
             return compiled(*data)
 
     return computed

@@ -59,7 +59,8 @@ def stochastic_descend(
     step of an epoch is on the rest, smaller; nothing is dropped and nothing counted twice. With
     ``batch_size=n`` this is gradient descent, to the order of the sum.
 
-    A row is an epoch: its value and gradient are those of all examples, ``count`` counts epochs.
+    A row is an epoch: its value and gradient are those of all examples, ``count`` counts epochs. A
+    rule sees mini-batches: what `observe` reports are their values, step by step.
     Passing the last state back with the same key goes on as if there had been no break.
 
     Parameters
@@ -111,6 +112,15 @@ def stochastic_descend(
 @partial(jax.jit, static_argnames=("batch_size", "epochs", "gradient", "record"))
 def _descend(f, start, rule, key, *, batch_size, epochs, gradient, record):
     n = number_of_examples("stochastic_descend", f)
+    start = loop.first("stochastic_descend", f, start, rule, gradient)
+    end = start.count + epochs
+
+    def move(f, rule, state, step_size):
+        def stay():
+            return state.point, state.memory
+
+        # After the last row there is no epoch to discard, as there is a step in `descend`.
+        return lax.cond(state.count < end, lambda: epoch(f, rule, state, step_size), stay)
 
     def epoch(f, rule, state, step_size):
         full, rest = minibatches(jax.random.fold_in(key, state.count), n, batch_size)
@@ -123,7 +133,6 @@ def _descend(f, start, rule, key, *, batch_size, epochs, gradient, record):
         carry, _ = lax.scan(step, (state.point, state.memory), full)
         return step(carry, rest)[0] if rest.size else carry
 
-    start = loop.first("stochastic_descend", f, start, rule, gradient)
     return loop.scan(
         f,
         rule,
@@ -132,5 +141,5 @@ def _descend(f, start, rule, key, *, batch_size, epochs, gradient, record):
         steps=epochs,
         gradient=gradient,
         record=record,
-        move=epoch,
+        move=move,
     )
