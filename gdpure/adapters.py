@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.tree_util import register_dataclass
 
 from gdpure import guards, trees
 from gdpure.rules import Constant
 
-_STATIC = {"static": True}
 
-
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@trees.pytree
 class Schedule:
     """One step size a step; `descend` scans over them beside the count of steps."""
 
@@ -31,12 +27,11 @@ class Schedule:
         return ()
 
 
-@register_dataclass
-@dataclass(frozen=True)
+@trees.pytree
 class _Borrowed:
     """A transformation whose hyperparameters are not leaves, optax's above all."""
 
-    transformation: Any = field(metadata=_STATIC)
+    transformation: Any = trees.static()
 
     def init(self, params):
         return self.transformation.init(params)
@@ -48,12 +43,11 @@ class _Borrowed:
         return self.transformation.update(updates, state, params, **extra)
 
 
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@trees.pytree
 class _Observed:
     rule: Any
-    callback: Callable[[Any, Any], Any] = field(metadata=_STATIC)
-    every: int = field(metadata=_STATIC)
+    callback: Callable[[Any, Any], Any] = trees.static()
+    every: int = trees.static()
 
     def init(self, params):
         return ObservedMemory(self.rule.init(params), jnp.zeros((), jnp.int32))

@@ -55,8 +55,8 @@ def begin(f: Callable, start: Any, rule: Any, *, gradient: Gradient = gradients.
     """
     if isinstance(start, State):
         raise TypeError("begin: start must be a point, got a State; advance or descend goes on")
-    f, start, rule = loop.boundary("begin", f, start, rule)
-    return _begin(f, start, rule, gradient=gradient)
+    f, start, rule, structure = loop.boundary("begin", f, start, rule)
+    return _begin(f, start, rule, structure, gradient=gradient)
 
 
 def advance(
@@ -83,10 +83,10 @@ def advance(
         raise TypeError(
             f"advance: state must be a State, as begin returns it, got {guards.describe(state)}"
         )
-    f, state, rule = loop.boundary("advance", f, state, rule)
+    f, state, rule, structure = loop.boundary("advance", f, state, rule)
     if isinstance(rule, adapters.Schedule):
         raise TypeError("advance: rule must be one step size for one step, got an array of them")
-    return _advance(f, state, rule, gradient=gradient)
+    return _advance(f, state, rule, structure, gradient=gradient)
 
 
 def descend(
@@ -137,10 +137,10 @@ def descend(
     >>> assert onward.final.count == 15
     """
     steps = guards.whole("descend", "steps", steps)
-    f, start, rule = loop.boundary("descend", f, start, rule)
+    f, start, rule, structure = loop.boundary("descend", f, start, rule)
     if record is not None:
         guards.function("descend", "record", record)
-    return _descend(f, start, rule, steps=steps, gradient=gradient, record=record)
+    return _descend(f, start, rule, structure, steps=steps, gradient=gradient, record=record)
 
 
 def minimize(
@@ -181,8 +181,8 @@ def minimize(
     """
     max_steps = guards.whole("minimize", "max_steps", max_steps)
     guards.in_range("minimize", "tolerance", tolerance, guards.Range(0))
-    f, start, rule = loop.boundary("minimize", f, start, rule)
-    return _minimize(f, start, rule, tolerance, max_steps=max_steps, gradient=gradient)
+    f, start, rule, structure = loop.boundary("minimize", f, start, rule)
+    return _minimize(f, start, rule, tolerance, structure, max_steps=max_steps, gradient=gradient)
 
 
 def sweep(
@@ -222,37 +222,39 @@ def sweep(
     steps = guards.whole("sweep", "steps", steps)
     if isinstance(starts, State):
         raise TypeError("sweep: starts must be points, got a State; begin anew from its point")
-    f, starts, all_rules = loop.boundary("sweep", f, starts, rules, adapters.as_rules)
+    f, starts, all_rules, structure = loop.boundary("sweep", f, starts, rules, adapters.as_rules)
     guards.leading_axis("sweep", "starts", starts)
     try:
-        return _sweep(f, starts, all_rules, steps=steps, gradient=gradient, record=record)
+        return _sweep(
+            f, starts, all_rules, structure, steps=steps, gradient=gradient, record=record
+        )
     except (TypeError, ValueError, IndexError) as error:
         if all(x.ndim < 2 for x in jax.tree.leaves(starts)):
             error.add_note("sweep: each row of starts is a start; is the leading axis there?")
         raise
 
 
-@partial(jax.jit, static_argnames="gradient")
-def _begin(f, start, rule, *, gradient):
+@partial(jax.jit, static_argnums=3, static_argnames="gradient")
+def _begin(f, start, rule, _, *, gradient):
     return loop.first("begin", f, start, rule, gradient)
 
 
-@partial(jax.jit, static_argnames="gradient")
-def _advance(f, state, rule, *, gradient):
+@partial(jax.jit, static_argnums=3, static_argnames="gradient")
+def _advance(f, state, rule, _, *, gradient):
     guards.memory("advance", state.memory, jax.eval_shape(rule.init, state.point))
     point, memory = loop.move(f, rule, state, None)
     return loop.hold(loop.look(f, gradient, point, memory, state.count + 1), state)
 
 
-@partial(jax.jit, static_argnames=("steps", "gradient", "record"))
-def _descend(f, start, rule, *, steps, gradient, record):
+@partial(jax.jit, static_argnums=3, static_argnames=("steps", "gradient", "record"))
+def _descend(f, start, rule, _, *, steps, gradient, record):
     start = loop.first("descend", f, start, rule, gradient)
     step_sizes = adapters.each_step("descend", rule, steps)
     return loop.scan(f, rule, start, step_sizes, steps=steps, gradient=gradient, record=record)
 
 
-@partial(jax.jit, static_argnames=("max_steps", "gradient"))
-def _minimize(f, start, rule, tolerance, *, max_steps, gradient):
+@partial(jax.jit, static_argnums=4, static_argnames=("max_steps", "gradient"))
+def _minimize(f, start, rule, tolerance, _, *, max_steps, gradient):
     start = loop.first("minimize", f, start, rule, gradient)
     step_sizes = adapters.each_step("minimize", rule, max_steps)
 
@@ -272,8 +274,8 @@ def _minimize(f, start, rule, tolerance, *, max_steps, gradient):
     return lax.while_loop(going, step, judged(start))
 
 
-@partial(jax.jit, static_argnames=("steps", "gradient", "record"))
-def _sweep(f, starts, all_rules, *, steps, gradient, record):
+@partial(jax.jit, static_argnums=3, static_argnames=("steps", "gradient", "record"))
+def _sweep(f, starts, all_rules, _, *, steps, gradient, record):
     def run(start, rule):
         start = loop.first("sweep", f, start, rule, gradient)
         step_sizes = adapters.each_step("sweep", rule, steps)

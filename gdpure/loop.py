@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gdpure import adapters, gradients, guards, rules
+from gdpure import adapters, gradients, guards, rules, trees
 from gdpure.objectives import as_objective
 
 
@@ -102,7 +102,7 @@ def history(state: State) -> History:
 
 
 def boundary(caller, f, start, rule, as_rule=adapters.as_rule):
-    """Return the arguments as JAX passes them, their kinds and devices checked."""
+    """Return the arguments as JAX passes them, checked, and what tells their structure apart."""
     f = as_objective(caller, f)
     if isinstance(start, Descent):
         raise TypeError(
@@ -112,7 +112,7 @@ def boundary(caller, f, start, rule, as_rule=adapters.as_rule):
         start = guards.parameters(caller, "start", start)
     rule = as_rule(caller, rule, start.point if isinstance(start, State) else start)
     guards.same_devices(caller, objective=f, start=start, rule=rule)
-    return f, start, rule
+    return f, start, rule, trees.structure(f, start, rule)
 
 
 def first(caller, f, start, rule, gradient):

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-from jax.tree_util import Partial, register_dataclass
+from jax.tree_util import Partial
 
-from gdpure import guards
+from gdpure import guards, trees
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-_STATIC = {"static": True}
 
-
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@trees.pytree
 class Facts:
     """What is known about an objective; None stands for what is not known.
 
@@ -54,8 +51,7 @@ class Facts:
     flat: Any = None
 
 
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@trees.pytree
 class Objective:
     """A function to minimize: ``f(params) = value(params, data)``.
 
@@ -84,11 +80,11 @@ class Objective:
     >>> assert f(jnp.array([1.0, 4.0])) == 4.0
     """
 
-    value: Callable[[Any, Any], Any] = field(metadata=_STATIC)
+    value: Callable[[Any, Any], Any] = trees.static()
     data: Any = None
-    gradient: Callable[[Any, Any], Any] | None = field(default=None, metadata=_STATIC)
+    gradient: Callable[[Any, Any], Any] | None = trees.static(default=None)
     facts: Any = Facts()
-    axes: Any = field(default=None, metadata=_STATIC)
+    axes: Any = trees.static(default=None)
 
     def __post_init__(self):
         """Make a function in `facts` something that JAX passes as an argument."""
@@ -207,12 +203,11 @@ def _over_examples(change, f):
     return jax.tree.map(part, f.axes, f.data, is_leaf=lambda axis: axis is None)
 
 
-@register_dataclass
 @dataclass(frozen=True)
 class _Unpacked:
     """A function of coordinates as a function of one vector."""
 
-    function: Callable[..., Any] = field(metadata=_STATIC)
+    function: Callable[..., Any]
 
     def __call__(self, params, *data):
         guards.coordinates("unpack", params)

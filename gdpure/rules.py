@@ -11,17 +11,14 @@ hands to its own kind only, as ``optax.GradientTransformationExtraArgs(rule.init
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.tree_util import register_dataclass
 
 from gdpure import guards, trees
-
-_STATIC = {"static": True}
 
 
 def _within(*bounds, **options):
@@ -31,8 +28,7 @@ def _within(*bounds, **options):
 # -- rules of gradient descent ---------------------------------------------------------------------
 
 
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@trees.pytree
 class Constant:
     """The same step size at every step: ``x+ = x - eta g``.
 
@@ -59,8 +55,7 @@ class Constant:
         return trees.scaled(-trees.number(self.step_size, updates), updates), state
 
 
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@trees.pytree
 class ExactLineSearch:
     """The step to the lowest point of the line along the negative gradient, for quadratics.
 
@@ -95,8 +90,7 @@ class StepMemory(NamedTuple):
     step_size: Any
 
 
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@trees.pytree
 class Backtracking:
     """Armijo's rule: the first of ``eta = t, t beta, t beta^2, ...`` that descends enough.
 
@@ -129,7 +123,7 @@ class Backtracking:
     step_size: Any = field(default=1.0, metadata=_within(0, open=True))
     decrease: Any = field(default=1e-4, metadata=_within(0, 1, open=True))
     shrink: Any = field(default=0.5, metadata=_within(0, 1, open=True))
-    max_backtracks: int = field(default=30, metadata=_STATIC)
+    max_backtracks: int = trees.static(default=30)
 
     def init(self, params):
         """Return the memory before the first step."""
@@ -184,8 +178,7 @@ def short_step(move, change):
     return trees.dot(move, change), trees.dot(change, change)
 
 
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@trees.pytree
 class BarzilaiBorwein:
     """The step size that fits the last move: s = x - x_last, y = g - g_last.
 
@@ -213,7 +206,7 @@ class BarzilaiBorwein:
     """
 
     step_size: Any = field(metadata=_within(0, open=True))
-    quotient: Callable = field(default=long_step, metadata=_STATIC)
+    quotient: Callable = trees.static(default=long_step)
 
     def init(self, params):
         """Return a memory without a last move."""
@@ -243,8 +236,7 @@ class BarzilaiBorweinMemory(NamedTuple):
     gradient: Any
 
 
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@trees.pytree
 class Polyak:
     """Polyak's step: ``eta = relaxation (f(x) - f*) / |g|^2``, for a known minimum.
 
@@ -293,8 +285,7 @@ class MomentumMemory(NamedTuple):
     move: Any
 
 
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@trees.pytree
 class HeavyBall:
     """Polyak's heavy ball: ``x+ = x - eta g + beta (x - x_last)``.
 
@@ -332,8 +323,7 @@ class HeavyBall:
         return move, MomentumMemory(move)
 
 
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@trees.pytree
 class Nesterov:
     """Nesterov's method: ``x+ = y - eta g(y)``, ``y+ = x+ + beta (x+ - x)``, from x = y.
 

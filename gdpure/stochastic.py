@@ -91,7 +91,7 @@ def stochastic_descend(
     ...                             key=jax.random.key(0))
     >>> assert run.history.value.shape == (4,) and abs(run.final.point - 1) < 1e-2
     """
-    f, start, rule = loop.boundary("stochastic_descend", f, start, rule)
+    f, start, rule, structure = loop.boundary("stochastic_descend", f, start, rule)
     n = number_of_examples("stochastic_descend", f)
     batch_size = guards.whole("stochastic_descend", "batch_size", batch_size, 1, n)
     epochs = guards.whole("stochastic_descend", "epochs", epochs)
@@ -102,6 +102,7 @@ def stochastic_descend(
         start,
         rule,
         key,
+        structure,
         batch_size=batch_size,
         epochs=epochs,
         gradient=gradient,
@@ -109,8 +110,8 @@ def stochastic_descend(
     )
 
 
-@partial(jax.jit, static_argnames=("batch_size", "epochs", "gradient", "record"))
-def _descend(f, start, rule, key, *, batch_size, epochs, gradient, record):
+@partial(jax.jit, static_argnums=4, static_argnames=("batch_size", "epochs", "gradient", "record"))
+def _descend(f, start, rule, key, _, *, batch_size, epochs, gradient, record):
     n = number_of_examples("stochastic_descend", f)
     start = loop.first("stochastic_descend", f, start, rule, gradient)
     end = start.count + epochs

@@ -1,12 +1,59 @@
-"""Arithmetic of trees: the parameters as one vector, each leaf in its own dtype.
+"""Trees: dataclasses as trees of arrays, and the parameters as one vector.
 
 Steps are computed in the finest dtype of the parameters, float32 at least, and rounded once to the
 dtype of the leaf, so that bfloat16 parameters step as well as they can.
 """
 
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar, dataclass_transform
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import GetAttrKey, register_pytree_with_keys
+
+_Class = TypeVar("_Class", bound=type)
+
+
+def static(**options: Any) -> Any:
+    """Return a field that is part of the structure of a `pytree`, not a leaf of it."""
+    return field(metadata={"static": True}, **options)
+
+
+@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(field, static))
+def pytree(cls: _Class) -> _Class:
+    """Make a class a frozen dataclass and a tree of arrays, its class part of the structure.
+
+    `jax.tree_util.register_dataclass` leaves the class out where structures are compared (JAX 0.10
+    to 0.12): a function compiled for one rule would now and then run for another with like fields.
+    """
+    made = dataclass(frozen=True, eq=False)(cls)
+    leaves = [f.name for f in fields(made) if not f.metadata.get("static")]
+    rest = [f.name for f in fields(made) if f.metadata.get("static")]
+
+    def flatten(x):
+        return [getattr(x, name) for name in leaves], tuple(getattr(x, name) for name in rest)
+
+    def flatten_with_keys(x):
+        children, constants = flatten(x)
+        return list(zip(map(GetAttrKey, leaves), children, strict=True)), constants
+
+    def unflatten(constants, children):
+        return made(
+            **dict(zip(leaves, children, strict=True)), **dict(zip(rest, constants, strict=True))
+        )
+
+    register_pytree_with_keys(made, flatten_with_keys, unflatten, flatten)
+    return made
+
+
+def structure(*trees: Any) -> int:
+    """Return a number that tells structures apart, by the classes of their nodes, too.
+
+    It goes with every compiled function as a static argument, for rules and objectives of others
+    may be registered as `pytree` should not.
+    """
+    return hash(jax.tree.structure(trees))
 
 
 def precision(tree):

@@ -12,6 +12,7 @@ from oracles import check_evaluation, exact, logistic_rounding
 from strategies import problems
 
 import gdpure as gd
+from gdpure.objectives import restrict
 from gdpure.specs import rounding
 
 FLOAT32 = np.dtype(np.float32)
@@ -109,3 +110,17 @@ def test_an_empirical_risk_takes_trees_of_parameters_and_of_examples():
     risk = gd.empirical_risk(squared_error, {"x": X, "y": y})
     value, gradient = gd.reverse(risk)({"w": theta})
     check_evaluation((value, gradient["w"]), rounding.least_squares(X, y, theta, FLOAT32))
+
+
+def test_facts_that_were_given_are_not_those_of_some_of_the_examples():
+    f = gd.Objective(
+        lambda x, e: jnp.mean((x - e) ** 2), jnp.arange(4.0), facts=gd.Facts(minimizer=1.5), axes=0
+    )
+    assert gd.facts(restrict(f, jnp.array([0, 1]))).minimizer is None
+
+
+def test_rows_are_differentiated_as_asked():
+    wrong = gd.Objective(
+        lambda x, e: jnp.mean((x - e) ** 2), jnp.zeros(4), lambda x, e: 0 * x, axes=0
+    )
+    assert gd.per_sample(wrong, gradient=gd.reverse)(jnp.float32(1))[1].tolist() == [2] * 4

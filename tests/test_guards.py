@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.experimental import checkify
 
 import gdpure as gd
 
@@ -48,7 +49,7 @@ MISTAKES = {
     "function leaf": (
         lambda: descend(start={"w": START, "activation": abs}),
         TypeError,
-        "descend: start['activation'] must be an array, got builtin_function_or_method",
+        "descend: start['activation'] must be an array, got the function abs",
     ),
     "no leaf": (
         lambda: descend(start={}),
@@ -86,6 +87,11 @@ MISTAKES = {
         TypeError,
         "as the data ask, got bfloat16[2]",
     ),
+    "run for a start": (
+        lambda: descend(start=descend()),
+        TypeError,
+        "descend: start must be a point or a State, got a Descent; pass run.final",
+    ),
     "start a State": (
         lambda: gd.begin(BOWL, gd.begin(BOWL, START, 0.1), 0.1),
         TypeError,
@@ -96,6 +102,16 @@ MISTAKES = {
         lambda: gd.descend(START, BOWL, 0.1, steps=1),
         TypeError,
         "descend: the objective must be callable, f(params) -> (), got float32[2]",
+    ),
+    "vector to differentiate forward": (
+        lambda: gd.forward(lambda x: x)(START),
+        ValueError,
+        "forward: the objective must return one floating-point scalar, got float32[2]",
+    ),
+    "constant objective": (
+        lambda: descend(lambda x: 1.0),
+        TypeError,
+        "got float 1.0, which is no array and depends on no parameter",
     ),
     "vector objective": (
         lambda: descend(lambda x: x**2),
@@ -142,6 +158,11 @@ MISTAKES = {
         lambda: descend(rule=gd.Polyak),
         TypeError,
         "descend: rule must be an instance, got the class Polyak",
+    ),
+    "rule not called": (
+        lambda: descend(rule=optax.adam),
+        TypeError,
+        "got the function adam; call what makes a rule, optax.adam(0.1)",
     ),
     "function for a rule": (
         lambda: descend(rule=optax.cosine_decay_schedule(0.1, 10)),
@@ -231,7 +252,12 @@ MISTAKES = {
     "bound gradient": (
         lambda: descend(gradient=gd.reverse(BOWL)),
         TypeError,
-        "gradient= takes a function of the objective, gd.reverse rather than gd.reverse(f)",
+        "gradient= takes a way to differentiate an objective, such as gd.reverse, but what came",
+    ),
+    "hand-derived gradient for gradient": (
+        lambda: descend(gradient=lambda x: 2 * x),
+        TypeError,
+        "a gradient derived by hand goes into gd.Objective(value, gradient=...)",
     ),
     "name for gradient": (
         lambda: descend(gradient="reverse"),
@@ -325,6 +351,26 @@ MISTAKES = {
         TypeError,
         "least_squares: X must be an array of real numbers, got complex128[3,2]",
     ),
+    "nan in the data": (
+        lambda: gd.least_squares(np.float32([[1, np.nan]]), [1.0]),
+        ValueError,
+        "least_squares: X must be finite, got nan at (0, 1)",
+    ),
+    "columns of objects": (
+        lambda: gd.least_squares(X.astype(object), Y),
+        TypeError,
+        "got object[3,2]; .astype(float) if it holds numbers",
+    ),
+    "examples of text": (
+        lambda: gd.empirical_risk(abs, (X, np.array(["a", "b", "c"]))),
+        TypeError,
+        "empirical_risk: examples[1] must be an array of numbers, got <U1[3]",
+    ),
+    "examples in a list": (
+        lambda: gd.empirical_risk(abs, [1.0, 2.0]),
+        ValueError,
+        "a list is a tree of its entries, jnp.array makes it one array",
+    ),
     "text": (
         lambda: gd.least_squares(X, ["a", "b", "c"]),
         TypeError,
@@ -385,10 +431,35 @@ MISTAKES = {
         TypeError,
         "stochastic_descend: key must be one jax.random.key(seed), got int 0",
     ),
+    "key of another shape": (
+        lambda: gd.stochastic_descend(LINEAR, START, 0.1, batch_size=2, key=jnp.zeros(3, "uint32")),
+        TypeError,
+        "key must be one jax.random.key(seed), got uint32[3]",
+    ),
+    "curvatures in the wrong order": (
+        lambda: gd.schedules.chebyshev(3, 3.0, 1.0),
+        ValueError,
+        "schedules.chebyshev: mu must be at most L, got 3.0 and 1.0",
+    ),
+    "closed form of a logistic": (
+        lambda: gd.closed_form(gd.logistic(X, [0, 1, 1]), START, 0.1, 3),
+        TypeError,
+        "closed_form: the objective must be gd.least_squares or gd.quadratic",
+    ),
+    "facts of another kind": (
+        lambda: gd.facts(gd.Objective(abs, facts={"L": 3})),
+        TypeError,
+        "facts: facts= of an Objective must be gd.Facts or a function of its data, got dict",
+    ),
     "not a quadratic": (
         lambda: gd.as_quadratic(gd.logistic(X, [0, 1, 1])),
         TypeError,
         "as_quadratic: the objective must be gd.least_squares or gd.quadratic",
+    ),
+    "too few parameters to unpack": (
+        lambda: gd.unpack(lambda a, b: a)(jnp.ones(3)),
+        TypeError,
+        "unpack: the function must take 3 arguments, the coordinates and the data, got <lambda>",
     ),
     "tree to unpack": (
         lambda: gd.unpack(lambda a, b: a)((1.0, 2.0)),
@@ -441,3 +512,45 @@ def test_guards_cost_no_evaluation_after_the_first_call():
     traced = len(calls)
     descend(counted, start=2 * START, rule=0.2)
     assert len(calls) == traced
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [{"step_size": 0.0}, {"decrease": 0.0}, {"decrease": 1.0}, {"shrink": 0.0}, {"shrink": 1.0}],
+    ids=str,
+)
+def test_open_ranges_do_not_hold_their_ends(rule):
+    with pytest.raises(ValueError, match="Backtracking"):
+        gd.descend(BOWL, START, gd.Backtracking(**rule), steps=1)
+
+
+def test_integers_are_taken_up_to_the_last_that_is_exact():
+    assert gd.least_squares([[2**24], [-(2**24)]], [1, 1]).data[0][0, 0] == 2**24
+    for integer in (2**24 + 2, -(2**24) - 2):
+        with pytest.raises(ValueError, match="does not represent exactly"):
+            gd.least_squares([[integer]], [1])
+
+
+def test_a_memory_of_another_precision_is_refused():
+    state = gd.begin(BOWL, START, gd.HeavyBall(0.1, 0.5))
+    memory = gd.rules.MomentumMemory(state.memory.move.astype(jnp.bfloat16))
+    with pytest.raises(ValueError, match="the state must hold the memory of this rule"):
+        gd.descend(BOWL, state._replace(memory=memory), gd.HeavyBall(0.1, 0.5), steps=1)
+
+
+def test_one_bad_step_of_a_traced_schedule_is_told_by_checkify():
+    def end(steps):
+        return gd.descend(BOWL, START, steps, steps=2).final.value
+
+    error, _ = checkify.checkify(jax.jit(end))(jnp.array([0.1, -0.1]))
+    assert "Schedule.step_sizes must be finite and >= 0" in error.get()
+
+
+def test_the_devices_of_rules_and_keys_are_looked_at_too():
+    here, there = jax.devices()[:2]
+    start = jax.device_put(START, here)
+    with pytest.raises(ValueError, match="rule on"):
+        descend(start=start, rule=jax.device_put(jnp.float32(0.1), there))
+    data, key = jax.device_put((X, Y), here), jax.device_put(KEY, there)
+    with pytest.raises(ValueError, match="key on"):
+        gd.stochastic_descend(gd.least_squares(*data), START, 0.1, batch_size=3, key=key)

@@ -17,7 +17,7 @@ import gdpure.specs
 PUBLIC = """
     Backtracking BarzilaiBorwein Constant Descent ExactLineSearch Facts HeavyBall History Nesterov
     Objective Polyak State Status advance analytic as_quadratic begin central closed_form descend
-    empirical_risk facts forward landscapes least_squares logistic minimize observe per_sample
+    empirical_risk facts forward landscapes least_squares logistic minimize observe per_sample rules
     quadratic reverse schedules stochastic stochastic_descend sweep unpack with_intercept
 """.split()
 RECORDS = {"State", "History", "Descent"}  # made by functions, and shown in their examples

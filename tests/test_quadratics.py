@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
-from oracles import check_evaluation, check_run, drifts, exact, solution, spectrum
+from oracles import check_evaluation, check_run, drifts, exact, exact_run, solution, spectrum
 from strategies import fractions, problems
 
 import gdpure as gd
@@ -212,3 +212,33 @@ def test_closed_form_goes_through_jit_and_grad():
     # f(x_3) = (1 - 2 eta)^6, with derivative -12 (1 - 2 eta)^5.
     value, slope = jax.jit(jax.value_and_grad(last))(0.25)
     assert value == 2.0**-6 and slope == -12 * 2.0**-5
+
+
+def test_wide_quadratics_are_quadratics_too():
+    rng = np.random.default_rng(0)
+    H, x = rng.integers(-4, 5, (12, 12)), rng.integers(-4, 5, 12)
+    f = gd.quadratic(np.float32(H + H.T), np.zeros(12, np.float32))
+    for way in (gd.analytic, gd.reverse):
+        value, gradient = way(f)(np.float32(x))
+        assert value.item() == x @ H @ x and gradient.tolist() == ((H + H.T) @ x).tolist()
+
+
+def test_the_closed_form_knows_the_minimum():
+    f = gd.quadratic(jnp.array([[2.0]]), jnp.array([0.0]), 0.5)
+    rows = gd.closed_form(f, jnp.array([1.0]), 0.25, 2)
+    assert rows.value.tolist() == [1.5, 0.75, 0.5625]
+
+
+def test_the_closed_form_is_exact_on_data_as_they_come():
+    """Raw features of unlike scales, a nearly dependent column, and more features than rows."""
+    years = np.arange(1990, 2024, dtype=np.float32)
+    features = np.column_stack([np.ones(34), years, years**2 / 1000]).astype(np.float32)
+    for rows in (34, 2):
+        X, y = features[:rows], years[:rows] % 7
+        f = gd.least_squares(X, y)
+        step_size = np.float32(1 / gd.facts(f).smoothness)
+        found = gd.closed_form(f, np.ones(3, np.float32), step_size, 1000)
+        wanted = exact_run(X, y, np.ones(3), step_size, 1000)[-1].astype(float)
+        np.testing.assert_allclose(found.point[-1], wanted, rtol=2**-23)
+        value = np.mean((X.astype(float) @ wanted - y) ** 2)
+        np.testing.assert_allclose(found.value[-1], value, rtol=2**-22, atol=1e-9)

@@ -263,3 +263,38 @@ def test_the_constants_broadcast():
     assert rates.shape == (2, 3) and (np.diff(rates) < 0).all()
     assert rates[0].tolist() == [L / 2 / 3, L / 2 / 21, L / 2 / 201]
     assert bounds.contraction(L, 0.1, np.array([0.5, 0.9])).shape == (2,)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_bounds_are_their_first_order_terms_and_no_more(seed):
+    """Written anew, in first order of u: looser bounds would hide bugs, tighter ones cry wolf."""
+    X, y, theta = exact(*well_conditioned(seed))
+    (n, d), u, r = X.shape, rounding.unit_roundoff(FLOAT32), X @ theta - y
+    delta = d * u * (abs(X) @ abs(theta)) + u * abs(r)
+    value = (n + 2) * u * np.mean(r**2) + 2 * np.mean(abs(r) * delta)
+    gradient = 2 / n * ((n + 2) * u * abs(X).T @ abs(r) + abs(X).T @ delta)
+    found = rounding.least_squares(X, y, theta, FLOAT32)
+    np.testing.assert_allclose(float(found.value_error / value), 1, rtol=1e-5)
+    np.testing.assert_allclose((found.gradient_error / gradient).astype(float), 1, rtol=1e-5)
+    eta = np.longdouble(0.125)
+    step = eta * gradient + u * eta * abs(found.gradient) + u * abs(theta - eta * found.gradient)
+    error = rounding.step(found, theta, eta, FLOAT32)
+    np.testing.assert_allclose((error / step).astype(float), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("minimum", [0.0, 1000.0])
+def test_the_bounds_of_a_quadratic_are_their_first_order_terms_and_no_more(minimum):
+    hessian, minimizer, x = exact([[2, 1], [1, 3]], [1, -1], [4, 2])
+    u, d, r = rounding.unit_roundoff(FLOAT32), 2, x - minimizer
+    slope = (d + 1) * u * abs(hessian) @ abs(r) + u * abs(hessian) @ abs(r)
+    half = ((d + 1) * u + u) * abs(r) @ abs(hessian @ r) + abs(r) @ slope
+    value = half / 2 + u * (minimum + r @ hessian @ r / 2)
+    found = rounding.quadratic(hessian, minimizer, minimum, x, FLOAT32)
+    np.testing.assert_allclose((found.gradient_error / slope).astype(float), 1, rtol=1e-5)
+    np.testing.assert_allclose(float(found.value_error / value), 1, rtol=1e-5)
+
+
+def test_the_floor_of_descent_is_its_two_terms():
+    """L = 2, eta = 1/8: h = 1/4, and |1 - h| |g| |e| + L |e|^2 / 2 with |g| = 5, |e| = 13."""
+    now = rounding.Evaluation(np.array(0.0), np.array([3.0, 4.0]), np.array(0.0), np.zeros(2))
+    assert rounding.descent_floor(2.0, 0.125, now, np.array([5.0, 12.0])) == 0.75 * 5 * 13 + 13**2

@@ -16,6 +16,7 @@ import gdpure as gd
 HESSIAN, MINIMIZER = np.array([[2.0, 0.5], [0.5, 1.0]]), np.array([1.0, -1.0])
 CURVED = gd.quadratic(HESSIAN, MINIMIZER)
 START = jnp.array([3.0, 2.0])
+BOWL = gd.landscapes.bowl
 STEPS = 8
 
 
@@ -257,7 +258,7 @@ def test_without_momentum_they_are_gradient_descent(momentum):
 # -- schedules -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("k", [1, 2, 3, 6])
+@pytest.mark.parametrize("k", [1, 2, 3, 7])
 def test_silver_steps_attain_their_exact_rate_on_the_huber_function(k):
     r, n = 1 + np.sqrt(2), 2**k - 1
     with jax.enable_x64(True):
@@ -361,3 +362,122 @@ def test_a_traced_step_size_out_of_range_is_told_by_checkify():
     assert "Constant.step_size must be finite and >= 0, got -0.1" in error.get()
     error, _ = checkify.checkify(jax.jit(end))(0.1)
     assert error.get() is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "step"), [(gd.ExactLineSearch(), 1 / 6), (gd.Backtracking(decrease=0.5), 1 / 8)]
+)
+def test_line_searches_see_the_gradient_behind_what_an_optax_chain_made_of_it(rule, step):
+    ours = optax.GradientTransformationExtraArgs(rule.init, rule.update)
+    final = gd.descend(BOWL, jnp.array([1.0, 0.0]), optax.chain(optax.scale(3.0), ours), steps=1)
+    np.testing.assert_allclose(final.final.point[0], 1 - step * 6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        gd.ExactLineSearch(),
+        gd.Polyak(0.0),
+        gd.Backtracking(),
+        gd.BarzilaiBorwein(0.1),
+        gd.HeavyBall(0.1, 0.5),
+    ],
+)
+def test_rules_stand_still_at_a_minimizer(rule):
+    final = gd.descend(BOWL, jnp.zeros(2), rule, steps=2).final
+    assert final.status == gd.Status.RUNNING and final.point.tolist() == [0, 0]
+
+
+def test_polyak_relaxes_and_stands_still_below_its_minimum():
+    near = jnp.array([2.0, 1.0])
+    run = gd.descend(BOWL, near, gd.Polyak(0.0, relaxation=0.5), steps=1)
+    assert run.final.point.tolist() == [1.5, 0.75] and run.final.memory.step_size == 0.125
+    assert gd.descend(BOWL, near, gd.Polyak(6.0), steps=1).final.point.tolist() == [2, 1]
+    assert gd.descend(BOWL, near, gd.Polyak(2.5), steps=1).final.memory.step_size == 0.125
+
+
+def test_exact_line_search_remembers_its_step():
+    near = jnp.array([2.0, 1.0])
+    assert gd.descend(BOWL, near, gd.ExactLineSearch(), steps=1).final.memory.step_size == 0.5
+
+
+@pytest.mark.parametrize(
+    "method", [gd.BarzilaiBorwein(0.1), gd.BarzilaiBorwein(0.1, gd.rules.short_step)]
+)
+def test_barzilai_borwein_keeps_its_step_where_the_curvature_is_not_positive(method):
+    f = gd.Objective(
+        lambda x, _: jnp.where(x > 1, x**2, 4 * x - x**2 - 2),
+        gradient=lambda x, _: jnp.where(x > 1, 2 * x, 4 - 2 * x),
+    )
+    run = gd.descend(f, 8.0, method, steps=2, record=lambda s: s.memory.step_size)
+    assert np.allclose(run.history, [0, 0.1, 0.5])
+    state = gd.begin(f, 0.0, method)
+    state = state._replace(
+        memory=gd.rules.BarzilaiBorweinMemory(jnp.float32(0.25), jnp.float32(0.5), jnp.float32(3.0))
+    )
+    after = gd.advance(f, state, method)
+    assert after.memory.step_size == 0.25
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        gd.ExactLineSearch(),
+        gd.Polyak(0.0),
+        gd.Backtracking(),
+        gd.BarzilaiBorwein(0.1),
+        gd.BarzilaiBorwein(0.1, gd.rules.short_step),
+        gd.HeavyBall(0.1, 0.5),
+        gd.Nesterov(0.1, 0.5),
+    ],
+)
+def test_rules_step_on_a_tree_as_on_one_vector(rule):
+    def split(p):
+        return p["a"] ** 2 + 2 * jnp.sum(p["b"] ** 2)
+
+    def joined(x):
+        return x[0] ** 2 + 2 * jnp.sum(x[1:] ** 2)
+
+    for first in (0.0, 1.0):
+        tree = {"a": jnp.float32(first), "b": jnp.array([2.0, -3.0])}
+        run = gd.descend(split, tree, rule, steps=4).history
+        wanted = gd.descend(joined, jnp.array([first, 2.0, -3.0]), rule, steps=4).history
+        np.testing.assert_allclose(run.point["a"], wanted.point[:, 0], atol=1e-5)
+        np.testing.assert_allclose(run.point["b"], wanted.point[:, 1:], atol=1e-5)
+
+
+def test_bfloat16_steps_are_rounded_once():
+    g = jnp.linspace(1, 2, 129).astype(jnp.bfloat16)
+    updates, _ = gd.Constant(0.1).update(g, ())
+    wanted = (-np.float32(0.1) * np.asarray(g, np.float32)).astype(jnp.bfloat16)
+    np.testing.assert_array_equal(updates, wanted)
+
+
+def test_barzilai_borwein_begins_anew_after_a_move_of_zero():
+    rule, here = gd.BarzilaiBorwein(0.25), jnp.array([1.0, 0.0])
+    state = gd.begin(gd.landscapes.bowl, here, rule)
+    memory = gd.rules.BarzilaiBorweinMemory(jnp.float32(1e-30), here, state.gradient)
+    assert gd.advance(gd.landscapes.bowl, state._replace(memory=memory), rule).point[0] == 0.5
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class UphillDescent:
+    """Has the fields of SignDescent, but another step."""
+
+    step_size: float
+
+    def init(self, params):
+        return ()
+
+    def update(self, updates, state, params=None, **_):
+        return jax.tree.map(lambda g: self.step_size * jnp.sign(g), updates), state
+
+
+def test_rules_with_like_fields_are_not_taken_for_one_another():
+    """JAX compares registered dataclasses by their fields alone: they could share a program."""
+    ours = [gd.HeavyBall(0.1, 0.5), gd.Nesterov(0.1, 0.5), gd.ExactLineSearch(), gd.Facts(0.1, 0.5)]
+    structures = [jax.tree.structure(rule) for rule in ours]
+    assert all(a != b for k, a in enumerate(structures) for b in structures[:k])
+    theirs = [gd.trees.structure(rule) for rule in (SignDescent(0.5), UphillDescent(0.5))]
+    assert theirs[0] != theirs[1]

@@ -258,3 +258,36 @@ def test_new_data_keys_and_step_sizes_compile_nothing(compilations):
     with compilations() as count:
         run(X + 1, other, 0.05)
     assert count() == 0
+
+
+@pytest.mark.parametrize("rule", [gd.Backtracking(), gd.ExactLineSearch()])
+def test_rules_see_the_values_of_the_batch_alone(rule):
+    examples = jnp.array([1.0, 2.0, 4.0, 8.0])
+    f = gd.empirical_risk(lambda x, e: e * (x - e) ** 2, examples)
+    run = gd.stochastic_descend(f, 0.0, rule, batch_size=1, epochs=1, key=KEY)
+    full, _ = minibatches(jax.random.fold_in(KEY, 0), 4, 1)
+    state = gd.begin(f, 0.0, rule)
+    for rows in full:
+        batch = restrict(f, rows)
+        state = gd.advance(batch, gd.descend(batch, state, rule, steps=0).final, rule)
+    np.testing.assert_allclose(run.final.point, state.point, rtol=1e-5)
+
+
+def test_the_rest_of_an_epoch_is_a_step_with_its_memory():
+    rule, f = gd.HeavyBall(0.05, 0.5), gd.empirical_risk(lambda x, e: (x - e) ** 2, jnp.arange(5.0))
+    run = gd.stochastic_descend(f, 1.0, rule, batch_size=2, epochs=1, key=KEY)
+    full, rest = minibatches(jax.random.fold_in(KEY, 0), 5, 2)
+    state = gd.begin(f, 1.0, rule)
+    for rows in (*full, rest):
+        batch = restrict(f, rows)
+        state = gd.advance(batch, gd.descend(batch, state, rule, steps=0).final, rule)
+    np.testing.assert_allclose(run.final.point, state.point, rtol=1e-5)
+    np.testing.assert_allclose(run.final.memory.move, state.memory.move, rtol=1e-4)
+
+
+def test_no_step_is_taken_that_is_not_kept():
+    seen, f = [], gd.empirical_risk(lambda x, e: (x - e) ** 2, jnp.arange(6.0))
+    rule = gd.observe(0.1, lambda count, value: seen.append(int(count)), every=1)
+    gd.stochastic_descend(f, 1.0, rule, batch_size=2, epochs=3, key=KEY)
+    jax.effects_barrier()
+    assert seen == list(range(9))
