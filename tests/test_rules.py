@@ -1,6 +1,6 @@
 """Rules: each against its own recurrence in float64, against optax, and against its theorem."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 
 import jax
 import jax.numpy as jnp
@@ -460,24 +460,15 @@ def test_barzilai_borwein_begins_anew_after_a_move_of_zero():
     assert gd.advance(gd.landscapes.bowl, state._replace(memory=memory), rule).point[0] == 0.5
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class UphillDescent:
-    """Has the fields of SignDescent, but another step."""
-
-    step_size: float
-
-    def init(self, params):
-        return ()
-
-    def update(self, updates, state, params=None, **_):
-        return jax.tree.map(lambda g: self.step_size * jnp.sign(g), updates), state
-
-
 def test_rules_with_like_fields_are_not_taken_for_one_another():
-    """JAX compares registered dataclasses by their fields alone: they could share a program."""
-    ours = [gd.HeavyBall(0.1, 0.5), gd.Nesterov(0.1, 0.5), gd.ExactLineSearch(), gd.Facts(0.1, 0.5)]
-    structures = [jax.tree.structure(rule) for rule in ours]
-    assert all(a != b for k, a in enumerate(structures) for b in structures[:k])
-    theirs = [gd.trees.structure(rule) for rule in (SignDescent(0.5), UphillDescent(0.5))]
-    assert theirs[0] != theirs[1]
+    """JAX compares registered dataclasses by their fields alone: 0.10 mixed up one in five."""
+    ours = [gd.HeavyBall(0.1, 0.5), gd.Nesterov(0.1, 0.5)]
+    assert jax.tree.structure(ours[0]) != jax.tree.structure(ours[1])
+    state = gd.begin(BOWL, jnp.array([1.0, 0.0]), SignDescent(1.0))
+    for k in range(40):
+        steps_so = {"update": lambda self, g, m, p=None, k=k, **_: (-k * self.step_size * g, m)}
+        made = make_dataclass(
+            f"Rule{k}", ["step_size"], bases=(SignDescent,), namespace=steps_so, frozen=True
+        )
+        rule = jax.tree_util.register_dataclass(made)(0.25)
+        assert gd.advance(BOWL, state, rule).point[0] == 1 - k / 2, k
