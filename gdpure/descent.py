@@ -56,7 +56,7 @@ def begin(f: Callable, start: Any, rule: Any, *, gradient: Gradient = gradients.
     if isinstance(start, State):
         raise TypeError("begin: start must be a point, got a State; advance or descend goes on")
     f, start, rule, structure = loop.boundary("begin", f, start, rule)
-    return _begin(f, start, rule, structure, gradient=gradient)
+    return _begin(f, start, rule, structure=structure, gradient=gradient)
 
 
 def advance(
@@ -86,7 +86,7 @@ def advance(
     f, state, rule, structure = loop.boundary("advance", f, state, rule)
     if isinstance(rule, adapters.Schedule):
         raise TypeError("advance: rule must be one step size for one step, got an array of them")
-    return _advance(f, state, rule, structure, gradient=gradient)
+    return _advance(f, state, rule, structure=structure, gradient=gradient)
 
 
 def descend(
@@ -140,7 +140,9 @@ def descend(
     f, start, rule, structure = loop.boundary("descend", f, start, rule)
     if record is not None:
         guards.function("descend", "record", record)
-    return _descend(f, start, rule, structure, steps=steps, gradient=gradient, record=record)
+    return _descend(
+        f, start, rule, structure=structure, steps=steps, gradient=gradient, record=record
+    )
 
 
 def minimize(
@@ -182,7 +184,9 @@ def minimize(
     max_steps = guards.whole("minimize", "max_steps", max_steps)
     guards.in_range("minimize", "tolerance", tolerance, guards.Range(0))
     f, start, rule, structure = loop.boundary("minimize", f, start, rule)
-    return _minimize(f, start, rule, tolerance, structure, max_steps=max_steps, gradient=gradient)
+    return _minimize(
+        f, start, rule, tolerance, structure=structure, max_steps=max_steps, gradient=gradient
+    )
 
 
 def sweep(
@@ -226,7 +230,7 @@ def sweep(
     guards.leading_axis("sweep", "starts", starts)
     try:
         return _sweep(
-            f, starts, all_rules, structure, steps=steps, gradient=gradient, record=record
+            f, starts, all_rules, structure=structure, steps=steps, gradient=gradient, record=record
         )
     except (TypeError, ValueError, IndexError) as error:
         if all(x.ndim < 2 for x in jax.tree.leaves(starts)):
@@ -234,27 +238,30 @@ def sweep(
         raise
 
 
-@partial(jax.jit, static_argnums=3, static_argnames="gradient")
-def _begin(f, start, rule, _, *, gradient):
+# -- compiled; `structure` is not read, it keeps programs apart: see `trees.structure` -------------
+
+
+@partial(jax.jit, static_argnames=("structure", "gradient"))
+def _begin(f, start, rule, *, structure, gradient):
     return loop.first("begin", f, start, rule, gradient)
 
 
-@partial(jax.jit, static_argnums=3, static_argnames="gradient")
-def _advance(f, state, rule, _, *, gradient):
+@partial(jax.jit, static_argnames=("structure", "gradient"))
+def _advance(f, state, rule, *, structure, gradient):
     guards.memory("advance", state.memory, jax.eval_shape(rule.init, state.point))
     point, memory = loop.move(f, rule, state, None)
     return loop.hold(loop.look(f, gradient, point, memory, state.count + 1), state)
 
 
-@partial(jax.jit, static_argnums=3, static_argnames=("steps", "gradient", "record"))
-def _descend(f, start, rule, _, *, steps, gradient, record):
+@partial(jax.jit, static_argnames=("structure", "steps", "gradient", "record"))
+def _descend(f, start, rule, *, structure, steps, gradient, record):
     start = loop.first("descend", f, start, rule, gradient)
     step_sizes = adapters.each_step("descend", rule, steps)
     return loop.scan(f, rule, start, step_sizes, steps=steps, gradient=gradient, record=record)
 
 
-@partial(jax.jit, static_argnums=4, static_argnames=("max_steps", "gradient"))
-def _minimize(f, start, rule, tolerance, _, *, max_steps, gradient):
+@partial(jax.jit, static_argnames=("structure", "max_steps", "gradient"))
+def _minimize(f, start, rule, tolerance, *, structure, max_steps, gradient):
     start = loop.first("minimize", f, start, rule, gradient)
     step_sizes = adapters.each_step("minimize", rule, max_steps)
 
@@ -274,8 +281,8 @@ def _minimize(f, start, rule, tolerance, _, *, max_steps, gradient):
     return lax.while_loop(going, step, judged(start))
 
 
-@partial(jax.jit, static_argnums=3, static_argnames=("steps", "gradient", "record"))
-def _sweep(f, starts, all_rules, _, *, steps, gradient, record):
+@partial(jax.jit, static_argnames=("structure", "steps", "gradient", "record"))
+def _sweep(f, starts, all_rules, *, structure, steps, gradient, record):
     def run(start, rule):
         start = loop.first("sweep", f, start, rule, gradient)
         step_sizes = adapters.each_step("sweep", rule, steps)

@@ -102,7 +102,7 @@ def stochastic_descend(
         start,
         rule,
         key,
-        structure,
+        structure=structure,
         batch_size=batch_size,
         epochs=epochs,
         gradient=gradient,
@@ -110,8 +110,8 @@ def stochastic_descend(
     )
 
 
-@partial(jax.jit, static_argnums=4, static_argnames=("batch_size", "epochs", "gradient", "record"))
-def _descend(f, start, rule, key, _, *, batch_size, epochs, gradient, record):
+@partial(jax.jit, static_argnames=("structure", "batch_size", "epochs", "gradient", "record"))
+def _descend(f, start, rule, key, *, structure, batch_size, epochs, gradient, record):
     n = number_of_examples("stochastic_descend", f)
     start = loop.first("stochastic_descend", f, start, rule, gradient)
     end = start.count + epochs
