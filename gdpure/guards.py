@@ -13,8 +13,7 @@ import dataclasses
 import inspect
 import math
 import operator
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import chex
@@ -147,7 +146,7 @@ def memory(caller: str, given: Any, wanted: Any) -> None:
 
 
 def _outline(tree: Any) -> str:
-    return re.sub(r"'", "", str(jax.tree.map(describe, tree)))
+    return str(jax.tree.map(describe, tree)).replace("'", "")
 
 
 def vector(caller: str, x: Any, like: Any) -> None:
@@ -214,7 +213,7 @@ def numbers(caller: str, name: str, tree: Any) -> Any:
     """Return a tree of data as JAX arrays; refuse text and objects."""
 
     def leaf(path, x):
-        if not is_number(x) or np.dtype(getattr(x, "dtype", float)).kind in "OSU":
+        if not is_number(x) or getattr(getattr(x, "dtype", None), "kind", "f") in "OSU":
             raise TypeError(
                 f"{caller}: {name}{keystr(path)} must be an array of numbers, got {describe(x)}"
             )
@@ -438,13 +437,14 @@ def scalar_hyperparameters(caller: str, rule: Any) -> None:
             )
 
 
-def _ranged(rule: Any) -> list[tuple[str, Any, Range]]:
-    fields = dataclasses.fields(rule) if dataclasses.is_dataclass(rule) else ()
-    return [
-        (f"{type(rule).__name__}.{field.name}", getattr(rule, field.name), field.metadata["range"])
-        for field in fields
-        if "range" in field.metadata
-    ]
+def _ranged(rule: Any) -> Iterator[tuple[str, Any, Range]]:
+    """Yield name, value and range of the fields of a rule, and of rules in its fields."""
+    for field in dataclasses.fields(rule) if dataclasses.is_dataclass(rule) else ():
+        x = getattr(rule, field.name)
+        if "range" in field.metadata:
+            yield f"{type(rule).__name__}.{field.name}", x, field.metadata["range"]
+        else:
+            yield from _ranged(x)
 
 
 # -- devices ---------------------------------------------------------------------------------------

@@ -119,6 +119,13 @@ def test_facts_that_were_given_are_not_those_of_some_of_the_examples():
     assert gd.facts(restrict(f, jnp.array([0, 1]))).minimizer is None
 
 
+def test_examples_may_hold_random_keys():
+    keys = jax.random.split(jax.random.key(0), 3)
+    f = gd.empirical_risk(lambda x, key: x * jax.random.uniform(key), keys)
+    values, _ = gd.per_sample(f)(jnp.float32(2))
+    np.testing.assert_array_equal(values, 2 * jax.vmap(jax.random.uniform)(keys))
+
+
 def test_rows_are_differentiated_as_asked():
     wrong = gd.Objective(
         lambda x, e: jnp.mean((x - e) ** 2), jnp.zeros(4), lambda x, e: 0 * x, axes=0

@@ -189,6 +189,11 @@ MISTAKES = {
         ValueError,
         "descend: Constant.step_size must be one number, got float32[2]; gd.sweep tries many",
     ),
+    "array in an observed rule": (
+        lambda: descend(rule=gd.observe(gd.Constant(jnp.ones(2)), print)),
+        ValueError,
+        "descend: Constant.step_size must be one number, got float32[2]",
+    ),
     "shrink above 1": (
         lambda: descend(rule=gd.Backtracking(shrink=1.5)),
         ValueError,
