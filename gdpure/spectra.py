@@ -69,14 +69,14 @@ def of_least_squares(X, y, dtype) -> Spectrum:
     scales = jnp.max(jnp.abs(X), axis=0)
     scaled = X / jnp.where(scales > 0, scales, 1)[None]
     levels = jnp.linalg.svd(scaled, compute_uv=False)
-    rank = jnp.sum(levels > _noise(X, dtype) * levels[0])
+    rank = jnp.sum(~(levels <= _noise(X, dtype) * levels[0]))  # nan is not 0: it stays nan
     left, stretches, axes = jnp.linalg.svd(X, full_matrices=False)
-    known = (jnp.arange(len(stretches)) < rank) & (stretches > _noise(X, X.dtype) * stretches[0])
-    along = jnp.where(known, y @ left, 0)
+    zero = (jnp.arange(len(stretches)) >= rank) | (stretches <= _noise(X, X.dtype) * stretches[0])
+    along = jnp.where(zero, 0, y @ left)
     return Spectrum(
-        curvatures=jnp.where(known, 2 / n * stretches**2, 0),
+        curvatures=jnp.where(zero, 0, 2 / n * stretches**2),
         axes=axes,
-        minimizer=(along / jnp.where(known, stretches, 1)) @ axes,
+        minimizer=(along / jnp.where(zero, 1, stretches)) @ axes,
         minimum=jnp.mean((y - left @ along) ** 2),
     )
 
@@ -84,15 +84,15 @@ def of_least_squares(X, y, dtype) -> Spectrum:
 def of_quadratic(hessian, minimizer, minimum, dtype) -> Spectrum:
     """Return the spectrum of ``f* + 1/2 <x - x*, H (x - x*)>``, for H that is known to `dtype`."""
     curvatures, axes = jnp.linalg.eigh(hessian)
-    known = jnp.abs(curvatures) > _noise(hessian, dtype) * jnp.max(jnp.abs(curvatures))
-    return Spectrum(jnp.where(known, curvatures, 0), axes.T, minimizer, minimum)
+    zero = jnp.abs(curvatures) <= _noise(hessian, dtype) * jnp.max(jnp.abs(curvatures))
+    return Spectrum(jnp.where(zero, 0, curvatures), axes.T, minimizer, minimum)
 
 
 def facts_of(spectrum: Spectrum) -> Facts:
     """Return what a spectrum says; a negative curvature means that there is no minimizer."""
     curvatures, axes, minimizer, minimum = spectrum
     d, known = axes.shape[1], curvatures != 0
-    full, convex = known.sum() == d, jnp.min(curvatures) >= 0
+    full, convex = known.sum() == d, ~(jnp.min(curvatures) < 0)
     least = jnp.min(jnp.where(known, curvatures, jnp.inf))
     spanned = axes.T @ jnp.where(known[:, None], axes, 0)
     return Facts(

@@ -200,6 +200,16 @@ def test_strong_convexity_of_ill_conditioned_float32_data_is_not_claimed_too_hig
     assert len(caught) >= 5
 
 
+@pytest.mark.parametrize("where", [(0, 0), (2, 1)])
+def test_facts_of_data_with_nan_are_nan(where):
+    X = jnp.eye(3, 2).at[where].set(jnp.nan)
+    known = gd.facts(gd.least_squares(X, jnp.ones(3)))
+    numbers = [known.smoothness, known.strong_convexity, known.growth, known.minimum]
+    assert np.isnan(numbers).all() and np.isnan(known.minimizer).all()
+    hessian = jnp.diag(jnp.array([jnp.nan, 1]))
+    assert np.isnan(gd.facts(gd.quadratic(hessian, jnp.zeros(2))).smoothness)
+
+
 def check_quadratic_facts(known, hessian, minimizer):
     """Facts against NumPy in float64; eigenvalues are off by eps |H|, eps = 2 d ulps."""
     d, curvatures = len(hessian), np.linalg.eigvalsh(hessian.astype(float))
