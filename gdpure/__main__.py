@@ -9,6 +9,7 @@ import re
 import sys
 import tempfile
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -39,14 +40,9 @@ def main(argv: list[str] | None = None) -> int:
     if asked.version:
         print("gdpure", version("gdpure"))
         return 0
-    try:
-        import rich  # noqa: F401 (before the lesson, which takes a while)
-    except ImportError:
+    if not find_spec("rich"):
         return _refuse("the lesson is printed by rich: pip install 'gdpure[specs]'")
-    try:
-        if asked.out is not None:
-            import matplotlib  # noqa: F401
-    except ImportError:
+    if asked.out is not None and not find_spec("matplotlib"):
         return _refuse("--out draws by matplotlib: pip install 'gdpure[plots]'")
     try:
         if asked.out is not None:

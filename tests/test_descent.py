@@ -109,14 +109,11 @@ def test_the_step_identity_sees_planted_bugs(bug):
 # -- theorems --------------------------------------------------------------------------------------
 
 
-@given(problems(), fractions())
-def test_values_descend_for_steps_below_2_over_L(device, problem, fraction):
-    step_size, smoothness = _step_size(problem, fraction)
-    run, _ = _run(*problem, step_size)
+def _check_descent(problem, step_size, smoothness, history):
+    """The descent lemma at every step, of exact values and of recorded ones."""
     h = float(step_size) * smoothness
-    assume(h < 2)
-    rows, points = _evaluations(problem, run.history), np.asarray(run.history.point)
-    values = np.asarray(run.history.value, np.longdouble)
+    rows, points = _evaluations(problem, history), np.asarray(history.point)
+    values = np.asarray(history.value, np.longdouble)
     for k, (now, after) in enumerate(zip(rows[:-1], rows[1:], strict=True)):
         error = rounding.step(now, points[k], step_size, np.float32)
         promised = h * (2 - h) / (2 * smoothness) * np.sum(now.gradient**2)
@@ -126,25 +123,48 @@ def test_values_descend_for_steps_below_2_over_L(device, problem, fraction):
         assert values[k + 1] <= values[k] - promised + floor + recorded
 
 
-@given(problems(), fractions())
-def test_runs_converge_at_the_proven_rate(device, problem, fraction):
-    step_size, smoothness = _step_size(problem, fraction)
-    run, _ = _run(*problem, step_size)
-    assume(float(step_size) * smoothness < 2)
+def _check_rate(problem, step_size, smoothness, history):
+    """The proven rate of the gap after 1, 10 and all steps, up to the drift of rounded steps."""
     X, y, start = (np.asarray(a, float) for a in problem)
     nearest = start - np.linalg.pinv(X) @ (X @ start - y)
     errors = [
         np.linalg.norm(rounding.step(exact, x, step_size, np.float32).astype(float))
-        for exact, x in zip(_evaluations(problem, run.history), run.history.point, strict=True)
+        for exact, x in zip(_evaluations(problem, history), history.point, strict=True)
     ]
-    minimum = np.mean((X @ nearest - y) ** 2)
+    minimum = rounding.least_squares(X, y, nearest, np.float32).value
+    # Extended precision rounds too: both values, by up to a hundred of its units.
+    blur = np.sqrt(100 * np.finfo(np.longdouble).eps * minimum)
     for steps in (1, 10, STEPS):
         rate = bounds.value_rate(smoothness, 0.0, float(step_size), steps)
         drift = rounding.drift(1.0, errors[:steps])
         allowed = np.sqrt(rate) * np.linalg.norm(start - nearest) + np.sqrt(smoothness / 2) * drift
-        exact = rounding.least_squares(X, y, run.history.point[steps], np.float32).value
-        # The reference itself is float64: its minimum is known to a few of its own roundings.
-        assert np.sqrt(max(exact - minimum, 0)) <= allowed + 1e-7 * np.sqrt(1e-7 + minimum)
+        exact = rounding.least_squares(X, y, history.point[steps], np.float32).value
+        assert np.sqrt(max(exact - minimum, 0)) <= allowed + blur
+
+
+@given(problems(), fractions())
+def test_values_descend_for_steps_below_2_over_L(device, problem, fraction):
+    step_size, smoothness = _step_size(problem, fraction)
+    assume(float(step_size) * smoothness < 2)
+    _check_descent(problem, step_size, smoothness, _run(*problem, step_size)[0].history)
+
+
+@given(problems(), fractions())
+def test_runs_converge_at_the_proven_rate(device, problem, fraction):
+    step_size, smoothness = _step_size(problem, fraction)
+    assume(float(step_size) * smoothness < 2)
+    _check_rate(problem, step_size, smoothness, _run(*problem, step_size)[0].history)
+
+
+@pytest.mark.parametrize(("check", "taken"), [(_check_descent, 1.2), (_check_rate, 0.0)])
+def test_descent_and_rate_see_steps_of_another_size(check, taken):
+    """A fifth too long descends less than promised; no step at all does not converge."""
+    X, y = np.float32([[1, 1], [1, 2], [1, 3]]), np.float32([1, 2.2, 2.8])
+    problem = Problem(X, y, np.float32([2, 2]))
+    step_size, smoothness = _step_size(problem, 1.0)
+    check(problem, step_size, smoothness, _run(*problem, step_size)[0].history)
+    with pytest.raises(AssertionError):
+        check(problem, step_size, smoothness, _run(*problem, taken * step_size)[0].history)
 
 
 @given(problems([(1, 1), (7, 3)]), st.integers(41, 64).map(lambda k: k / 16))

@@ -1,7 +1,5 @@
 """Finite sums: their rows, their means, and trees of parameters and examples."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,19 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracles import check_evaluation, exact, logistic_rounding
 from strategies import problems
+from ways import WAYS, evaluate, ways
 
 import gdpure as gd
 from gdpure.objectives import restrict
 from gdpure.specs import rounding
 
 FLOAT32 = np.dtype(np.float32)
-WAYS = [gd.analytic, gd.reverse]
-ways = pytest.mark.parametrize("way", WAYS)
-
-
-@partial(jax.jit, static_argnames="way")
-def evaluate(way, f, theta):
-    return way(f)(theta)
 
 
 def check_rows(rows, X, y, theta):

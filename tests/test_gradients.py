@@ -13,6 +13,9 @@ from gdpure.specs import rounding
 
 MODES = [gd.reverse, gd.forward, gd.analytic, gd.central]
 EXACT_MODES = MODES[:3]
+# With h = eps^(1/3) max(1, |x|), u |f| / h and h^2 / 6 of the third derivative stay below 4e-4 for
+# values up to 15, and the gradients below are 1 and more.
+CENTRAL = 1e-3
 
 
 @jax.jit
@@ -98,8 +101,8 @@ def test_gradients_have_the_form_of_the_parameters(mode):
     value, gradient = mode(lambda p: jnp.sum(p["w"] ** 2) + p["b"][0] ** 3)(params)
     assert value == 14
     assert jax.tree.structure(gradient) == jax.tree.structure(params)
-    np.testing.assert_allclose(gradient["w"], 2 * np.ones((2, 3)), rtol=1e-3)
-    np.testing.assert_allclose(gradient["b"][0], 12, rtol=1e-3)
+    np.testing.assert_allclose(gradient["w"], 2 * np.ones((2, 3)), rtol=CENTRAL)
+    np.testing.assert_allclose(gradient["b"][0], 12, rtol=CENTRAL)
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32, jnp.float64])
@@ -124,13 +127,13 @@ def test_central_differences_need_no_differentiable_function():
         return jax.pure_callback(lambda t: np.float32(t @ t), form, x, vmap_method="sequential")
 
     _, gradient = gd.central(through_the_host)(jnp.array([2.0, 1.0]))
-    np.testing.assert_allclose(gradient, [4, 2], rtol=1e-3)
+    np.testing.assert_allclose(gradient, [4, 2], rtol=CENTRAL)
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_modes_are_interchangeable_in_a_descent(mode):
     run = gd.descend(gd.landscapes.bowl, jnp.array([2.0, 1.0]), 0.25, steps=2, gradient=mode)
-    np.testing.assert_allclose(run.history.value, [5, 1.25, 0.3125], rtol=1e-3)
+    np.testing.assert_allclose(run.history.value, [5, 1.25, 0.3125], rtol=CENTRAL)
 
 
 def test_the_default_is_the_hand_derived_gradient_where_there_is_one():
@@ -147,7 +150,7 @@ def test_gradients_go_through_jit_vmap_and_eval_shape(mode):
     points = jnp.array([[2.0, 1.0], [0.5, -1.0]])
     run = mode(gd.landscapes.bowl)
     values, gradients = jax.jit(jax.vmap(run))(points)
-    np.testing.assert_allclose(gradients, 2 * points, rtol=1e-3)
+    np.testing.assert_allclose(gradients, 2 * points, rtol=CENTRAL)
     assert values.shape == (2,)
     shapes = jax.eval_shape(run, jax.ShapeDtypeStruct((2,), jnp.float32))
     assert (shapes[0].shape, shapes[1].shape) == ((), (2,))

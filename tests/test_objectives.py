@@ -1,7 +1,6 @@
 """Objectives: their values, their gradients, what is known about them, and their rows."""
 
 from dataclasses import replace
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,19 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from oracles import check_evaluation, logistic_rounding, solution, spectrum
 from strategies import arrays, problems
+from ways import WAYS, evaluate, ways
 
 import gdpure as gd
 from gdpure.specs import rounding
 
 FLOAT32 = np.dtype(np.float32)
-WAYS = [gd.analytic, gd.reverse]
-ways = pytest.mark.parametrize("way", WAYS)
-
-
-@partial(jax.jit, static_argnames="way")
-def evaluate(way, f, theta):
-    return way(f)(theta)
-
 
 # -- values and gradients --------------------------------------------------------------------------
 

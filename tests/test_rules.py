@@ -373,16 +373,7 @@ def test_line_searches_see_the_gradient_behind_what_an_optax_chain_made_of_it(ru
     np.testing.assert_allclose(final.final.point[0], 1 - step * 6, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "rule",
-    [
-        gd.ExactLineSearch(),
-        gd.Polyak(0.0),
-        gd.Backtracking(),
-        gd.BarzilaiBorwein(0.1),
-        gd.HeavyBall(0.1, 0.5),
-    ],
-)
+@pytest.mark.parametrize("rule", [rule for rule, _ in RECURRENCES.values()])
 def test_rules_stand_still_at_a_minimizer(rule):
     final = gd.descend(BOWL, jnp.zeros(2), rule, steps=2).final
     assert final.status == gd.Status.RUNNING and final.point.tolist() == [0, 0]
@@ -419,18 +410,7 @@ def test_barzilai_borwein_keeps_its_step_where_the_curvature_is_not_positive(met
     assert after.memory.step_size == 0.25
 
 
-@pytest.mark.parametrize(
-    "rule",
-    [
-        gd.ExactLineSearch(),
-        gd.Polyak(0.0),
-        gd.Backtracking(),
-        gd.BarzilaiBorwein(0.1),
-        gd.BarzilaiBorwein(0.1, gd.rules.short_step),
-        gd.HeavyBall(0.1, 0.5),
-        gd.Nesterov(0.1, 0.5),
-    ],
-)
+@pytest.mark.parametrize("rule", [rule for rule, _ in RECURRENCES.values()])
 def test_rules_step_on_a_tree_as_on_one_vector(rule):
     def split(p):
         return p["a"] ** 2 + 2 * jnp.sum(p["b"] ** 2)
