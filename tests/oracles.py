@@ -91,7 +91,7 @@ def drifts(X, y, points, step_size, dtype):
         )
         for x in np.asarray(points)[:-1]
     ]
-    return np.array([rounding.drift(rho, errors[:k]) for k in range(len(errors) + 1)])
+    return rounding.drift(rho, errors).astype(float)
 
 
 def check_run(X, y, points, step_size, dtype):

@@ -136,7 +136,7 @@ def _check_rate(problem, step_size, smoothness, history):
     blur = np.sqrt(100 * np.finfo(np.longdouble).eps * minimum)
     for steps in (1, 10, STEPS):
         rate = bounds.value_rate(smoothness, 0.0, float(step_size), steps)
-        drift = rounding.drift(1.0, errors[:steps])
+        drift = float(rounding.drift(1.0, errors[:steps])[-1])
         allowed = np.sqrt(rate) * np.linalg.norm(start - nearest) + np.sqrt(smoothness / 2) * drift
         exact = rounding.least_squares(X, y, history.point[steps], np.float32).value
         assert np.sqrt(max(exact - minimum, 0)) <= allowed + blur

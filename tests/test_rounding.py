@@ -203,8 +203,8 @@ def test_a_rounded_step_rises_no_further_than_the_floor_of_descent(seed):
 
 
 def test_drift_adds_errors_up_and_forgets_them_at_the_rate_of_the_method():
-    assert rounding.drift(1.0, [1.0, 2.0, 4.0]) == 7.0
-    assert rounding.drift(0.5, [1.0, 2.0, 4.0]) == 1 / 4 + 2 / 2 + 4
+    assert rounding.drift(1.0, [1.0, 2.0, 4.0]).tolist() == [0, 1, 3, 7]
+    assert rounding.drift(0.5, [1.0, 2.0, 4.0]).tolist() == [0, 1, 2.5, 1 / 4 + 2 / 2 + 4]
 
 
 # -- proven constants, attained --------------------------------------------------------------------

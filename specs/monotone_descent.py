@@ -1,0 +1,258 @@
+"""Monotone descent: what one step of gradient descent promises, whatever came before it.
+
+Every theorem is exact about the step ``T = x - eta g(x)`` from the point that was recorded. The
+point that follows is T + e, where rounding explains no more than ``|e| <= Trace.stray``; each
+theorem adds what e does to it. L may be any number that is not too small, and where a theorem
+speaks of h = 1, ``L = 1/eta`` is such a number for every eta <= 1/L.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from gdpure.specs.balls import ball, dot, most, norm, stack
+from gdpure.specs.theorem import Evidence, Theorem, Trace
+
+_NESTEROV = "Nesterov, Lectures on Convex Optimization, 2nd ed., Springer, 2018"
+
+
+def _rise(trace):
+    """Return how much e may add to f(x+): f is convex, ``f(x+ - e) >= f(x+) - <g(x+), e>``."""
+    return most(norm(trace.g[1:])) * trace.stray
+
+
+def _nearer(trace):
+    """Return ``|x+ - x*|^2 - |x - x*|^2``, and what e may add to it."""
+    offset = trace.offset
+    change = dot(trace.move, offset[1:] + offset[:-1])
+    return change, 2 * most(norm(offset[1:])) * trace.stray + trace.stray**2
+
+
+def _inequality(measured, bound, rounding, promise=None):
+    """Return evidence that is informative where the promise is not drowned by rounding."""
+    promise = bound if promise is None else promise
+    drowned = rounding + measured.radius + bound.radius
+    return Evidence(measured, bound, rounding, abs(promise.middle) > drowned)
+
+
+# -- the step itself -------------------------------------------------------------------------------
+
+
+def _step_identity(trace: Trace) -> Evidence:
+    moves = abs((trace.g[:-1] * trace.eta).middle)
+    return Evidence(ball(trace.x[1:]), trace.target, trace.strays, moves > trace.strays)
+
+
+def _exact_decrease(trace: Trace) -> Evidence:
+    features, g, e = trace.instance.features, trace.g[:-1], trace.stray
+    curvature = (dot(g[:, None, :], features[None]) ** 2).sum() * (1 / len(features))
+    decrease = dot(g, g) * trace.eta - curvature * (ball(trace.eta) ** 2 * 0.5)
+    # <g(T), e> + e'He / 2, where g(T) = (I - eta H) g.
+    shrink = jnp.maximum(1.0, most(abs(1.0 - trace.h)))
+    rounding = shrink * most(norm(g)) * e + trace.L * e**2 / 2
+    return _inequality(trace.f[1:], trace.f[:-1] - decrease, rounding, decrease)
+
+
+# -- values ----------------------------------------------------------------------------------------
+
+
+def _descent_lemma(trace: Trace) -> Evidence:
+    g, e = trace.g[:-1], trace.stray
+    promised = dot(g, g) * ((1.0 - trace.h * 0.5) * trace.eta)
+    rounding = most(abs(1.0 - trace.h)) * most(norm(g)) * e + trace.L * e**2 / 2
+    return _inequality(trace.f[1:], trace.f[:-1] - promised, rounding, promised)
+
+
+def _sharp_decrease(trace: Trace) -> Evidence:
+    squares = dot(trace.g, trace.g)
+    promised = (squares[:-1] + squares[1:]) * (trace.eta / 2)
+    # |g(x+)|^2 instead of |g(T)|^2: the gradient changes by at most |e| / eta.
+    slope = most(norm(trace.g[1:]))
+    rounding = _rise(trace) + slope * trace.stray + trace.stray**2 / (2 * trace.eta)
+    return _inequality(trace.f[1:], trace.f[:-1] - promised, rounding, promised)
+
+
+def _comparator(trace: Trace) -> Evidence:
+    instance, e = trace.instance, trace.stray
+    measured, bound, rounding = [], [], []
+    for z in (instance.probe, instance.center, instance.start):
+        here, there = ball(trace.x[:-1]) - z[None], ball(trace.x[1:]) - z[None]
+        measured.append(trace.f[1:] - trace.f_at(z))
+        bound.append(dot(-trace.move, here + there) / (2 * trace.eta))
+        rounding.append(_rise(trace) + (2 * most(norm(there)) * e + e**2) / (2 * trace.eta))
+    return _inequality(stack(measured), stack(bound), jnp.stack(rounding, -1))
+
+
+# -- distances and gradients -----------------------------------------------------------------------
+
+
+def _fejer(trace: Trace) -> Evidence:
+    change, rounding = _nearer(trace)
+    g = trace.g[:-1]
+    return _inequality(change, dot(g, g) * ((trace.eta - 2.0 / ball(trace.L)) * trace.eta), rounding)
+
+
+def _fejer_with_values(trace: Trace) -> Evidence:
+    change, rounding = _nearer(trace)
+    g = trace.g[:-1]
+    bound = trace.gap[:-1] * (-2 * trace.eta) + dot(g, g) * (
+        (trace.eta - 1.0 / ball(trace.L)) * trace.eta
+    )
+    return _inequality(change, bound, rounding)
+
+
+def _gradient_monotone(trace: Trace) -> Evidence:
+    g, after = trace.g[:-1], trace.g[1:]
+    bound = dot(after, g) * (2.0 - trace.h) - dot(g, g) * (1.0 - trace.h)
+    # The gradient at x+ differs from that at T by at most w = L |e|.
+    w = trace.L * trace.stray
+    rounding = 2 * most(norm(after)) * w + w**2 + most(2.0 - trace.h) * w * most(norm(g))
+    return _inequality(dot(after, after), bound, rounding)
+
+
+def _nonexpansive(trace: Trace) -> Evidence:
+    moves = norm(trace.move)
+    return _inequality(moves[1:], moves[:-1], trace.stray[1:] + trace.stray[:-1])
+
+
+def _contraction(trace: Trace) -> Evidence:
+    distance = norm(trace.offset)
+    slow = ball(trace.instance.strong_convexity) * trace.eta
+    fast, slow = abs(1.0 - trace.h), abs(1.0 - slow)
+    factor = stack([fast, slow])
+    factor = type(factor)(factor.middle.max(-1), factor.radius.max(-1))
+    return _inequality(distance[1:], distance[:-1] * factor, trace.stray)
+
+
+# -- potentials ------------------------------------------------------------------------------------
+
+
+def _counts(trace):
+    return jnp.arange(len(trace.x), dtype=jnp.float64)
+
+
+def _potential(trace: Trace) -> Evidence:
+    change, spread = _nearer(trace)
+    k = _counts(trace)
+    weighted = trace.gap * (k * trace.eta)
+    rounding = (k[1:] * trace.eta) * _rise(trace) + spread / 2
+    return _inequality(weighted[1:] + change * 0.5, weighted[:-1], rounding)
+
+
+def _potential_with_gradients(trace: Trace) -> Evidence:
+    change, spread = _nearer(trace)
+    k = _counts(trace)
+    weighted = trace.gap * ((2 * k + 1) * trace.eta) + dot(trace.g, trace.g) * (
+        k * (k + 2) * trace.eta**2
+    )
+    slope, w = most(norm(trace.g[1:])), trace.stray / trace.eta
+    rounding = (
+        (2 * k[1:] + 1) * trace.eta * _rise(trace)
+        + k[1:] * (k[1:] + 2) * trace.eta**2 * (2 * slope * w + w**2)
+        + spread
+    )
+    return _inequality(weighted[1:] + change, weighted[:-1], rounding)
+
+
+THEOREMS = tuple(
+    Theorem(family="monotone descent", **known)
+    for known in (
+        {
+            "name": "step-identity",
+            "statement": "x[k+1] = x[k] - eta grad f(x[k])",
+            "source": "definition of gradient descent",
+            "evidence": _step_identity,
+            "needs": ("step size",),
+            "equality": True,
+        },
+        {
+            "name": "exact-decrease",
+            "statement": "f(x+) = f(x) - eta |g|^2 + eta^2/2 <g, H g>",
+            "source": "Taylor's theorem, exact for quadratics",
+            "evidence": _exact_decrease,
+            "assumes": ("f quadratic",),
+            "needs": ("step size",),
+            "equality": True,
+        },
+        {
+            "name": "descent-lemma",
+            "statement": "f(x+) <= f(x) - eta (1 - eta L / 2) |g|^2",
+            "source": f"{_NESTEROV}, proof of Theorem 2.1.14",
+            "evidence": _descent_lemma,
+            "assumes": ("f L-smooth",),
+            "needs": ("step size",),
+        },
+        {
+            "name": "sharp-decrease",
+            "statement": "f(x+) <= f(x) - eta/2 (|g|^2 + |g+|^2)",
+            "source": "interpolation of convex functions of smoothness 1/eta, between x and x+",
+            "evidence": _sharp_decrease,
+            "assumes": ("f convex", "f L-smooth", "eta > 0", "eta <= 1/L"),
+            "needs": ("step size",),
+        },
+        {
+            "name": "comparator",
+            "statement": "f(x+) - f(z) <= (|x - z|^2 - |x+ - z|^2) / (2 eta)   for all z",
+            "source": "optlib (Lean), point_descent_for_convex",
+            "evidence": _comparator,
+            "assumes": ("f convex", "f L-smooth", "eta > 0", "eta <= 1/L"),
+            "needs": ("step size",),
+        },
+        {
+            "name": "fejer",
+            "statement": "|x+ - x*|^2 <= |x - x*|^2 - eta (2/L - eta) |g|^2",
+            "source": f"{_NESTEROV}, Theorem 2.1.5 (cocoercivity)",
+            "evidence": _fejer,
+            "assumes": ("f convex", "f L-smooth", "eta <= 2/L"),
+            "needs": ("step size",),
+        },
+        {
+            "name": "fejer-with-values",
+            "statement": "|x+ - x*|^2 <= |x - x*|^2 - 2 eta (f - f*) - eta (1/L - eta) |g|^2",
+            "source": "interpolation of convex L-smooth functions, between x* and x",
+            "evidence": _fejer_with_values,
+            "assumes": ("f convex", "f L-smooth"),
+            "needs": ("step size",),
+        },
+        {
+            "name": "gradient-monotone",
+            "statement": "|g+|^2 <= (2 - eta L) <g+, g> - (1 - eta L) |g|^2",
+            "source": "cocoercivity between x and x+",
+            "evidence": _gradient_monotone,
+            "assumes": ("f convex", "f L-smooth", "eta <= 2/L"),
+            "needs": ("step size",),
+        },
+        {
+            "name": "nonexpansive",
+            "statement": "|x[k+2] - x[k+1]| <= |x[k+1] - x[k]|",
+            "source": "Taylor, Hendrickx and Glineur, JOTA 178, 2018",
+            "evidence": _nonexpansive,
+            "assumes": ("f convex", "f L-smooth", "eta <= 2/L"),
+            "needs": ("step size",),
+        },
+        {
+            "name": "contraction",
+            "statement": "|x+ - x*| <= max(|1 - eta L|, |1 - eta mu|) |x - x*|",
+            "source": "Taylor, Hendrickx and Glineur, JOTA 178, 2018",
+            "evidence": _contraction,
+            "assumes": ("f mu-strongly convex", "f L-smooth"),
+            "needs": ("step size",),
+        },
+        {
+            "name": "potential",
+            "statement": "eta k (f(x[k]) - f*) + |x[k] - x*|^2 / 2   never rises",
+            "source": "Bansal and Gupta, Theory of Computing 15, 2019, Theorem 3.3 (eta = 1/L)",
+            "evidence": _potential,
+            "assumes": ("f convex", "f L-smooth", "eta > 0", "eta <= 1.618/L"),
+            "needs": ("step size",),
+        },
+        {
+            "name": "potential-with-gradients",
+            "statement": "(2k+1) eta (f - f*) + k (k+2) eta^2 |g|^2 + |x - x*|^2   never rises",
+            "source": "Taylor and Bach, COLT 2019, Theorem 3",
+            "evidence": _potential_with_gradients,
+            "assumes": ("f convex", "f L-smooth", "eta > 0", "eta <= 1/L"),
+            "needs": ("step size",),
+        },
+    )
+)

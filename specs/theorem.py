@@ -1,0 +1,290 @@
+"""What a theorem is: data, with a pure function from a recorded run to its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gdpure import trees
+from gdpure.specs import rounding
+from gdpure.specs.balls import Ball, ball, most, norm
+from gdpure.specs.instances import Instance
+
+FAMILIES = ("bookkeeping", "gradient agreement", "monotone descent", "convergence")
+
+
+class Run(NamedTuple):
+    """What a subject returned: points (steps + 1, d), and what it recorded at them, or None.
+
+    Attributes
+    ----------
+    point, value, gradient
+        Shapes (steps + 1, d), (steps + 1,), (steps + 1, d).
+    final
+        The point of the final state, shape (d,), or None.
+    """
+
+    point: Any
+    value: Any = None
+    gradient: Any = None
+    final: Any = None
+
+
+@trees.pytree
+class Trace:
+    """A run as theorems see it: what was returned, beside what is true at the same points.
+
+    Everything is float64; N is the number of steps, and row k belongs to the point x_k as it was
+    returned, exactly.
+
+    Attributes
+    ----------
+    instance
+        The problem.
+    run
+        What the subject returned, in float64.
+    f, g
+        Balls around f(x_k) and its gradient, (N + 1,) and (N + 1, d).
+    value_error, gradient_error
+        How far an evaluation in the dtype of the run may be from them; same shapes.
+    target
+        ``x_k - eta g(x_k)``, balls (N, d).
+    stray, strays
+        How far a step in the dtype of the run may be from the target: its norm, (N,), and by
+        coordinates, (N, d).
+    """
+
+    instance: Instance
+    run: Run
+    f: Ball
+    g: Ball
+    value_error: Any
+    gradient_error: Any
+    target: Ball
+    stray: Any
+    strays: Any
+
+    @property
+    def x(self):
+        """The points, exactly, (N + 1, d)."""
+        return self.run.point
+
+    @property
+    def eta(self):
+        """The step size, exactly."""
+        return self.instance.step_size
+
+    @property
+    def L(self):
+        """The smoothness that is claimed."""
+        return self.instance.smoothness
+
+    @property
+    def h(self):
+        """The step size in units of 1/L, a ball."""
+        return ball(self.eta) * self.L
+
+    @property
+    def offset(self):
+        """``x_k - x*``, balls (N + 1, d)."""
+        return ball(self.x) - self.instance.center[None]
+
+    @property
+    def move(self):
+        """``x_{k+1} - x_k``, balls (N, d)."""
+        return ball(self.x[1:]) - self.x[:-1]
+
+    @property
+    def gap(self):
+        """``f(x_k) - f*``, balls (N + 1,)."""
+        return self.f - self.instance.minimum
+
+    def f_at(self, z):
+        """Return f at any point, a ball."""
+        there = rounding.huber(*self.instance.data, z, jnp.float64)
+        return Ball(there.value, there.value_error)
+
+
+class Evidence(NamedTuple):
+    """What a theorem says about a run: one entry for every k, or more axes after that.
+
+    Attributes
+    ----------
+    measured, bound
+        Both sides of the theorem, balls.
+    rounding
+        What the arithmetic of the run may add; the radii of both sides come on top.
+    informative
+        Whether the claim is not drowned by rounding.
+    """
+
+    measured: Ball
+    bound: Ball
+    rounding: Any
+    informative: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Theorem:
+    """A theorem about descent, as data.
+
+    It holds where ``measured <= bound + rounding``, an equality where ``|measured - bound| <=
+    rounding``.
+
+    Attributes
+    ----------
+    name, family, statement, source
+        Text; the statement is one line.
+    evidence
+        ``evidence(trace) -> Evidence``; with a `twin`, ``evidence(trace, trace of the twin)``.
+        Pure, compiled, mapped over instances.
+    assumes
+        Names in `ASSUMPTIONS`, all of which must be true of an instance.
+    needs
+        Names in `NEEDS`: what the subject must bring.
+    methods
+        Of which methods it holds: "any", "descent", "gradient descent".
+    equality
+        Whether both sides are equal.
+    extremal
+        ``extremal(key, steps, dtype) -> Instance`` of one row and one parameter, on which the bound
+        is attained: the subject has to hit it.
+    twin
+        ``twin(trace) -> Instance``: a second run that the theorem compares with the first.
+    """
+
+    name: str
+    family: str
+    statement: str
+    source: str
+    evidence: Callable[..., Evidence]
+    assumes: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    methods: str = "gradient descent"
+    equality: bool = False
+    extremal: Callable[..., Instance] | None = None
+    twin: Callable[[Trace], Instance] | None = None
+
+
+# -- what theorems assume ---------------------------------------------------------------------------
+
+ASSUMPTIONS: dict[str, Callable[[Trace], Any]] = {
+    "f convex": lambda t: True,
+    "f L-smooth": lambda t: True,
+    "f quadratic": lambda t: jnp.isinf(t.instance.bend),
+    "f of one parameter": lambda t: t.x.shape[-1] == 1,
+    "f mu-strongly convex": lambda t: t.instance.strong_convexity > 0,
+    "eta > 0": lambda t: t.eta > 0,
+    "eta <= 1/L": lambda t: t.h.middle <= 1,
+    "eta <= 1.618/L": lambda t: t.h.middle <= 1.618,  # (1 + sqrt 5) / 2
+    "eta < 2/L": lambda t: t.h.middle < 2,
+    "eta <= 2/L": lambda t: t.h.middle <= 2,
+    "eta > 2/L": lambda t: t.h.middle > 2,
+}
+
+NEEDS = {
+    "step size": "the step size must be known: pass a function step_size -> optimizer",
+    "values and gradients": "the subject records no values and gradients of its own",
+    "final state": "the subject returns no final state beside its iterates",
+    "restart": "the subject cannot be started anywhere",
+}
+
+
+# -- judging ---------------------------------------------------------------------------------------
+
+
+def observe(instance: Instance, run: Run, model: rounding.Arithmetic) -> Trace:
+    """Return the trace of one run; `model` is the arithmetic that it ran in."""
+    run = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), run)
+    own = rounding.arithmetic(jnp.float64)
+
+    def evaluate(x, model):
+        return rounding.huber(*instance.data, x, model)
+
+    def step_error(x, model):
+        return rounding.step(evaluate(x, model), x, instance.step_size, model)
+
+    known, allowed = (jax.vmap(partial(evaluate, model=m))(run.point) for m in (own, model))
+    f, g = Ball(known.value, known.value_error), Ball(known.gradient, known.gradient_error)
+    target = ball(run.point[:-1]) - g[:-1] * instance.step_size
+    strays = jax.vmap(partial(step_error, model=model))(run.point[:-1])
+    stray = most(norm(strays + target.radius))
+    return Trace(
+        instance,
+        run,
+        f,
+        g,
+        allowed.value_error,
+        allowed.gradient_error,
+        target,
+        stray,
+        strays,
+    )
+
+
+class Finding(NamedTuple):
+    """What one theorem found in one run.
+
+    Attributes
+    ----------
+    applies, violated
+        Whether all that it assumes is true of the instance, and whether it is broken there.
+    excess
+        The largest ``(measured - bound) / rounding``, absolute for equalities; above 1 where
+        violated, NaN counts as infinite.
+    row
+        The first row k of the run at which it is broken.
+    informative
+        Whether any k is informative.
+    finite
+        Whether everything returned is finite: the kind of a violation.
+    """
+
+    applies: Any
+    violated: Any
+    excess: Any
+    first: Any
+    informative: Any
+    finite: Any
+
+
+def allowance(found: Evidence):
+    """Return by how much both sides may be apart, all in all."""
+    return found.measured.radius + found.bound.radius + found.rounding
+
+
+def distance(theorem: Theorem, found: Evidence, *, equality: bool | None = None):
+    """Return how far the measured side is beyond the bound, entry by entry."""
+    off = found.measured.middle - found.bound.middle
+    return abs(off) if (theorem.equality if equality is None else equality) else off
+
+
+def find(theorem: Theorem, trace: Trace, twin: Trace | None = None, *, attained=False) -> Finding:
+    """Return what a theorem finds in one run; `attained` demands equality, on extremal instances."""
+    found = theorem.evidence(trace) if twin is None else theorem.evidence(trace, twin)
+    if attained:
+        found = jax.tree.map(lambda leaf: leaf[-1:], found)
+    off, allowed = (
+        distance(theorem, found, equality=theorem.equality or attained),
+        allowance(found),
+    )
+    off, allowed = jnp.broadcast_arrays(off, allowed)
+    broken = ~(off <= allowed)
+    ratio = jnp.where(off <= 0, 0, off / jnp.where(allowed > 0, allowed, 1e-300))
+    by_step = broken.reshape(len(broken), -1).any(axis=1)
+    applies = jnp.asarray(True)
+    for name in theorem.assumes:
+        applies &= ASSUMPTIONS[name](trace)
+    return Finding(
+        applies,
+        applies & broken.any(),
+        jnp.where(jnp.isnan(ratio), jnp.inf, ratio).max(),
+        jnp.argmax(by_step) + (len(trace.x) - len(by_step)),
+        jnp.any(jnp.broadcast_to(found.informative, off.shape)),
+        jnp.isfinite(trace.x).all(),
+    )
