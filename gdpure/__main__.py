@@ -1,4 +1,7 @@
-"""The porch: ``gdpure`` runs the lesson and prints it, ``--out DIR`` draws its figures too."""
+"""The porch: ``gdpure`` runs the lesson and prints it, ``--out DIR`` draws its figures too.
+
+``gdpure check`` and ``gdpure theorems`` belong to `gdpure.specs`, which is imported for them only.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
+_COMMANDS = """\
+commands:
+  check TARGET     try every theorem on your optimizer: gdpure check optax:sgd
+  theorems [NAME]  list the theorems
+
+gdpure COMMAND --help says more.
+"""
 _WIDTH = 80
 _SHOWN = (0, 1, 2, 5, 10, 20, 50, 100)
 
@@ -33,7 +43,15 @@ def main(argv: list[str] | None = None) -> int:
     ...     assert main([]) == 0
     >>> assert "17.466667" in printed.getvalue()
     """
-    parser = argparse.ArgumentParser("gdpure", description="Gradient descent: the lesson.")
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] in (["check"], ["theorems"]):
+        return _hand_over(argv)
+    parser = argparse.ArgumentParser(
+        "gdpure",
+        description="Gradient descent: the lesson, and the theorems about it.",
+        epilog=_COMMANDS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--out", metavar="DIR", type=Path, help="write its figures there, too")
     parser.add_argument("--version", action="store_true", help="print the version and stop")
     asked = parser.parse_args(argv)
@@ -49,18 +67,32 @@ def main(argv: list[str] | None = None) -> int:
             asked.out.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=asked.out).close()  # fails now, not after the lesson
         return _run(asked.out)
-    except BrokenPipeError:  # the reader has seen enough, as in `gdpure | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except BrokenPipeError:
+        return _read_enough()
     except OSError as error:
         if asked.out is None:
             raise
         return _refuse(f"--out: cannot write to {asked.out}: {error.strerror or error}")
 
 
-def _refuse(sentence):
-    print(f"gdpure: {sentence}", file=sys.stderr)
+def _hand_over(argv):
+    if not find_spec("hypothesis"):
+        return _refuse("theorems are tried by hypothesis: pip install 'gdpure[specs]'", 2)
+    try:
+        return importlib.import_module("gdpure.specs.__main__").main(argv)
+    except BrokenPipeError:
+        return _read_enough()
+
+
+def _read_enough():
+    """Silence what is still to be printed: its reader has left, as in `gdpure | head`."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1
+
+
+def _refuse(sentence, status=1):
+    print(f"gdpure: {sentence}", file=sys.stderr)
+    return status
 
 
 def _run(out):

@@ -2,7 +2,8 @@
 
 A `Ball` holds a computed float64 array and a bound of how far it may be from the exact one. Every
 operation adds its own rounding to the errors of its operands: the formula of a theorem, written
-with balls, comes out with the tolerance it needs.
+with balls, comes out with the tolerance it needs. Results below the least normal number may be
+flushed to zero, as XLA does; the numbers that one begins with are normal or zero.
 
 References
 ----------
@@ -19,9 +20,14 @@ import numpy as np
 
 from gdpure import trees
 
-# Twice the unit roundoff of float64: the radii are rounded, too.
+# Twice the unit roundoff of float64.
 _U = 2.0**-52
 _TINY = float(np.finfo(np.float64).tiny)
+
+
+def _rounded(middle, radius) -> Ball:
+    """Return the ball of a rounded result; the few operations of its radius are rounded, too."""
+    return Ball(middle, radius * (1 + 8 * _U) + _U * abs(middle) + 8 * _TINY)
 
 
 @trees.pytree
@@ -45,8 +51,7 @@ class Ball:
     def __add__(self, other):
         """Return the sum."""
         other = ball(other)
-        middle = self.middle + other.middle
-        return Ball(middle, self.radius + other.radius + _U * abs(middle))
+        return _rounded(self.middle + other.middle, self.radius + other.radius)
 
     def __rtruediv__(self, other):
         """Return the quotient."""
@@ -67,9 +72,11 @@ class Ball:
     def __mul__(self, other):
         """Return the product."""
         other = ball(other)
-        middle = self.middle * other.middle
         spread = abs(self.middle) * other.radius + self.radius * abs(other.middle)
-        return Ball(middle, spread + self.radius * other.radius + _U * abs(middle) + _TINY)
+        spread += self.radius * other.radius
+        # Nothing is known about zero times a number of which nothing is known.
+        spread = jnp.where(jnp.isnan(spread), jnp.inf, spread)
+        return _rounded(self.middle * other.middle, spread)
 
     def __truediv__(self, other):
         """Return the quotient; its radius is infinite where the divisor may be zero."""
@@ -77,8 +84,9 @@ class Ball:
         least = abs(other.middle) - other.radius
         safe = jnp.where(least > 0, least, 1)
         middle = self.middle / jnp.where(least > 0, other.middle, 1)
-        spread = (self.radius + abs(middle) * other.radius) / safe + _U * abs(middle) + _TINY
-        return Ball(middle, jnp.where(least > 0, spread, jnp.inf))
+        # In this order, what is flushed to zero is never divided by a small number.
+        spread = self.radius / safe + (abs(middle) + _TINY) * (other.radius / safe)
+        return _rounded(middle, jnp.where(least > 0, spread, jnp.inf))
 
     def __abs__(self):
         """Return the absolute value."""
@@ -89,7 +97,7 @@ class Ball:
         size = abs(self.middle)
         middle = self.middle**k
         spread = (size + self.radius) ** k - size**k
-        return Ball(middle, spread + 2 * (k + 1) * _U * (size + self.radius) ** k + _TINY)
+        return _rounded(middle, spread + 2 * (k + 1) * _U * (size + self.radius) ** k)
 
     __radd__ = __add__
     __rmul__ = __mul__
@@ -101,15 +109,19 @@ class Ball:
     def sum(self, axis=-1):
         """Return the sum over an axis, in any order of summation."""
         n = self.middle.shape[axis]
-        middle, size = self.middle.sum(axis), abs(self.middle).sum(axis)
-        return Ball(middle, self.radius.sum(axis) + n * _U * size)
+        size = (abs(self.middle) + self.radius).sum(axis)
+        return Ball(self.middle.sum(axis), self.radius.sum(axis) + n * (_U * size + 2 * _TINY))
+
+    def max(self, axis=-1):
+        """Return the largest over an axis."""
+        return Ball(self.middle.max(axis), self.radius.max(axis))
 
     def sqrt(self):
         """Return the square root; what is below zero counts as zero."""
         middle = jnp.sqrt(jnp.maximum(self.middle, 0))
         far = jnp.sqrt(self.radius)
         spread = jnp.minimum(far, self.radius / jnp.where(middle > 0, middle, 1))
-        return Ball(middle, jnp.where(middle > 0, spread, far) + _U * middle)
+        return _rounded(middle, jnp.where(middle > 0, spread, far))
 
 
 def ball(x) -> Ball:
@@ -130,12 +142,6 @@ def norm(x) -> Ball:
     return dot(x, x).sqrt()
 
 
-def largest(x: Ball, y) -> Ball:
-    """Return the larger of two, entry by entry."""
-    y = ball(y)
-    return Ball(jnp.maximum(x.middle, y.middle), jnp.maximum(x.radius, y.radius))
-
-
 def stack(parts) -> Ball:
     """Return balls of one shape side by side, along a new last axis."""
     middles, radii = zip(*((part.middle, part.radius) for part in parts), strict=True)
@@ -144,4 +150,5 @@ def stack(parts) -> Ball:
 
 def most(x: Ball):
     """Return a number that nothing in the ball exceeds."""
-    return x.middle + x.radius
+    end = x.middle + x.radius
+    return end + 2 * (_U * abs(end) + _TINY)

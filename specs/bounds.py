@@ -1,12 +1,19 @@
 """Proven constants of gradient descent, as plain functions of numbers.
 
 L is the smoothness, mu the strong convexity, eta the step size, N the number of steps. All
-functions take floats or NumPy arrays, which broadcast.
+functions take floats or arrays, which broadcast; inside a traced function they compute with JAX.
 """
 
 from __future__ import annotations
 
+import jax.numpy as jnp
 import numpy as np
+
+from gdpure.specs.rounding import traced
+
+
+def _library(*numbers):
+    return jnp if traced(*numbers) else np
 
 
 def contraction(smoothness, strong_convexity, step_size):
@@ -24,15 +31,17 @@ def contraction(smoothness, strong_convexity, step_size):
     --------
     >>> assert contraction(2.0, 2.0, 0.25) == 0.5
     """
-    slowest = np.abs(1 - np.multiply(step_size, strong_convexity))
-    return np.maximum(np.abs(1 - np.multiply(step_size, smoothness)), slowest)
+    xp = _library(smoothness, strong_convexity, step_size)
+    fastest = xp.abs(1 - xp.multiply(step_size, smoothness))
+    return xp.maximum(fastest, xp.abs(1 - xp.multiply(step_size, strong_convexity)))
 
 
 def value_rate(smoothness, strong_convexity, step_size, steps):
     """Return c with ``f(x_N) - f* <= c |x_0 - x*|^2`` for 0 < eta < 2/L.
 
     With h = eta L and q = mu/L it is ``c = L/2 max(A, (1 - h)^(2N))``, where A is ``1/(2Nh + 1)``
-    for q = 0 and ``q / (q - 1 + (1 - q h)^(-2N))`` otherwise. No smaller constant is true.
+    for q = 0 and ``q / (q - 1 + (1 - q h)^(-2N))`` otherwise. No smaller constant is true: Huber's
+    function, with a tail of curvature mu, or ``L/2 x^2`` attains it.
 
     References
     ----------
@@ -44,9 +53,31 @@ def value_rate(smoothness, strong_convexity, step_size, steps):
     --------
     >>> assert value_rate(1.0, 0.0, 1.0, 5) == 0.5 / 11
     """
-    h = np.multiply(step_size, smoothness)
-    q = np.divide(strong_convexity, smoothness)
+    xp = _library(smoothness, strong_convexity, step_size, steps)
+    h = xp.multiply(step_size, smoothness)
+    steepest = xp.multiply(1.0, smoothness) / 2
+    slow = bend(smoothness, strong_convexity, step_size, steps)
+    return steepest * xp.maximum(slow, (1 - h) ** (2 * xp.multiply(1.0, steps)))
+
+
+def bend(smoothness, strong_convexity, step_size, steps):
+    """Return A, the bend of the slowest Huber function over the distance |x_0 - x*|.
+
+    Descent on it ends N steps after it began just where the function bends; see `value_rate`.
+
+    Examples
+    --------
+    >>> assert bend(1.0, 0.0, 1.0, 5) == 1 / 11
+    """
+    xp = _library(smoothness, strong_convexity, step_size, steps)
+    h = xp.multiply(step_size, smoothness)
+    q = xp.true_divide(strong_convexity, smoothness)
+    # (1 - q h)^(-2N) - 1 without the difference of numbers near 1.
+    near = xp.abs(q * h) < 0.5
     with np.errstate(divide="ignore", over="ignore"):
-        curved = q / np.where(q > 0, q - 1 + np.abs(1 - q * h) ** np.multiply(-2.0, steps), 1)
-    plain = 1 / (2 * np.multiply(steps, h) + 1)
-    return smoothness / 2 * np.maximum(np.where(q > 0, curved, plain), (1 - h) ** (2 * steps))
+        logarithm = xp.where(
+            near, xp.log1p(-xp.where(near, q * h, 0)), xp.log(xp.abs(1 - q * h))
+        )
+        growth = xp.expm1(-2 * xp.multiply(1.0, steps) * logarithm)
+        curved = q / xp.where(q > 0, q + growth, 1)
+    return xp.where(q > 0, curved, 1 / (2 * xp.multiply(steps, h) + 1))

@@ -14,6 +14,7 @@ What is random is a `Recipe`. Hypothesis and a key draw different recipes; `inst
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -51,6 +52,8 @@ class Instance:
         Shape (d,): any point, for theorems that hold for all of them.
     smoothness, strong_convexity
         L and mu: true of the function, not always the best.
+    tolerance
+        Shape (): where a method that stops may stop, in units of the gradient.
     """
 
     features: Any
@@ -63,6 +66,7 @@ class Instance:
     probe: Any
     smoothness: Any
     strong_convexity: Any
+    tolerance: Any
 
     @property
     def data(self):
@@ -126,13 +130,18 @@ def objective(instance: Instance, dtype) -> gd.Objective:
 def curvatures(features):
     """Return bounds (least, greatest) of the eigenvalues of ``A'A / n``, float64.
 
-    A symmetric eigenvalue solver moves eigenvalues by a few d u of the largest; 16 (d - 1) u is
-    allowed, and nothing for a single number.
+    Rounding moves the entries by (n + 1) u of those of ``|A|'|A| / n``, whose eigenvalues sum up to
+    the same trace, and a symmetric eigenvalue solver moves eigenvalues by a few d u of the largest;
+    16 (d - 1) u is allowed. A single number of 26 bits, as those of float32 are, has a square.
     """
     n, d = features.shape
     gram = features.T @ features / n
     eigenvalues = jnp.linalg.eigvalsh(gram) if d > 1 else gram[0]
-    spare = 16 * (d - 1) * rounding.unit_roundoff(jnp.float64) * eigenvalues[-1]
+    u = rounding.unit_roundoff(jnp.float64)
+    spare = (n + 2) * u * jnp.trace(gram) + 16 * (d - 1) * u * eigenvalues[-1]
+    if n == d == 1:
+        number = features[0, 0]
+        spare = jnp.where(number == number.astype(jnp.float32).astype(jnp.float64), 0, spare)
     return jnp.maximum(eigenvalues[0] - spare, 0), eigenvalues[-1] + spare
 
 
@@ -171,6 +180,7 @@ def instance(recipe: Recipe, dtype, step_size=None) -> Instance:
         rounded(center + recipe.probe),
         greatest,
         jnp.where(jnp.isinf(recipe.bend), 1, tail) * least,
+        rounded(greatest * jnp.max(jnp.abs(recipe.offset)) / 8),
     )
 
 
@@ -225,53 +235,63 @@ def settings(most_sixteenths=40):
 def sample(key, setting: Setting, shape: Shape) -> Recipe:
     """Return a random recipe; pure, and mapped over keys."""
     n, d, _ = shape
-    keys = iter(jax.random.split(key, 24))
-    f64 = jnp.float64
-
-    def normal(*shape):
-        return jax.random.normal(next(keys), shape, f64)
-
-    def integers(low, high, *shape):
-        return jax.random.randint(next(keys), shape, low, high + 1).astype(f64)
-
-    def is_one_of(*names):
-        return jnp.isin(setting.family, np.array([FAMILIES.index(name) for name in names]))
-
-    # A random rotation on either side of a geometric spectrum.
     rank = min(n, d)
-    left, right = (jnp.linalg.qr(normal(m, m))[0] for m in (n, d))
-    ladder = jnp.exp2(-jnp.asarray(setting.spread, f64) * jnp.linspace(0, 1, max(rank, 2))[:rank])
-    kept = (jnp.arange(rank, dtype=f64) < integers(1, rank)) | ~is_one_of("deficient")
-    rotated = left[:, :rank] @ ((ladder * kept.astype(f64))[:, None] * right[:, :rank].T)
-    rotated *= np.sqrt(n)
-    pooled = jnp.asarray(_POOL)[jax.random.randint(next(keys), (n, d), 0, len(_POOL))]
-    counted = integers(-3, 3, n, d)
-    features = jnp.where(
-        is_one_of("integers"), counted, jnp.where(is_one_of("pool"), pooled, rotated)
-    )
-    features = features.at[0, 0].set(jnp.where(jnp.any(features != 0), features[0, 0], 1))
-    features *= jnp.exp2(jnp.asarray(setting.scale, f64))
+    # One block of random numbers, cut up: drawn one by one they would take seconds to compile, and
+    # normal ones half a second, for no better instances.
+    entries = (n + 3) * d
+    block = jax.random.uniform(key, (entries + n + d + 9,), jnp.float64)
+    uniform, axes = block[:entries].reshape(n + 3, d), 2 * block[entries:-9] - 1
+    kept, mantissa, lift, moved, bend, tail, raised, level, own = block[-9:]
 
-    exact = is_one_of("integers")
-    far = jnp.exp2(jnp.asarray(setting.distance, f64))
-    center = jnp.where(exact, integers(-3, 3, d), normal(d) * jnp.exp2(integers(-4, 4)))
-    offset = jnp.where(exact, integers(-3, 3, d), normal(d)) * far
+    def integers(u, low, high):
+        return low + jnp.floor((high - low + 1) * u).astype(jnp.int32)
+
+    def two_to(k):
+        # Exactly, which exp2 is not.
+        return jnp.ldexp(jnp.float64(1), jnp.asarray(k, jnp.int32))
+
+    def is_(family):
+        return jnp.asarray(setting.family) == FAMILIES.index(family)
+
+    # A geometric spectrum, reflected on either side; or some of its columns, repeated in halves.
+    places = np.minimum(np.arange(n), rank - 1) / max(rank - 1, 1)
+    ladder = 2.0 ** (mantissa - jnp.asarray(setting.spread, jnp.float64) * places) * math.sqrt(n)
+
+    def reflected(matrix, axis):
+        along = (axis[:, None] * matrix).sum(axis=0) * (2 / (axis**2).sum())
+        return matrix - axis[:, None] * along[None]
+
+    rotated = reflected(reflected(ladder[:, None] * np.eye(n, d), axes[:n]).T, axes[n:]).T
+    columns = jnp.arange(d, dtype=jnp.int32)
+    kept = jnp.where(is_("deficient"), integers(kept, 1, max(rank - 1, 1)), d)
+    rotated = rotated[:, columns % kept] * two_to(-(columns // kept))[None]
+
+    # Rows of features, then the center, and the ways from there to the start and to the probe.
+    counted = integers(uniform, -3, 3).astype(jnp.float64)
+    pooled = jnp.asarray(_POOL)[integers(uniform, 0, len(_POOL) - 1)]
+    lifted = two_to(integers(lift, -4, 4) * np.array([[1], [0], [0]], np.int32))
+    drawn = jnp.concatenate([rotated, (4 * uniform[n:] - 2) * lifted])
+    rows = jnp.where(is_("integers"), counted, jnp.where(is_("pool"), pooled, drawn))
+    features, center, offset, probe = rows[:n], *rows[n:]
+    features = features.at[0, 0].set(jnp.where(jnp.any(features != 0), features[0, 0], 1))
+    features *= two_to(setting.scale)
     # One start in sixteen is a minimizer.
-    offset *= (integers(0, 15) > 0).astype(f64)
-    probe = jnp.where(exact, integers(-3, 3, d), normal(d)) * far
-    reach = jnp.max(jnp.abs(features @ offset))
-    bend = reach * jnp.exp2(-6 * jax.random.uniform(next(keys), (), f64))
-    bent = is_one_of("huber", "tailed") & (reach > 0)
-    own = jax.random.uniform(next(keys), (), f64, 2.0**-6, 2.0)
+    offset *= jnp.where(moved < 1 / 16, 0, two_to(setting.distance))
+    reach = jnp.max(jnp.abs((features * offset[None]).sum(axis=1)))
+    bent = (is_("huber") | is_("tailed")) & (reach > 0)
     return Recipe(
         features,
         center,
-        jnp.where(bent, bend, jnp.inf),
-        jnp.where(is_one_of("tailed"), jnp.exp2(-integers(1, 8)), 0.0),
-        jnp.where(integers(0, 3) > 0, 0.0, integers(-8, 8)),
+        jnp.where(bent, reach * 2.0 ** (-6 * bend), jnp.inf),
+        jnp.where(is_("tailed"), two_to(-integers(tail, 1, 8)), 0),
+        jnp.where(raised < 1 / 4, integers(level, -8, 8), 0).astype(jnp.float64),
         offset,
-        probe,
-        jnp.where(setting.sixteenths > 0, jnp.asarray(setting.sixteenths, f64) / 16, own),
+        probe * two_to(setting.distance),
+        jnp.where(
+            jnp.asarray(setting.sixteenths) > 0,
+            jnp.asarray(setting.sixteenths, jnp.float64) / 16,
+            2.0**-6 + (2 - 2.0**-6) * own,
+        ),
     )
 
 

@@ -117,10 +117,7 @@ def _nonexpansive(trace: Trace) -> Evidence:
 
 def _contraction(trace: Trace) -> Evidence:
     distance = norm(trace.offset)
-    slow = ball(trace.instance.strong_convexity) * trace.eta
-    fast, slow = abs(1.0 - trace.h), abs(1.0 - slow)
-    factor = stack([fast, slow])
-    factor = type(factor)(factor.middle.max(-1), factor.radius.max(-1))
+    factor = trace.factors.max()
     return _inequality(distance[1:], distance[:-1] * factor, trace.stray)
 
 

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
+import json
+import math
+import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from gdpure.specs.theorem import Theorem
+
+WIDTH = 100
+_FEW = 3  # up to so many theorems are shown one by one
 
 
 class Verdict(enum.StrEnum):
@@ -19,6 +31,19 @@ class Verdict(enum.StrEnum):
     ERROR = "ERROR"
 
 
+# Of several dtypes the first of these counts: a theorem holds if it holds wherever it applies.
+_GRAVEST_FIRST = (
+    Verdict.VIOLATED,
+    Verdict.ERROR,
+    Verdict.EXPECTED_FAILURE,
+    Verdict.BLOCKED,
+    Verdict.INCONCLUSIVE,
+    Verdict.VACUOUS,
+    Verdict.HOLDS,
+    Verdict.NOT_APPLICABLE,
+)
+
+
 @dataclass(frozen=True)
 class Counterexample:
     """The smallest case in which a theorem is violated, in words and numbers.
@@ -26,7 +51,10 @@ class Counterexample:
     Attributes
     ----------
     lines
-        Pairs (label, text), in the order they are printed; a text may have several lines.
+        Pairs (label, text), in the order they are printed: theorem, assumes, smallest, then where
+        it breaks. A text may have several lines; a tab begins a note, set in a column of its own.
+        The report adds both sides and how far they are apart, unless a text has "must be", then
+        the cause, unless a label is "cause", how often, and the reproduction.
     smallest
         The case in one line: ``f(a, b) = (a + b)^2 / 2 from (1, 0), step 1/2``.
     must_be, returned
@@ -60,7 +88,8 @@ class Row:
     verdict
         A `Verdict`.
     reason
-        Why, in a sentence, for every verdict but HOLDS and VIOLATED.
+        Why, in a sentence, for every verdict but HOLDS and VIOLATED. Beside HOLDS it is the reason
+        for which a failure was expected; beside VIOLATED, what was found where no numbers tell it.
     instances, informative, violated
         How many instances the theorem applied to, in how many of them its claim was not drowned by
         rounding, and in how many it was broken.
@@ -85,9 +114,12 @@ class Row:
     counterexample: Counterexample | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
-    """All verdicts on one subject.
+    """All verdicts on one subject; true if nothing is violated and something was really tested.
+
+    Printed, it has a line a family and the smallest case of the first violation; a report on few
+    theorems has all there is to say about each.
 
     Attributes
     ----------
@@ -99,6 +131,16 @@ class Report:
         A `Row` a theorem and dtype.
     notes
         Sentences for the reader: a step size that was inferred, a platform that is not there.
+
+    Examples
+    --------
+    >>> held = [
+    ...     Row("step-identity", "monotone descent", dtype, Verdict.HOLDS, instances=2000)
+    ...     for dtype in ("float32", "float64")
+    ... ]
+    >>> report = Report("optax:sgd", "gradient descent", "cpu", {"jax": "0.10"}, 0, tuple(held))
+    >>> assert report
+    >>> assert "held to gradient descent (cpu, float32 and float64, seed 0)" in str(report)
     """
 
     subject: str
@@ -115,3 +157,405 @@ class Report:
         return not any(row.verdict in bad for row in self.rows) and any(
             row.verdict is Verdict.HOLDS for row in self.rows
         )
+
+    def __repr__(self):
+        """Return one line, which a failing ``assert report`` shows."""
+        theorems = _theorems(self.rows)
+        counts = _counts(theorems) or "no theorems"
+        violated = [t.name for t in theorems if t.verdict is Verdict.VIOLATED]
+        return f"<Report on {self.subject}: {': '.join(filter(None, [counts, _named(violated)]))}>"
+
+    def __str__(self):
+        """Return the report as text, no line longer than 100 characters."""
+        theorems, lines, full = _theorems(self.rows), self._head(), []
+        if len(theorems) > _FEW:
+            lines += [*_families(theorems), *_tested(theorems), *self._smallest(theorems)]
+        else:
+            full = [theorem for theorem in theorems if theorem.verdict is Verdict.VIOLATED]
+            lines += [line for t in theorems if t not in full for line in _alone(t)]
+        if not any(row.verdict in _TRIED for row in self.rows):
+            lines.append("Nothing was tested, so nothing is shown.")
+        for note in self.notes:
+            lines += _beside("note:", note, 15)
+        for theorem in full:
+            lines += ["", *self._violation(theorem)]
+        return "\n".join(lines)
+
+    def details(self, *names: str) -> str:
+        """Return all there is to say about violated theorems.
+
+        Parameters
+        ----------
+        names
+            Of the theorems, by default all that are violated.
+
+        Examples
+        --------
+        >>> report = Report("mine", "descent", "cpu", {}, 0, ())
+        >>> assert report.details() == "No theorem is violated."
+        """
+        shown = [
+            "\n".join(self._violation(theorem))
+            for theorem in _theorems(self.rows)
+            if theorem.verdict is Verdict.VIOLATED and (not names or theorem.name in names)
+        ]
+        return "\n\n\n".join(shown) or "No theorem is violated."
+
+    def to_json(self) -> str:
+        """Return everything as JSON; numbers that are not finite are strings, as ``"Infinity"``.
+
+        Examples
+        --------
+        >>> report = Report("mine", "descent", "cpu", {}, 0, ())
+        >>> assert json.loads(report.to_json())["subject"] == "mine"
+        """
+        fields = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        return json.dumps({"holds": bool(self), **fields}, indent=2, allow_nan=False)
+
+    def _head(self):
+        dtypes = _and(list(dict.fromkeys(row.dtype for row in self.rows)))
+        where = ", ".join(filter(None, [self.platform, dtypes, f"seed {self.seed}"]))
+        held_to = "what holds of any method" if self.method == "any" else self.method
+        versions = ", ".join(f"{name} {number}" for name, number in self.versions.items())
+        return [
+            *_wrapped(f"{self.subject}, held to {held_to} ({where})", indent=2),
+            *_wrapped(versions),
+        ]
+
+    def _smallest(self, theorems):
+        """Return the first violation in numbers one can check on paper, and where to read on."""
+        for theorem in theorems:
+            case = theorem.row.counterexample
+            if theorem.verdict is Verdict.VIOLATED and case is not None:
+                break
+        else:
+            return []
+        sides = f"must be {case.must_be}, is {case.returned}"
+        together = f"{case.smallest}, {sides}"
+        if 15 + len(together) > WIDTH:  # breaks between the case and its two sides, if anywhere
+            together = f"{case.smallest},\n{sides}"
+        # Only what has a name like this can be named on the command line.
+        named = ":" in self.subject and " " not in self.subject
+        command = f"gdpure check {self.subject} --only {theorem.name}"
+        return [
+            *_beside("smallest case:", together, 15),
+            *(_beside("likely cause:", case.cause, 15) if case.cause else []),
+            *_beside("details:", command if named else "print(report.details())", 15),
+        ]
+
+    def _violation(self, theorem):
+        """Return all about a violated theorem, in blocks: what it says, where it breaks, why."""
+        dtypes = _and([r.dtype for r in theorem.rows if r.verdict is Verdict.VIOLATED])
+        where = f"{self.subject}, {dtypes}, {self.platform}, seed {self.seed}"
+        case, pairs = theorem.row.counterexample, []
+        if case is not None:
+            pairs += case.lines
+            if not any("must be" in text for _, text in pairs):
+                pairs.append((f"at k = {theorem.row.first}", _comparison(case)))
+            if "cause" not in dict(pairs):
+                pairs.append(("cause", f"likely: {case.cause}" if case.cause else ""))
+        else:
+            pairs.append(("found", theorem.row.reason))
+        pairs.append(("how often", _how_often(theorem)))
+        if case is not None:
+            pairs.append(("try it", case.reproduction))
+        title = _wrapped(f"VIOLATED  {theorem.name:<28}   {where}", indent=10)
+        return [*title, *_blocks([pair for pair in pairs if pair[1]])]
+
+
+_TRIED = {Verdict.HOLDS, Verdict.VIOLATED, Verdict.EXPECTED_FAILURE, Verdict.ERROR}
+
+
+# -- one theorem, several dtypes -------------------------------------------------------------------
+
+
+class _Judged(NamedTuple):
+    """A theorem: its rows, the one that counts, and where, if it fares better elsewhere."""
+
+    rows: list[Row]
+    row: Row
+    only: str
+
+    name = property(lambda self: self.row.theorem)
+    verdict = property(lambda self: self.row.verdict)
+    reason = property(lambda self: "; ".join(filter(None, [self.row.reason, self.only])))
+
+
+def _theorems(rows):
+    by_name: dict[str, list[Row]] = {}
+    for row in rows:
+        by_name.setdefault(row.theorem, []).append(row)
+    return [_merged(mine) for mine in by_name.values()]
+
+
+def _merged(rows):
+    row = min(rows, key=lambda r: (_GRAVEST_FIRST.index(r.verdict), r.counterexample is None))
+    here = [r.dtype for r in rows if r.verdict is row.verdict]
+    return _Judged(rows, row, f"{_and(here)} only" if len(here) < len(rows) else "")
+
+
+# -- a line a family -------------------------------------------------------------------------------
+
+_COUNTED = (Verdict.HOLDS, Verdict.VIOLATED)  # they need no reason, and share a line
+
+
+def _families(theorems):
+    entries = []
+    for family in dict.fromkeys(theorem.row.family for theorem in theorems):
+        remarks = _remarks([theorem for theorem in theorems if theorem.row.family == family])
+        entries += [(family if k == 0 else "", *pair) for k, pair in enumerate(remarks)]
+    names = max(18, *(len(name) for name, _, _ in entries)) + 4
+    counts = max((len(count) for _, count, text in entries if text), default=0) + 3
+    lines = []
+    for name, count, text in entries:
+        start = f"  {name}".ljust(names)
+        if text:
+            lines += _beside(f"{start}{count}", text, names + counts)
+        else:
+            lines += _beside(start, count, names)
+    return lines
+
+
+def _remarks(theorems):
+    """Return what is to be said about a family: pairs (count, text)."""
+    found = {(theorem.verdict, theorem.reason) for theorem in theorems}
+    [(verdict, reason), *others] = found
+    if not others and verdict not in _COUNTED:
+        return [(f"{verdict} ({reason})" if reason else verdict, "")]
+    counted = [theorem for theorem in theorems if theorem.verdict in _COUNTED]
+    remarks = [(_counts(counted), _violations(counted))] if counted else []
+    for theorem in counted:
+        if theorem.verdict is Verdict.HOLDS and theorem.row.reason:
+            why = f"expected to fail, but holds ({theorem.reason})"
+            remarks.append(("1 unexpected", f"{theorem.name}: {why}"))
+    others = [theorem for theorem in theorems if theorem.verdict not in _COUNTED]
+    others.sort(key=lambda theorem: _GRAVEST_FIRST.index(theorem.verdict))
+    for kind in dict.fromkeys((theorem.verdict, theorem.reason) for theorem in others):
+        alike = [theorem for theorem in others if (theorem.verdict, theorem.reason) == kind]
+        names = _named([theorem.name for theorem in alike])
+        remarks.append((_counts(alike), f"{names} ({kind[1]})" if kind[1] else names))
+    return remarks
+
+
+def _violations(theorems):
+    """Return how far the first violation is off, and the names of the others."""
+    violated = [theorem for theorem in theorems if theorem.verdict is Verdict.VIOLATED]
+    if not violated:
+        return ""
+    first, case = violated[0], violated[0].row.counterexample
+    if case is None and not first.row.reason:
+        return _named([theorem.name for theorem in violated])
+    others = _named([theorem.name for theorem in violated[1:]])
+    if case is None:
+        return f"{first.name} ({first.reason})\n{others}".rstrip()
+    allowed = _number(case.explained, 1) if case.explained else "nothing"
+    apart = f"{first.name}: off by {_number(case.off_by)} where rounding allows {allowed}"
+    return f"{apart}{first.only and f' ({first.only})'}\n{others}".rstrip()
+
+
+def _counts(theorems):
+    """Return ``4 hold, 5 VIOLATED``."""
+    verdicts = [theorem.verdict for theorem in theorems]
+    counts = {verdict: verdicts.count(verdict) for verdict in (*_COUNTED, *Verdict)}
+    return ", ".join(
+        f"{count} {'hold' if verdict is Verdict.HOLDS and count > 1 else verdict}"
+        for verdict, count in counts.items()
+        if count
+    )
+
+
+def _tested(theorems):
+    """Return on how many instances, and how close what holds came to its bound."""
+    rows = [row for theorem in theorems for row in theorem.rows if row.instances]
+    if not rows:
+        return []
+    counts = [row.instances for row in rows]
+    least, most = min(counts), max(counts)
+    text = f"{f'{least:,} to ' if least < most else ''}{most:,} instances a theorem and dtype"
+    held = [row for row in rows if row.verdict is Verdict.HOLDS and 0 < row.excess < math.inf]
+    if held:
+        closest = max(held, key=lambda row: row.excess)
+        used = f"used {_number(closest.excess, 2)} of what rounding allows"
+        text += f"; the closest, {closest.theorem}, {used}"
+    return _wrapped(f"  {text}", indent=2)
+
+
+# -- all about a theorem ---------------------------------------------------------------------------
+
+_SAYS, _WHY, _CODE = ("theorem", "assumes", "smallest"), ("cause", "how often"), ("try it",)
+
+
+def _alone(theorem):
+    """Return lines on a theorem that is not violated."""
+    row, texts = theorem.row, []
+    if row.verdict is not Verdict.HOLDS:
+        texts = [": ".join(filter(None, [row.verdict, theorem.reason]))]
+    for held in [r for r in theorem.rows if row.verdict is r.verdict is Verdict.HOLDS]:
+        drowned = held.instances - held.informative
+        spared = f" ({drowned:,} drowned by rounding)" if held.informative and drowned else ""
+        used = f", using {_number(held.excess, 2)} of what rounding allows" if held.excess else ""
+        texts.append(f"holds in {held.dtype}: {held.instances:,} instances{spared}{used}")
+    if row.verdict is Verdict.HOLDS and row.reason:
+        texts.append(f"expected to fail, but holds ({theorem.reason})")
+    return _beside(f"  {theorem.name}", "\n".join(texts), 28)
+
+
+def _comparison(case):
+    explained = f"at most {_number(case.explained, 2)}" if case.explained else "nothing"
+    return (
+        f"must be    {case.must_be}\n"
+        f"returned   {case.returned}\n"
+        f"off by     {_number(case.off_by)}; rounding explains {explained}"
+    )
+
+
+def _how_often(theorem):
+    rows = [row for row in theorem.rows if row.verdict is Verdict.VIOLATED]
+    counts = [f"{row.violated:,} of {row.instances:,} in {row.dtype}" for row in rows]
+    counts[0] = counts[0].replace(" in ", " instances in ")
+    first = "" if theorem.row.first is None else f", first at k = {theorem.row.first}"
+    return _and(counts) + first
+
+
+def _blocks(pairs):
+    """Return labels, texts and notes in three columns, an empty line before each block."""
+    labels = max(10, *(len(label) for label, _ in pairs)) + 4
+    halves = [line.partition("\t") for _, text in pairs for line in text.split("\n")]
+    notes = max((len(left) for left, _, note in halves if note), default=0) + 3
+
+    def line(text):
+        left, _, note = text.partition("\t")
+        together = f"{left:<{notes}}{note}" if note else left
+        return (
+            together if labels + len(together) <= WIDTH else "\n".join(filter(None, [left, note]))
+        )
+
+    named = {*_SAYS, *_WHY, *_CODE}
+    where = [label for label, _ in pairs if label not in named]
+    lines = []
+    for block in (_SAYS, where, _WHY, _CODE):
+        mine = [(label, text) for label, text in pairs if label in block]
+        lines += [""] if mine else []
+        for label, text in mine:
+            if block is _CODE:  # to be copied as it is
+                lines += _set(f"  {label}", text.split("\n"), labels)
+            else:
+                text = "\n".join(map(line, text.split("\n")))
+                lines += _beside(f"  {label}", text, labels)
+    return lines
+
+
+# -- a table of theorems ---------------------------------------------------------------------------
+
+
+def table(theorems: Iterable[Theorem]) -> str:
+    """Return a table of theorems by families: name, statement, what it assumes, where it is from.
+
+    Parameters
+    ----------
+    theorems
+        As in `gdpure.specs.THEOREMS`.
+
+    Examples
+    --------
+    >>> from gdpure.specs.monotone_descent import THEOREMS
+    >>> assert table(THEOREMS).startswith("monotone descent")
+    """
+    theorems = list(theorems)
+    names = max((len(theorem.name) for theorem in theorems), default=0) + 5
+    lines = []
+    for family in dict.fromkeys(theorem.family for theorem in theorems):
+        lines += ["", family]
+        for theorem in theorems:
+            if theorem.family == family:
+                lines += ["", *_beside(f"  {theorem.name}", _entry(theorem), names)]
+    return "\n".join(lines[1:])
+
+
+def _entry(theorem):
+    assumed = f"assumes {', '.join(theorem.assumes)}\n" if theorem.assumes else ""
+    return f"{theorem.statement}\n{assumed}{theorem.source}"
+
+
+def article(theorem: Theorem) -> str:
+    """Return all there is to know about a theorem.
+
+    Parameters
+    ----------
+    theorem
+        One of `gdpure.specs.THEOREMS`.
+
+    Examples
+    --------
+    >>> from gdpure.specs.monotone_descent import THEOREMS
+    >>> assert "definition of gradient descent" in article(THEOREMS[0])
+    """
+    compared = "an equality" if theorem.equality else "an inequality"
+    attained = ", attained by extremal functions, which a subject has to hit"
+    twice = ", between two runs" if theorem.twin is not None else ""
+    pairs = [
+        ("theorem", theorem.statement),
+        ("assumes", ", ".join(theorem.assumes) or "nothing about f"),
+        ("kind", compared + twice + (attained if theorem.extremal else "")),
+        ("holds for", {"any": "any method"}.get(theorem.methods, theorem.methods)),
+        ("needs", ", ".join(theorem.needs) or "nothing but iterates"),
+        ("source", theorem.source),
+    ]
+    lines = [line for label, text in pairs for line in _beside(f"  {label}", text, 14)]
+    return "\n".join([f"{theorem.name:<38}   {theorem.family}", "", *lines])
+
+
+# -- words, numbers and lines ----------------------------------------------------------------------
+
+
+def _and(names):
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def _named(names):
+    """Return names, not too many of them."""
+    return ", ".join(names if len(names) <= 7 else [*names[:6], f"and {len(names) - 6} more"])
+
+
+def _number(x, digits=3):
+    return f"{x:.{digits}g}" if x else "0"
+
+
+def _wrapped(text, width=WIDTH, indent=0):
+    """Return lines of words; those after the first are indented."""
+    lines = textwrap.wrap(
+        text,
+        width,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return lines
+
+
+def _set(label, lines, column):
+    """Return a label and lines beside it, in a column of their own."""
+    first = label.ljust(column) if len(label) <= column else f"{label}  "
+    starts = [first, *[" " * column] * (len(lines) - 1)]
+    return [f"{start}{line}".rstrip() for start, line in zip(starts, lines, strict=True)]
+
+
+def _beside(label, text, column):
+    """Return a label and beside it a text of one or more lines, wrapped where they are too long."""
+    lines = [part for line in text.split("\n") for part in _wrapped(line, WIDTH - column)]
+    return _set(label, lines, column)
+
+
+def _plain(x: Any):
+    """Return data as JSON has it."""
+    if dataclasses.is_dataclass(x):
+        return {f.name: _plain(getattr(x, f.name)) for f in dataclasses.fields(x)}
+    if isinstance(x, dict):
+        return {key: _plain(value) for key, value in x.items()}
+    if isinstance(x, list | tuple):
+        return [_plain(value) for value in x]
+    if hasattr(x, "tolist"):  # NumPy and JAX
+        return _plain(x.tolist())
+    if isinstance(x, float) and not math.isfinite(x):
+        return "NaN" if math.isnan(x) else "Infinity" if x > 0 else "-Infinity"
+    return x

@@ -1,8 +1,9 @@
 """Derived bounds of rounding errors: what floating-point evaluation may be off by, and no more.
 
-The bounds hold for any order of summation, blocking and fused multiply-add, and allow for results
-below the least normal number being flushed to zero, as XLA does. They are absolute and belong to
-one instance: a relative tolerance that fits all instances does not exist.
+The bounds hold for any order of summation, blocking and fused multiply-add, and wherever numbers
+below the least normal one, operands and results alike, are taken for zero, as XLA does; a step size
+is none of them. They are absolute and belong to one instance: a relative tolerance that fits all
+instances does not exist.
 
 Every function computes from the exact numbers that the data in their dtype stand for, in extended
 precision; inside a traced function, where it is mapped over thousands of instances, in float64.
@@ -26,7 +27,7 @@ class Arithmetic(NamedTuple):
     unit_roundoff
         u, the largest relative error of one operation: 2^-24 in float32.
     least_normal
-        Smaller results may be flushed to zero: 2^-126 in float32.
+        Smaller numbers may be taken for zero: 2^-126 in float32.
     products
         The unit roundoff to which the factors of inner products are rounded before they are
         multiplied: 0, or 2^-11 where float32 products run in TF32 and 2^-8 where in bfloat16.
@@ -37,9 +38,12 @@ class Arithmetic(NamedTuple):
     products: float = 0.0
 
     def gamma(self, k):
-        """Return the bound of the relative error of k operations, inner products included."""
-        u = self.unit_roundoff
-        return (1 + k * u / (1 - k * u)) * (1 + self.products) ** 2 - 1
+        """Return the bound of the relative error of k operations."""
+        return k * self.unit_roundoff / (1 - k * self.unit_roundoff)
+
+    def inner(self, k):
+        """Return the bound of k operations, one of them the product of an inner product."""
+        return (1 + self.gamma(k)) * (1 + self.products) ** 2 - 1
 
 
 class Evaluation(NamedTuple):
@@ -95,15 +99,18 @@ def least_squares(X, y, theta, dtype) -> Evaluation:
         The dtype of the evaluation that is judged.
     """
     model = arithmetic(dtype)
-    u, tiny, gamma = model.unit_roundoff, model.least_normal, model.gamma
+    u, tiny, inner = model.unit_roundoff, model.least_normal, model.inner
     X, y, theta = exact(X, y, theta)
     n, d = X.shape
     r = X @ theta - y
-    delta = (1 + u) * gamma(d) * (abs(X) @ abs(theta)) + u * abs(r) + 2 * d * tiny
+    delta = (1 + u) * inner(d) * (abs(X) @ abs(theta)) + u * abs(r)
+    # What is taken for zero: d products and as many sums; an entry of y, of X, of theta.
+    delta += (2 * d + 1 + abs(X).sum(axis=1) + abs(theta).sum()) * tiny
+    far = abs(r) + delta
     square_error = 2 * abs(r) @ delta + delta @ delta
-    value_error = (gamma(n + 2) * ((abs(r) + delta) ** 2).sum() + square_error) / n
+    value_error = (inner(n + 2) * (far @ far) + square_error) / n
     columns = abs(X).T
-    gradient_error = (gamma(n + 2) * (columns @ (abs(r) + delta)) + columns @ delta) * 2 / n
+    gradient_error = (inner(n + 2) * (columns @ far) + columns @ delta + tiny * far.sum()) * 2 / n
     return Evaluation(
         (r**2).mean(),
         X.T @ r * 2 / n,
@@ -123,18 +130,19 @@ def quadratic(hessian, minimizer, minimum, x, dtype) -> Evaluation:
         The dtype of the evaluation that is judged.
     """
     model = arithmetic(dtype)
-    u, tiny, gamma = model.unit_roundoff, model.least_normal, model.gamma
+    u, tiny, inner = model.unit_roundoff, model.least_normal, model.inner
     hessian, minimizer, minimum, x = exact(hessian, minimizer, minimum, x)
     d = len(x)
     r = x - minimizer
-    delta = u * abs(r) + tiny
+    # Two entries of x and x* may be taken for zero, or r and, in reverse mode, r / 2.
+    delta = u * abs(r) + 2 * tiny
     slope = hessian @ r
-    weights = abs(hessian)
-    slope_error = gamma(d + 1) * (weights @ (abs(r) + delta)) + weights @ delta + 2 * d * tiny
+    weights, far = abs(hessian), abs(r) + delta
+    slope_error = inner(d + 1) * (weights @ far) + weights @ delta + (4 * d + far.sum()) * tiny
     half = r @ slope / 2
-    sizes = (abs(r) + delta) @ (abs(slope) + slope_error)
+    sizes = far @ (abs(slope) + slope_error)
     half_error = (
-        gamma(d + 1) * sizes + abs(r) @ slope_error + delta @ (abs(slope) + slope_error)
+        inner(d + 1) * sizes + abs(r) @ slope_error + delta @ (abs(slope) + slope_error)
     ) / 2 + 2 * (d + 1) * tiny
     value = minimum + half
     return Evaluation(value, slope, half_error + u * (abs(value) + half_error), slope_error)
@@ -145,40 +153,56 @@ def huber(features, center, bend, tail, minimum, x, dtype) -> Evaluation:
 
     phi is Huber's function with a tail: ``t^2 / 2`` up to ``|t| = bend``, from there on straight
     but for the curvature `tail`. An infinite bend makes it a quadratic. Its slope is 1-Lipschitz,
-    so an error delta of t passes through it unmagnified; eight operations, at most, make a term
-    of the value or of the slope from t.
+    so an error delta of t passes through it unmagnified, and moves phi by at most ``|phi'| delta +
+    delta^2 / 2``. From t on nothing cancels: a term of the value is five operations away, and so is
+    a slope, hand-derived or by either mode of differentiation; their errors are relative.
 
     Parameters
     ----------
     features, center, bend, tail, minimum, x
-        Shapes (n, d), (d,), (), (), (), (d,); tail in [0, 1].
+        Shapes (n, d), (d,), (), (), (), (d,); tail in [0, 1]. Leading axes, if any, in all of them.
     dtype
         The dtype of the evaluation that is judged.
     """
     model = arithmetic(dtype)
-    u, tiny, gamma = model.unit_roundoff, model.least_normal, model.gamma
+    u, tiny, gamma, inner = model.unit_roundoff, model.least_normal, model.gamma, model.inner
     features, center, bend, tail, minimum, x = exact(features, center, bend, tail, minimum, x)
-    n, d = features.shape
-    columns = abs(features).T
+    n, d = features.shape[-2:]
+    bend, tail = bend[..., None], tail[..., None]
+
+    def row_sums(weights, r):
+        return (weights * r[..., None, :]).sum(-1)
+
+    def column_sums(weights, slope):
+        return (weights * slope[..., :, None]).sum(-2)
+
+    weights = abs(features)
     r = x - center
-    off = u * abs(r) + tiny
-    t = features @ r
-    delta = gamma(d) * ((abs(r) + off) @ columns) + off @ columns + 2 * d * tiny
+    off = u * abs(r) + 2 * tiny
+    far = abs(r) + off
+    t = row_sums(features, r)
+    delta = inner(d) * row_sums(weights, far) + row_sums(weights, off)
+    # What is taken for zero: d products and as many sums; an entry of the features.
+    delta += (2 * d + far.sum(-1, keepdims=True)) * tiny
     bounded = t.clip(-bend, bend)
     beyond = t - bounded
+    # The bend or the tail may be taken for zero.
+    reach = abs(t) + delta
+    lost = (1 + reach) * tiny
+    terms = bounded * (t - bounded / 2) + tail * beyond**2 / 2
     slope = bounded + tail * beyond
-    slope_error = delta + 8 * u * (abs(t) + delta) + 4 * tiny
-    sizes = 2 * (abs(slope) + slope_error) * (abs(t) + delta)
-    spread = abs(slope) @ delta + delta @ delta / 2
-    value = minimum + (bounded * (t - bounded / 2) + tail * beyond**2 / 2).mean()
-    value_error = (gamma(n + 9) * sizes.sum() + spread) / n + 2 * (n + 5) * tiny
-    pulls = columns @ (abs(slope) + slope_error)
+    spread = abs(slope) * delta + delta**2 / 2 + reach * lost
+    # Reverse mode divides by n first: whatever it loses, up to six times, counts n times.
+    slope_error = delta + gamma(5) * (abs(slope) + delta) + lost + 6 * n * tiny
+    value = minimum + terms.sum(-1) / n
+    value_error = (gamma(n + 6) * (terms + spread) + spread).sum(-1) / n + (n + 8) * tiny
+    pulls = column_sums(weights, abs(slope) + slope_error)
+    gradient_error = (inner(n + 2) * pulls + column_sums(weights, slope_error)) / n
     return Evaluation(
         value,
-        features.T @ slope / n,
+        column_sums(features, slope) / n,
         value_error + u * (abs(value) + value_error),
-        (gamma(n + 2) * pulls + columns @ slope_error) / n
-        + 2 * (n + 1 + columns.sum(axis=1)) * tiny,
+        gradient_error + (2 * n + 8 + 2 * reach.sum(-1, keepdims=True) / n) * tiny,
     )
 
 
@@ -195,6 +219,7 @@ def step(evaluation: Evaluation, theta, step_size, dtype) -> np.ndarray:
     model = arithmetic(dtype)
     u, tiny = model.unit_roundoff, model.least_normal
     theta, eta = exact(theta, step_size)
+    eta = eta[..., None]
     moved = eta * evaluation.gradient_error * (1 + u) ** 2 + (1 + u) * u * eta * abs(
         evaluation.gradient
     )
@@ -208,8 +233,8 @@ def descent_floor(smoothness, step_size, now: Evaluation, step_error) -> np.ndar
     by e, h = eta L.
     """
     L, eta = exact(smoothness, step_size)
-    h, e = eta * L, (step_error @ step_error) ** 0.5
-    return abs(1 - h) * (now.gradient @ now.gradient) ** 0.5 * e + L * e**2 / 2
+    h, e = eta * L, (step_error**2).sum(-1) ** 0.5
+    return abs(1 - h) * (now.gradient**2).sum(-1) ** 0.5 * e + L * e**2 / 2
 
 
 def drift(contraction, step_errors) -> np.ndarray:

@@ -27,12 +27,18 @@ class Run(NamedTuple):
         Shapes (steps + 1, d), (steps + 1,), (steps + 1, d).
     final
         The point of the final state, shape (d,), or None.
+    converged
+        Whether a method that stops says that it converged; its rows are the start and the point.
+    rows
+        Values (steps + 1, n) and gradients (steps + 1, n, d) of the examples one by one, or None.
     """
 
     point: Any
     value: Any = None
     gradient: Any = None
     final: Any = None
+    converged: Any = None
+    rows: Any = None
 
 
 @trees.pytree
@@ -104,6 +110,17 @@ class Trace:
         """``f(x_k) - f*``, balls (N + 1,)."""
         return self.f - self.instance.minimum
 
+    @property
+    def factors(self):
+        """``|1 - eta L|`` and ``|1 - eta mu|``, a ball of shape (2,)."""
+        curvatures = jnp.stack([self.L, self.instance.strong_convexity])
+        return abs(1.0 - ball(curvatures) * self.eta)
+
+    def drift(self, row=0):
+        """Return how far the rows from one on may be from the exact run that begins there."""
+        growth = jnp.maximum(1.0, most(self.factors).max())
+        return rounding.drift(growth, self.stray[row:])
+
     def f_at(self, z):
         """Return f at any point, a ball."""
         there = rounding.huber(*self.instance.data, z, jnp.float64)
@@ -152,10 +169,12 @@ class Theorem:
     equality
         Whether both sides are equal.
     extremal
-        ``extremal(key, steps, dtype) -> Instance`` of one row and one parameter, on which the bound
-        is attained: the subject has to hit it.
+        Functions ``(key, steps, dtype) -> Instance`` of one row and one parameter, on which the
+        bound is attained in the last row: the subject has to hit it.
     twin
         ``twin(trace) -> Instance``: a second run that the theorem compares with the first.
+    order
+        In which order of the batch the twins run: ``order(indices) -> indices``.
     """
 
     name: str
@@ -167,8 +186,9 @@ class Theorem:
     needs: tuple[str, ...] = ()
     methods: str = "gradient descent"
     equality: bool = False
-    extremal: Callable[..., Instance] | None = None
+    extremal: tuple[Callable[..., Instance], ...] = ()
     twin: Callable[[Trace], Instance] | None = None
+    order: Callable[[Any], Any] = lambda rows: rows
 
 
 # -- what theorems assume ---------------------------------------------------------------------------
@@ -189,9 +209,12 @@ ASSUMPTIONS: dict[str, Callable[[Trace], Any]] = {
 
 NEEDS = {
     "step size": "the step size must be known: pass a function step_size -> optimizer",
+    "free step size": "the subject has a step size of its own: pass a function of step_size",
     "values and gradients": "the subject records no values and gradients of its own",
     "final state": "the subject returns no final state beside its iterates",
-    "restart": "the subject cannot be started anywhere",
+    "restart": "the subject does not step",
+    "stopping": "the subject does not stop by itself: it takes no tolerance",
+    "rows": "the subject has no gradients of single examples",
 }
 
 
@@ -199,8 +222,7 @@ NEEDS = {
 
 
 def observe(instance: Instance, run: Run, model: rounding.Arithmetic) -> Trace:
-    """Return the trace of one run; `model` is the arithmetic that it ran in."""
-    run = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), run)
+    """Return the trace of one run, in float64; `model` is the arithmetic that it ran in."""
     own = rounding.arithmetic(jnp.float64)
 
     def evaluate(x, model):

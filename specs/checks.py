@@ -1,0 +1,250 @@
+"""The checks: anybody's optimizer, against every theorem that applies to it."""
+
+from __future__ import annotations
+
+import difflib
+import platform as machine
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gdpure.specs import (
+    bookkeeping,
+    convergence,
+    gradient_agreement,
+    monotone_descent,
+    search,
+)
+from gdpure.specs.instances import SHAPES, Setting
+from gdpure.specs.report import Report, Row, Verdict
+from gdpure.specs.subjects import Malformed, Subject, as_subject
+from gdpure.specs.theorem import NEEDS, Theorem
+
+THEOREMS: tuple[Theorem, ...] = (
+    *bookkeeping.THEOREMS,
+    *gradient_agreement.THEOREMS,
+    *monotone_descent.THEOREMS,
+    *convergence.THEOREMS,
+)
+
+_DTYPES = (jnp.float32, jnp.float64)
+_INSTANCES = 51_200
+_SECONDS = 10.0  # a dtype
+_METHODS = ("any", "descent", "gradient descent")
+
+
+def check_optimizer(
+    subject: Any,
+    *,
+    method: Any = None,
+    instances: int | None = None,
+    only: Iterable[str] | str | None = None,
+    expected_failures: Mapping[str, str] | None = None,
+    seed: int = 0,
+    platform: str | None = None,
+    progress: Callable[[float, str], None] | None = None,
+) -> Report:
+    """Try every theorem that applies on anybody's optimizer, and report.
+
+    Parameters
+    ----------
+    subject
+        A gdpure rule, an optax transformation, a function step_size -> either of them (stronger:
+        every step size is tried), or a black box: a function of some of ``value, gradient, start,
+        step_size, steps`` that returns iterates (steps + 1, d), or of ``point`` and some of
+        ``value, gradient, step_size`` that returns the next point. With ``tolerance`` it stops by
+        itself and returns (point, whether it converged). A function of ``objective`` is a gradient,
+        ``params -> (value, gradient)``.
+    method
+        What it is held to: a gdpure rule, or a function step_size -> rule, whose recurrence it
+        should follow; "descent"; "any". By default gradient descent, or what a gdpure rule says of
+        itself.
+    instances
+        How many to try in each dtype. By default 51,200, or what 10 seconds allow for a function
+        that JAX cannot trace.
+    only
+        Names of theorems or families; all by default.
+    expected_failures
+        Names of theorems and the reason why each may be broken.
+    seed
+        Of all that is random.
+    platform
+        "cpu" or "gpu"; by default JAX's own.
+    progress
+        Called with the fraction done, in 0..1, and what is being done.
+
+    Returns
+    -------
+    Report
+        True if nothing is violated, nothing failed, and something was really tested.
+
+    Raises
+    ------
+    TypeError
+        If the subject cannot be run at all.
+    ValueError
+        If a name in `only` or `expected_failures` is none of a theorem.
+
+    Examples
+    --------
+    >>> def uphill(point, gradient, step_size):
+    ...     return point + step_size * gradient(point)
+    >>> report = check_optimizer(uphill, instances=96, only=["step-identity"])
+    >>> assert not report
+    """
+    made = as_subject(subject, method)
+    expected = dict(expected_failures or {})
+    known = (*THEOREMS, *_recurrence(made))
+    chosen = _chosen(known, only)
+    _names("expected_failures", expected, [theorem.name for theorem in known])
+    tell = progress or (lambda fraction, text: None)
+    rows: list[Row] = []
+    with jax.default_device(jax.devices(platform)[0] if platform else None):
+        for k, dtype in enumerate(_DTYPES):
+            name = jnp.dtype(dtype).name
+
+            def share(fraction, k=k, name=name):
+                tell((k + fraction) / len(_DTYPES), f"{made.name} in {name}")
+
+            share(0.0)
+            rows += _check(made, chosen, dtype, instances, expected, seed, share)
+        where = platform or jax.default_backend()
+    return Report(
+        made.name, _method_text(made), where, versions(), seed, tuple(rows), _notes(made, rows)
+    )
+
+
+def _recurrence(subject):
+    return ()
+
+
+def _method_text(subject: Subject) -> str:
+    return subject.method if isinstance(subject.method, str) else "its recurrence"
+
+
+def _notes(subject, rows):
+    return subject.notes
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that decide what comes out."""
+    found = {"python": machine.python_version()}
+    for name in ("gdpure", "jax", "jaxlib", "numpy", "hypothesis"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _chosen(theorems, only):
+    if only is None:
+        return theorems
+    wanted = [only] if isinstance(only, str) else list(only)
+    _names("only", wanted, [name for t in theorems for name in (t.name, t.family)])
+    return tuple(t for t in theorems if t.name in wanted or t.family in wanted)
+
+
+def _names(argument, names, known):
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 3, 0.4)
+            hint = f"; near it: {', '.join(dict.fromkeys(near))}" if near else ""
+            raise ValueError(f"{argument}: no theorem or family is called {name!r}{hint}")
+
+
+# -- one dtype -------------------------------------------------------------------------------------
+
+
+def _check(subject, theorems, dtype, instances, expected, seed, progress):
+    """Return the rows of one dtype."""
+    refused = {t: _refusal(t, subject) for t in theorems}
+    tried = [t for t in theorems if not refused[t]]
+    count = instances or (_INSTANCES if subject.batch >= 1024 else 10**6)
+    seconds = 600.0 if instances or subject.batch >= 1024 else _SECONDS
+    rows = {
+        t: _row(t, dtype, Verdict.NOT_APPLICABLE, reason=reason)
+        for t, reason in refused.items()
+        if reason
+    }
+    try:
+        _preflight(subject, dtype, seed)
+        tallies = search.survey(
+            subject, tried, dtype, count=count, seconds=seconds, seed=seed, progress=progress
+        )
+    except Malformed as found:
+        rows.update(_malformed(tried, dtype, found, expected))
+    except Exception as error:  # whatever a stranger's code may raise
+        rows.update(_failed(tried, dtype, error))
+    else:
+        rows.update({tally.theorem: _verdict(tally, dtype, expected) for tally in tallies})
+    return [rows[theorem] for theorem in theorems]
+
+
+def _preflight(subject, dtype, seed):
+    """Run no step, and one: what is no run at all is found before the many instances."""
+    for shape in SHAPES:
+        for steps in (0, 1, shape.steps):
+            batch = search.batch_of(shape, dtype, subject, 4, Setting(0, 0, 0, 0, 16, seed))
+            if subject.run is not None:
+                search.run(subject, batch, shape._replace(steps=steps), dtype)
+
+
+def _refusal(theorem, subject):
+    """Return why a theorem does not apply to a subject, or nothing."""
+    for need in theorem.needs:
+        if need not in subject.brings:
+            return NEEDS[need]
+    level = _METHODS.index(subject.method) if subject.method in _METHODS else 0
+    if _METHODS.index(theorem.methods) > level:
+        return f"a theorem of {theorem.methods}; this is held to {_method_text(subject)}"
+    return ""
+
+
+def _row(theorem, dtype, verdict, **known):
+    return Row(theorem.name, theorem.family, jnp.dtype(dtype).name, verdict, **known)
+
+
+def _malformed(theorems, dtype, found, expected):
+    form = next((t for t in theorems if t.name == "form"), theorems[0])
+    for theorem in theorems:
+        if theorem is form:
+            verdict = Verdict.EXPECTED_FAILURE if form.name in expected else Verdict.VIOLATED
+            reason = expected.get(form.name, str(found))
+            yield theorem, _row(theorem, dtype, verdict, reason=reason, instances=1, violated=1)
+        else:
+            reason = f"rests on {form.name}, which is violated"
+            yield theorem, _row(theorem, dtype, Verdict.BLOCKED, reason=reason)
+
+
+def _failed(theorems, dtype, error):
+    sentence = f"the subject raised {type(error).__name__}: {str(error).splitlines()[0]}"
+    for k, theorem in enumerate(theorems):
+        verdict = Verdict.BLOCKED if k else Verdict.ERROR
+        yield theorem, _row(theorem, dtype, verdict, reason=sentence)
+
+
+def _verdict(tally, dtype, expected):
+    theorem = tally.theorem
+    counts = {
+        "instances": tally.instances,
+        "informative": tally.informative,
+        "violated": tally.violated,
+        "excess": tally.excess,
+    }
+    if tally.violated and theorem.name in expected:
+        return _row(
+            theorem, dtype, Verdict.EXPECTED_FAILURE, reason=expected[theorem.name], **counts
+        )
+    if tally.violated:
+        return _row(theorem, dtype, Verdict.VIOLATED, **counts)
+    if not tally.instances:
+        reason = f"no instance met what it assumes: {', '.join(theorem.assumes)}"
+        return _row(theorem, dtype, Verdict.VACUOUS, reason=reason, **counts)
+    if not tally.informative:
+        reason = "in every instance rounding drowns what it claims"
+        return _row(theorem, dtype, Verdict.VACUOUS, reason=reason, **counts)
+    return _row(theorem, dtype, Verdict.HOLDS, **counts)

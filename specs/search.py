@@ -1,0 +1,274 @@
+"""The hunt for a counterexample: batches of instances, run by a subject, judged by theorems.
+
+Hypothesis draws what a batch has in common, a `Setting`; a key makes the instances of the batch
+from it, inside one compiled function. Nothing is compiled twice, whatever is drawn.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import hypothesis
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gdpure.specs import instances, rounding
+from gdpure.specs.instances import SHAPES, Instance, Setting, Shape
+from gdpure.specs.subjects import Subject
+from gdpure.specs.theorem import Finding, Run, Theorem, find, observe
+
+
+@dataclass
+class Case:
+    """One instance in which a theorem is broken, in numbers, and what was found there."""
+
+    instance: Instance
+    shape: Shape
+    attained: bool
+    finding: Finding
+
+
+@dataclass
+class Tally:
+    """What a theorem found in all instances: counts, and the worst case of a violation."""
+
+    theorem: Theorem
+    instances: int = 0
+    informative: int = 0
+    violated: int = 0
+    excess: float = 0.0
+    cases: list[Case] = field(default_factory=list)
+
+
+# -- running and judging ---------------------------------------------------------------------------
+
+
+@partial(jax.jit, static_argnames=("count", "shape", "dtype"))
+def _make(setting, step_size, *, count, shape, dtype):
+    def one(key):
+        return instances.instance(instances.sample(key, setting, shape), dtype, step_size)
+
+    return jax.vmap(one)(jax.random.split(jax.random.key(setting.seed), count))
+
+
+@partial(jax.jit, static_argnames=("extremal", "count", "steps", "dtype"))
+def _make_extremal(seed, *, extremal, count, steps, dtype):
+    keys = jax.random.split(jax.random.key(seed), count)
+    return jax.vmap(lambda key: extremal(key, steps, dtype))(keys)
+
+
+@partial(jax.jit, static_argnames="dtype")
+def _cast(tree, *, dtype):
+    """Return a tree with its numbers in a dtype; what is true or false stays so."""
+    return jax.tree.map(
+        lambda leaf: leaf if leaf.dtype == bool else jnp.asarray(leaf).astype(dtype), tree
+    )
+
+
+def run(subject: Subject, batch: Instance, shape: Shape, dtype, *, stopping=False) -> Run:
+    """Run a subject on a batch of instances, in a dtype, as its user would; in float64 after."""
+    with jax.enable_x64(True):
+        problems = _cast(batch, dtype=dtype)
+    call = subject.stop if stopping else subject.run
+    assert call is not None
+    with (
+        jax.enable_x64(jnp.dtype(dtype) == jnp.float64),
+        jax.default_matmul_precision("highest"),
+        jax.numpy_dtype_promotion("standard"),
+        jax.numpy_rank_promotion("allow"),
+    ):
+        runs = jax.block_until_ready(call(problems, shape.steps))
+    # In float64 whatever the dtype of the run was: the judge is compiled once.
+    with jax.enable_x64(True):
+        return _cast(runs, dtype=jnp.float64)
+
+
+def _model(dtype):
+    return rounding.Arithmetic(*map(np.float64, rounding.arithmetic(dtype)))
+
+
+@partial(jax.jit, static_argnames=("theorems", "attained"))
+def _judge(batch, runs, model, *, theorems, attained=False):
+    def one(instance, run):
+        trace = observe(instance, run, model)
+        return [find(theorem, trace, attained=attained) for theorem in theorems]
+
+    return jax.vmap(one)(batch, runs)
+
+
+@partial(jax.jit, static_argnames="theorem")
+def _make_twins(batch, runs, model, *, theorem):
+    return jax.vmap(lambda i, r: theorem.twin(observe(i, r, model)))(batch, runs)
+
+
+@partial(jax.jit, static_argnames="theorem")
+def _judge_twins(batch, runs, twins, others, model, *, theorem):
+    def one(instance, run, twin, other):
+        return find(theorem, observe(instance, run, model), observe(twin, other, model))
+
+    return jax.vmap(one)(batch, runs, twins, others)
+
+
+def judge(
+    subject: Subject,
+    theorems: Sequence[Theorem],
+    batch: Instance,
+    shape: Shape,
+    dtype,
+    *,
+    attained: bool = False,
+) -> list[Finding]:
+    """Run a subject on a batch, and return what each theorem finds in it, in NumPy arrays."""
+    model, found = _model(dtype), {}
+    stopping = tuple(t for t in theorems if "stopping" in t.needs)
+    plain = tuple(t for t in theorems if t.twin is None and t not in stopping)
+    twins = [t for t in theorems if t.twin is not None]
+    if plain or twins:
+        runs = run(subject, batch, shape, dtype)
+        with jax.enable_x64(True):
+            judged = _judge(batch, runs, model, theorems=plain, attained=attained)
+        found.update(zip(plain, judged, strict=True))
+    for theorem in twins:
+        found[theorem] = _judge_twin(subject, theorem, batch, runs, shape, dtype, model)
+    if stopping:
+        runs = run(subject, batch, shape, dtype, stopping=True)
+        with jax.enable_x64(True):
+            judged = _judge(batch, runs, model, theorems=stopping)
+        found.update(zip(stopping, judged, strict=True))
+    return jax.device_get([found[theorem] for theorem in theorems])
+
+
+def _judge_twin(subject, theorem, batch, runs, shape, dtype, model):
+    with jax.enable_x64(True):
+        twins = _make_twins(batch, runs, model, theorem=theorem)
+    order = theorem.order(np.arange(len(batch.start)))
+    with jax.enable_x64(True):
+        arranged = jax.tree.map(lambda leaf: leaf[order], twins)
+    others = run(subject, arranged, shape, dtype)
+    back = np.argsort(order)
+    with jax.enable_x64(True):
+        others = jax.tree.map(lambda leaf: leaf[back], others)
+        return _judge_twins(batch, runs, twins, others, model, theorem=theorem)
+
+
+def batch_of(shape: Shape, dtype, subject: Subject, size: int, setting: Setting) -> Instance:
+    """Return a batch of instances for a subject."""
+    with jax.enable_x64(True):
+        setting = Setting(*map(np.int64, setting))
+        step_size = None if subject.step_size is None else np.float64(subject.step_size)
+        return _make(setting, step_size, count=size, shape=shape, dtype=dtype)
+
+
+# -- many instances --------------------------------------------------------------------------------
+
+
+def draw_settings(count: int, seed: int, most_sixteenths: int = 40) -> list[Setting]:
+    """Return settings drawn by hypothesis: zeros and ones and ends of ranges among them."""
+    drawn: list[Setting] = []
+
+    @hypothesis.seed(seed)
+    @hypothesis.settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        phases=[hypothesis.Phase.generate],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(instances.settings(most_sixteenths))
+    def draw(setting):
+        drawn.append(setting)
+
+    draw()
+    return drawn
+
+
+def survey(
+    subject: Subject,
+    theorems: Sequence[Theorem],
+    dtype,
+    *,
+    count: int,
+    seconds: float,
+    seed: int,
+    progress: Callable[[float], None],
+) -> list[Tally]:
+    """Try theorems on many instances; stop early when the time is up.
+
+    Parameters
+    ----------
+    subject, theorems, dtype
+        What is tried on what; the subject brings all that the theorems need.
+    count
+        How many instances, over all shapes.
+    seconds
+        How long at most.
+    seed
+        Of everything random.
+    progress
+        Told which fraction is done.
+    """
+    until = time.monotonic() + seconds
+    tallies = {theorem: Tally(theorem) for theorem in theorems}
+    size = min(subject.batch, count)
+    rounds = -(-count // size)
+    settings = draw_settings(rounds, seed)
+    for k in range(rounds):
+        shape, setting = SHAPES[k % len(SHAPES)], settings[k % len(settings)]
+        setting = setting._replace(seed=setting.seed + seed + k)
+        batch = batch_of(shape, dtype, subject, size, setting)
+        found = judge(subject, theorems, batch, shape, dtype)
+        for theorem, finding in zip(theorems, found, strict=True):
+            _count(tallies[theorem], batch, shape, finding)
+        progress((k + 1) / rounds)
+        if time.monotonic() > until and k + 1 >= len(SHAPES):
+            break
+    if subject.step_size is None:
+        _attain(subject, tallies, dtype, size, seed)
+    return list(tallies.values())
+
+
+def _attain(subject, tallies, dtype, size, seed):
+    """Try theorems where they are equalities: the extremal function of each."""
+    [shape] = (shape for shape in SHAPES if shape[:2] == (1, 1))
+    functions = dict.fromkeys(f for theorem in tallies for f in theorem.extremal)
+    for extremal in functions:
+        theorems = [theorem for theorem in tallies if extremal in theorem.extremal]
+        with jax.enable_x64(True):
+            batch = _make_extremal(
+                np.int64(seed), extremal=extremal, count=size, steps=shape.steps, dtype=dtype
+            )
+        found = judge(subject, theorems, batch, shape, dtype, attained=True)
+        for theorem, finding in zip(theorems, found, strict=True):
+            _count(tallies[theorem], batch, shape, finding, attained=True)
+
+
+def _count(tally, batch, shape, finding, attained=False):
+    tally.instances += int(finding.applies.sum())
+    tally.informative += int((finding.applies & finding.informative).sum())
+    tally.violated += int(finding.violated.sum())
+    seen = np.where(finding.applies, finding.excess, 0)
+    tally.excess = max(tally.excess, float(seen.max()))
+    if finding.violated.any():
+        # The clearest case that is finite, if there is one.
+        order = np.lexsort([seen, finding.finite, finding.violated])
+        worst = int(order[-1])
+        case = jax.tree.map(lambda leaf: np.asarray(leaf)[worst], (batch, finding))
+        tally.cases.append(Case(case[0], shape, attained, case[1]))
+
+
+def simplest(tally: Tally) -> Case:
+    """Return the case to begin shrinking from: fewest parameters, then clearest."""
+    return min(tally.cases, key=lambda case: (case.shape.d, -min(case.finding.excess, 1e6)))
+
+
+def as_batch(cases: Sequence[Instance], size: int) -> Instance:
+    """Return instances of one shape as a batch of a fixed size, the last repeated."""
+    padded = [*cases, *[cases[-1]] * (size - len(cases))]
+    with jax.enable_x64(True):
+        return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *padded)
+
+

@@ -1,0 +1,30 @@
+"""Bugs planted on purpose, correct methods beside them, and the checks that people use.
+
+Numbers like m08 are those of the catalogue in which the bugs were first measured; numbers like
+optax#1405 are issues of the projects where they were met.
+"""
+
+from planted import (
+    descents,
+    gradients,
+    line_searches,
+    momentum,
+    steps,
+    stopping,
+    transformations,
+)
+from planted.catalogue import PLANTED, Planted
+
+CATALOGUE: tuple[Planted, ...] = tuple(PLANTED)
+
+__all__ = [
+    "CATALOGUE",
+    "Planted",
+    "descents",
+    "gradients",
+    "line_searches",
+    "momentum",
+    "steps",
+    "stopping",
+    "transformations",
+]
