@@ -140,8 +140,8 @@ def _check(asked):
     if file is not None:
         _writable(file)
     # What a stranger's module prints is not part of the report.
-    with _progress() as progress, contextlib.redirect_stdout(sys.stderr):
-        progress(0.0, f"importing {asked.target}")
+    begun = f"importing {asked.target}"
+    with _progress(begun) as progress, contextlib.redirect_stdout(sys.stderr):
         subject = _load(asked.target)
         method = asked.method
         if method not in (None, "any", "descent"):
@@ -317,7 +317,7 @@ def _show(text, styles):
 
 
 @contextlib.contextmanager
-def _progress():
+def _progress(begun):
     """Yield a function (done, text) that moves a bar, on a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -332,7 +332,7 @@ def _progress():
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:
-        task = bar.add_task("", total=1.0)
+        task = bar.add_task(begun, total=1.0)
         yield lambda done, text: bar.update(task, completed=done, description=text)
 
 

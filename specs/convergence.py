@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from gdpure.specs import bounds, instances, rounding
 from gdpure.specs.balls import Ball, ball, dot, most, norm
-from gdpure.specs.theorem import Evidence, Theorem, Trace
+from gdpure.specs.theorem import Evidence, Theorem, Trace, exact_run, step_errors
 
 _U = rounding.unit_roundoff(jnp.float64)
 
@@ -36,20 +36,9 @@ def _gaps(trace, bound):
 
 def _closed_form(trace: Trace) -> Evidence:
     """Compare with powers of ``I - eta H`` applied to ``x_0 - x*``, in float64."""
-    instance = trace.instance
-
-    def step(x, _):
-        return x - trace.eta * instances.gradient(x, instance.data), x
-
     # The powers are applied one by one: each of them rounds as a step in float64 does.
-    last, points = jax.lax.scan(step, trace.x[0], length=len(trace.x) - 1)
-    points = jnp.concatenate([points, last[None]])
-
-    def error(x):
-        evaluation = rounding.huber(*instance.data, x, jnp.float64)
-        return rounding.step(evaluation, x, trace.eta, jnp.float64)
-
-    own = replace(trace, stray=most(norm(jax.vmap(error)(points[:-1])))).drift()
+    points = exact_run(trace.instance, trace.x[0], len(trace.x) - 1)
+    own = trace.drift_of(most(norm(step_errors(trace.instance, points[:-1], jnp.float64))))
     allowed = jnp.broadcast_to((trace.drift() + own)[:, None], points.shape)
     moved = abs(points - trace.x[:1]) > allowed
     return Evidence(ball(trace.x), ball(points), allowed, moved)
@@ -153,6 +142,12 @@ def steepest_parabola(key, steps, dtype):
     return _one_parameter(dtype, s, jnp.inf, 0.0, distance, h / s**2, s**2, q * s**2)
 
 
+def diverging_parabola(key, steps, dtype):
+    """Return ``L/2 x^2`` with a step beyond 2/L, from which every run diverges."""
+    h, q, s, distance = _numbers(key)
+    return _one_parameter(dtype, s, jnp.inf, 0.0, distance, (2 + h) / s**2, s**2, q * s**2)
+
+
 def slowest_parabola(key, steps, dtype):
     """Return ``L/2 x^2`` or ``mu/2 x^2``, whichever gradient descent contracts less."""
     h, q, s, distance = _numbers(key)
@@ -218,6 +213,7 @@ THEOREMS = tuple(
             "source": "the step identity on L/2 x^2",
             "evidence": _divergence,
             "assumes": ("f quadratic", "f of one parameter", "eta > 2/L"),
+            "extremal": (diverging_parabola,),
             "equality": True,
         },
     )

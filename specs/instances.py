@@ -15,12 +15,14 @@ What is random is a `Recipe`. Hypothesis and a key draw different recipes; `inst
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
+from jax import lax
 
 import gdpure as gd
 from gdpure import trees
@@ -127,6 +129,12 @@ def objective(instance: Instance, dtype) -> gd.Objective:
 # -- from numbers to an instance -------------------------------------------------------------------
 
 
+def rounded(x, dtype):
+    """Return float64 numbers rounded to a dtype; compilers leave out casts there and back."""
+    kind = jnp.finfo(dtype)
+    return lax.reduce_precision(x, kind.nexp, kind.nmant)
+
+
 def curvatures(features):
     """Return bounds (least, greatest) of the eigenvalues of ``A'A / n``, float64.
 
@@ -140,8 +148,8 @@ def curvatures(features):
     u = rounding.unit_roundoff(jnp.float64)
     spare = (n + 2) * u * jnp.trace(gram) + 16 * (d - 1) * u * eigenvalues[-1]
     if n == d == 1:
-        number = features[0, 0]
-        spare = jnp.where(number == number.astype(jnp.float32).astype(jnp.float64), 0, spare)
+        short = features[0, 0] == rounded(features[0, 0], jnp.float32)
+        spare = jnp.where(short, 0, spare)
     return jnp.maximum(eigenvalues[0] - spare, 0), eigenvalues[-1] + spare
 
 
@@ -157,30 +165,27 @@ def instance(recipe: Recipe, dtype, step_size=None) -> Instance:
         ``eta L`` is the fraction that the recipe asks for.
     """
     recipe = Recipe(*(jnp.asarray(x, jnp.float64) for x in recipe))
-
-    def rounded(x):
-        return x.astype(dtype).astype(jnp.float64)
-
-    features = rounded(recipe.features)
+    keep = partial(rounded, dtype=dtype)
+    features = keep(recipe.features)
     if step_size is not None:
         steep = curvatures(features)[1]
         wanted = jnp.where(steep > 0, recipe.fraction / (step_size * steep), 1)
-        features = rounded(features * jnp.sqrt(wanted))
+        features = keep(features * jnp.sqrt(wanted))
     least, greatest = curvatures(features)
     steps = recipe.fraction / jnp.where(greatest > 0, greatest, 1)
-    center, tail = rounded(recipe.center), rounded(recipe.tail)
+    center, tail = keep(recipe.center), keep(recipe.tail)
     return Instance(
         features,
         center,
-        rounded(recipe.bend),
+        keep(recipe.bend),
         tail,
-        rounded(recipe.minimum),
-        rounded(center + recipe.offset),
-        rounded(steps if step_size is None else jnp.asarray(step_size, jnp.float64)),
-        rounded(center + recipe.probe),
+        keep(recipe.minimum),
+        keep(center + recipe.offset),
+        keep(steps if step_size is None else jnp.asarray(step_size, jnp.float64)),
+        keep(center + recipe.probe),
         greatest,
         jnp.where(jnp.isinf(recipe.bend), 1, tail) * least,
-        rounded(greatest * jnp.max(jnp.abs(recipe.offset)) / 8),
+        keep(greatest * jnp.max(jnp.abs(recipe.offset)) / 8),
     )
 
 

@@ -10,8 +10,17 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
+from gdpure.specs import rounding
 from gdpure.specs.balls import ball, dot, most, norm, stack
-from gdpure.specs.theorem import Evidence, Theorem, Trace
+from gdpure.specs.instances import SHAPES
+from gdpure.specs.theorem import (
+    Evidence,
+    Theorem,
+    Trace,
+    evaluations,
+    exact_run,
+    step_errors,
+)
 
 _NESTEROV = "Nesterov, Lectures on Convex Optimization, 2nd ed., Springer, 2018"
 
@@ -28,11 +37,11 @@ def _nearer(trace):
     return change, 2 * most(norm(offset[1:])) * trace.stray + trace.stray**2
 
 
-def _inequality(measured, bound, rounding, promise=None):
+def _inequality(measured, bound, allowed, promise=None):
     """Return evidence that is informative where the promise is not drowned by rounding."""
     promise = bound if promise is None else promise
-    drowned = rounding + measured.radius + bound.radius
-    return Evidence(measured, bound, rounding, abs(promise.middle) > drowned)
+    drowned = allowed + measured.radius + bound.radius
+    return Evidence(measured, bound, allowed, abs(promise.middle) > drowned)
 
 
 # -- the step itself -------------------------------------------------------------------------------
@@ -49,8 +58,8 @@ def _exact_decrease(trace: Trace) -> Evidence:
     decrease = dot(g, g) * trace.eta - curvature * (ball(trace.eta) ** 2 * 0.5)
     # <g(T), e> + e'He / 2, where g(T) = (I - eta H) g.
     shrink = jnp.maximum(1.0, most(abs(1.0 - trace.h)))
-    rounding = shrink * most(norm(g)) * e + trace.L * e**2 / 2
-    return _inequality(trace.f[1:], trace.f[:-1] - decrease, rounding, decrease)
+    allowed = shrink * most(norm(g)) * e + trace.L * e**2 / 2
+    return _inequality(trace.f[1:], trace.f[:-1] - decrease, allowed, decrease)
 
 
 # -- values ----------------------------------------------------------------------------------------
@@ -59,8 +68,8 @@ def _exact_decrease(trace: Trace) -> Evidence:
 def _descent_lemma(trace: Trace) -> Evidence:
     g, e = trace.g[:-1], trace.stray
     promised = dot(g, g) * ((1.0 - trace.h * 0.5) * trace.eta)
-    rounding = most(abs(1.0 - trace.h)) * most(norm(g)) * e + trace.L * e**2 / 2
-    return _inequality(trace.f[1:], trace.f[:-1] - promised, rounding, promised)
+    allowed = most(abs(1.0 - trace.h)) * most(norm(g)) * e + trace.L * e**2 / 2
+    return _inequality(trace.f[1:], trace.f[:-1] - promised, allowed, promised)
 
 
 def _sharp_decrease(trace: Trace) -> Evidence:
@@ -68,37 +77,37 @@ def _sharp_decrease(trace: Trace) -> Evidence:
     promised = (squares[:-1] + squares[1:]) * (trace.eta / 2)
     # |g(x+)|^2 instead of |g(T)|^2: the gradient changes by at most |e| / eta.
     slope = most(norm(trace.g[1:]))
-    rounding = _rise(trace) + slope * trace.stray + trace.stray**2 / (2 * trace.eta)
-    return _inequality(trace.f[1:], trace.f[:-1] - promised, rounding, promised)
+    allowed = _rise(trace) + slope * trace.stray + trace.stray**2 / (2 * trace.eta)
+    return _inequality(trace.f[1:], trace.f[:-1] - promised, allowed, promised)
 
 
 def _comparator(trace: Trace) -> Evidence:
     instance, e = trace.instance, trace.stray
-    measured, bound, rounding = [], [], []
+    measured, bound, allowed = [], [], []
     for z in (instance.probe, instance.center, instance.start):
         here, there = ball(trace.x[:-1]) - z[None], ball(trace.x[1:]) - z[None]
         measured.append(trace.f[1:] - trace.f_at(z))
         bound.append(dot(-trace.move, here + there) / (2 * trace.eta))
-        rounding.append(_rise(trace) + (2 * most(norm(there)) * e + e**2) / (2 * trace.eta))
-    return _inequality(stack(measured), stack(bound), jnp.stack(rounding, -1))
+        allowed.append(_rise(trace) + (2 * most(norm(there)) * e + e**2) / (2 * trace.eta))
+    return _inequality(stack(measured), stack(bound), jnp.stack(allowed, -1))
 
 
 # -- distances and gradients -----------------------------------------------------------------------
 
 
 def _fejer(trace: Trace) -> Evidence:
-    change, rounding = _nearer(trace)
+    change, allowed = _nearer(trace)
     g = trace.g[:-1]
-    return _inequality(change, dot(g, g) * ((trace.eta - 2.0 / ball(trace.L)) * trace.eta), rounding)
+    return _inequality(change, dot(g, g) * ((trace.eta - 2.0 / ball(trace.L)) * trace.eta), allowed)
 
 
 def _fejer_with_values(trace: Trace) -> Evidence:
-    change, rounding = _nearer(trace)
+    change, allowed = _nearer(trace)
     g = trace.g[:-1]
     bound = trace.gap[:-1] * (-2 * trace.eta) + dot(g, g) * (
         (trace.eta - 1.0 / ball(trace.L)) * trace.eta
     )
-    return _inequality(change, bound, rounding)
+    return _inequality(change, bound, allowed)
 
 
 def _gradient_monotone(trace: Trace) -> Evidence:
@@ -106,8 +115,8 @@ def _gradient_monotone(trace: Trace) -> Evidence:
     bound = dot(after, g) * (2.0 - trace.h) - dot(g, g) * (1.0 - trace.h)
     # The gradient at x+ differs from that at T by at most w = L |e|.
     w = trace.L * trace.stray
-    rounding = 2 * most(norm(after)) * w + w**2 + most(2.0 - trace.h) * w * most(norm(g))
-    return _inequality(dot(after, after), bound, rounding)
+    allowed = 2 * most(norm(after)) * w + w**2 + most(2.0 - trace.h) * w * most(norm(g))
+    return _inequality(dot(after, after), bound, allowed)
 
 
 def _nonexpansive(trace: Trace) -> Evidence:
@@ -132,8 +141,8 @@ def _potential(trace: Trace) -> Evidence:
     change, spread = _nearer(trace)
     k = _counts(trace)
     weighted = trace.gap * (k * trace.eta)
-    rounding = (k[1:] * trace.eta) * _rise(trace) + spread / 2
-    return _inequality(weighted[1:] + change * 0.5, weighted[:-1], rounding)
+    allowed = (k[1:] * trace.eta) * _rise(trace) + spread / 2
+    return _inequality(weighted[1:] + change * 0.5, weighted[:-1], allowed)
 
 
 def _potential_with_gradients(trace: Trace) -> Evidence:
@@ -143,12 +152,64 @@ def _potential_with_gradients(trace: Trace) -> Evidence:
         k * (k + 2) * trace.eta**2
     )
     slope, w = most(norm(trace.g[1:])), trace.stray / trace.eta
-    rounding = (
+    allowed = (
         (2 * k[1:] + 1) * trace.eta * _rise(trace)
         + k[1:] * (k[1:] + 2) * trace.eta**2 * (2 * slope * w + w**2)
         + spread
     )
-    return _inequality(weighted[1:] + change, weighted[:-1], rounding)
+    return _inequality(weighted[1:] + change, weighted[:-1], allowed)
+
+
+# -- stopping --------------------------------------------------------------------------------------
+
+
+def _flatness(trace):
+    """Return max |g| where a method stopped, shape (1,), and what rounding may add to it."""
+    return ball(abs(trace.g[1:].middle).max(-1)), (
+        (trace.g.radius + trace.gradient_error)[1:].max(-1)
+    )
+
+
+def _stops_flat(trace: Trace) -> Evidence:
+    steepest, allowed = _flatness(trace)
+    tolerance = jnp.where(trace.run.converged, trace.instance.tolerance, jnp.inf)
+    return Evidence(steepest, ball(tolerance[None]), allowed, trace.run.converged[None])
+
+
+def _stops_when_flat(trace: Trace) -> Evidence:
+    steepest, allowed = _flatness(trace)
+    # A run that was lost may say so: what is not a number is steep.
+    steepest = ball(jnp.where(jnp.isnan(steepest.middle), jnp.inf, steepest.middle))
+    still = jnp.where(trace.run.converged, 0.0, trace.instance.tolerance)
+    return Evidence(
+        ball(still[None]), steepest, jnp.nan_to_num(allowed), ~trace.run.converged[None]
+    )
+
+
+def _stops_first(trace: Trace) -> Evidence:
+    """Compare the point with the first of the exact run that is flat, or with its last."""
+    instance, most_steps = trace.instance, max(shape.steps for shape in SHAPES)
+    points = exact_run(instance, instance.start, most_steps)
+    errors = sum(
+        most(norm(step_errors(instance, points[:-1], model)))
+        for model in (trace.model, rounding.arithmetic(jnp.float64))
+    )
+    drift = trace.drift_of(errors)
+    exact = evaluations(instance, points, trace.model)
+    steepest = abs(exact.gradient).max(axis=-1)
+    unsure = exact.gradient_error.max(axis=-1) + trace.L * drift
+    counts = jnp.arange(most_steps + 1, dtype=jnp.float64)
+    over = (steepest <= instance.tolerance) | (counts >= trace.run.limit)
+    k = jnp.argmax(over)
+    doubtful = (abs(steepest - instance.tolerance) <= unsure) & (counts < trace.run.limit)
+    known = ~jnp.any(doubtful & (counts <= k.astype(jnp.float64)))
+    allowed = jnp.where(known, drift[k], jnp.inf)
+    return Evidence(
+        ball(trace.x[1:]),
+        ball(points[k][None]),
+        jnp.broadcast_to(allowed, trace.x[1:].shape),
+        jnp.broadcast_to(known, trace.x[1:].shape),
+    )
 
 
 THEOREMS = tuple(
@@ -250,6 +311,31 @@ THEOREMS = tuple(
             "evidence": _potential_with_gradients,
             "assumes": ("f convex", "f L-smooth", "eta > 0", "eta <= 1/L"),
             "needs": ("step size",),
+        },
+        {
+            "name": "stops-flat",
+            "statement": "converged: no entry of the gradient exceeds the tolerance",
+            "source": "definition of the tolerance",
+            "evidence": _stops_flat,
+            "needs": ("stopping",),
+            "methods": "any",
+        },
+        {
+            "name": "stops-when-flat",
+            "statement": "not converged: some entry of the gradient exceeds the tolerance",
+            "source": "definition of the tolerance",
+            "evidence": _stops_when_flat,
+            "needs": ("stopping",),
+            "methods": "any",
+        },
+        {
+            "name": "stops-first",
+            "statement": "the point returned is the first that is flat, or that of the last step",
+            "source": "definition of the tolerance",
+            "evidence": _stops_first,
+            "assumes": ("eta <= 2/L",),
+            "needs": ("stopping", "step size"),
+            "equality": True,
         },
     )
 )

@@ -172,7 +172,7 @@ class Report:
             lines += [*_families(theorems), *_tested(theorems), *self._smallest(theorems)]
         else:
             full = [theorem for theorem in theorems if theorem.verdict is Verdict.VIOLATED]
-            lines += [line for t in theorems if t not in full for line in _alone(t)]
+            lines += _one_by_one([theorem for theorem in theorems if theorem not in full])
         if not any(row.verdict in _TRIED for row in self.rows):
             lines.append("Nothing was tested, so nothing is shown.")
         for note in self.notes:
@@ -385,19 +385,24 @@ def _tested(theorems):
 _SAYS, _WHY, _CODE = ("theorem", "assumes", "smallest"), ("cause", "how often"), ("try it",)
 
 
-def _alone(theorem):
-    """Return lines on a theorem that is not violated."""
-    row, texts = theorem.row, []
+def _one_by_one(theorems):
+    """Return lines on each of some theorems that are not violated."""
+    names = max((len(theorem.name) for theorem in theorems), default=0) + 5
+    return [line for t in theorems for line in _beside(f"  {t.name}", _remark(t), names)]
+
+
+def _remark(theorem):
+    row = theorem.row
     if row.verdict is not Verdict.HOLDS:
-        texts = [": ".join(filter(None, [row.verdict, theorem.reason]))]
-    for held in [r for r in theorem.rows if row.verdict is r.verdict is Verdict.HOLDS]:
-        drowned = held.instances - held.informative
-        spared = f" ({drowned:,} drowned by rounding)" if held.informative and drowned else ""
+        return ": ".join(filter(None, [row.verdict, theorem.reason]))
+    texts = []
+    for held in [r for r in theorem.rows if r.verdict is Verdict.HOLDS]:
+        some = 0 < held.informative < held.instances
+        spared = f" ({held.informative:,} informative)" if some else ""
         used = f", using {_number(held.excess, 2)} of what rounding allows" if held.excess else ""
         texts.append(f"holds in {held.dtype}: {held.instances:,} instances{spared}{used}")
-    if row.verdict is Verdict.HOLDS and row.reason:
-        texts.append(f"expected to fail, but holds ({theorem.reason})")
-    return _beside(f"  {theorem.name}", "\n".join(texts), 28)
+    texts += [f"expected to fail, but holds ({theorem.reason})"] if row.reason else []
+    return "\n".join(texts)
 
 
 def _comparison(case):

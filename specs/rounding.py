@@ -201,7 +201,7 @@ def huber(features, center, bend, tail, minimum, x, dtype) -> Evaluation:
     return Evaluation(
         value,
         column_sums(features, slope) / n,
-        value_error + u * (abs(value) + value_error),
+        value_error + gamma(n + 2) * abs(minimum) + u * (abs(value) + value_error),
         gradient_error + (2 * n + 8 + 2 * reach.sum(-1, keepdims=True) / n) * tiny,
     )
 

@@ -100,15 +100,23 @@ def _judge(batch, runs, model, *, theorems, attained=False):
     return jax.vmap(one)(batch, runs)
 
 
-@partial(jax.jit, static_argnames="theorem")
-def _make_twins(batch, runs, model, *, theorem):
-    return jax.vmap(lambda i, r: theorem.twin(observe(i, r, model)))(batch, runs)
+@partial(jax.jit, static_argnames="theorems")
+def _make_twins(batch, runs, model, *, theorems):
+    def one(instance, run):
+        trace = observe(instance, run, model)
+        return [theorem.twin(trace) for theorem in theorems]
+
+    return jax.vmap(one)(batch, runs)
 
 
-@partial(jax.jit, static_argnames="theorem")
-def _judge_twins(batch, runs, twins, others, model, *, theorem):
-    def one(instance, run, twin, other):
-        return find(theorem, observe(instance, run, model), observe(twin, other, model))
+@partial(jax.jit, static_argnames="theorems")
+def _judge_twins(batch, runs, twins, others, model, *, theorems):
+    def one(instance, run, twins, others):
+        trace = observe(instance, run, model)
+        return [
+            find(theorem, trace, observe(twin, other, model))
+            for theorem, twin, other in zip(theorems, twins, others, strict=True)
+        ]
 
     return jax.vmap(one)(batch, runs, twins, others)
 
@@ -126,14 +134,15 @@ def judge(
     model, found = _model(dtype), {}
     stopping = tuple(t for t in theorems if "stopping" in t.needs)
     plain = tuple(t for t in theorems if t.twin is None and t not in stopping)
-    twins = [t for t in theorems if t.twin is not None]
+    twins = tuple(t for t in theorems if t.twin is not None)
     if plain or twins:
         runs = run(subject, batch, shape, dtype)
         with jax.enable_x64(True):
             judged = _judge(batch, runs, model, theorems=plain, attained=attained)
         found.update(zip(plain, judged, strict=True))
-    for theorem in twins:
-        found[theorem] = _judge_twin(subject, theorem, batch, runs, shape, dtype, model)
+    if twins:
+        judged = _twins(subject, twins, batch, runs, shape, dtype, model)
+        found.update(zip(twins, judged, strict=True))
     if stopping:
         runs = run(subject, batch, shape, dtype, stopping=True)
         with jax.enable_x64(True):
@@ -142,17 +151,21 @@ def judge(
     return jax.device_get([found[theorem] for theorem in theorems])
 
 
-def _judge_twin(subject, theorem, batch, runs, shape, dtype, model):
+def _twins(subject, theorems, batch, runs, shape, dtype, model):
+    """Judge the theorems that compare two runs of each instance."""
     with jax.enable_x64(True):
-        twins = _make_twins(batch, runs, model, theorem=theorem)
-    order = theorem.order(np.arange(len(batch.start)))
+        twins = _make_twins(batch, runs, model, theorems=theorems)
+    others = []
+    for theorem, twin in zip(theorems, twins, strict=True):
+        order = theorem.order(np.arange(len(batch.start)))
+        with jax.enable_x64(True):
+            arranged = jax.tree.map(lambda leaf, order=order: leaf[order], twin)
+        other = run(subject, arranged, shape, dtype)
+        back = np.argsort(order)
+        with jax.enable_x64(True):
+            others.append(jax.tree.map(lambda leaf, back=back: leaf[back], other))
     with jax.enable_x64(True):
-        arranged = jax.tree.map(lambda leaf: leaf[order], twins)
-    others = run(subject, arranged, shape, dtype)
-    back = np.argsort(order)
-    with jax.enable_x64(True):
-        others = jax.tree.map(lambda leaf: leaf[back], others)
-        return _judge_twins(batch, runs, twins, others, model, theorem=theorem)
+        return _judge_twins(batch, runs, twins, others, model, theorems=theorems)
 
 
 def batch_of(shape: Shape, dtype, subject: Subject, size: int, setting: Setting) -> Instance:

@@ -83,7 +83,7 @@ class Subject:
 # -- what is it ------------------------------------------------------------------------------------
 
 
-def as_subject(target, method=None) -> Subject:
+def as_subject(target, method=None, name=None) -> Subject:
     """Return what can be run; refuse what cannot with one sentence.
 
     Parameters
@@ -92,13 +92,15 @@ def as_subject(target, method=None) -> Subject:
         A rule, a transformation, a factory or a function, as above.
     method
         What to hold it to: None, "descent", "any", a gdpure rule, or a function step_size -> rule.
+    name
+        What to call it, by default module:attribute.
     """
     if method is not None and not _is_method(method):
         raise TypeError(
             'check_optimizer: method must be None, "descent", "any", or a gdpure rule such as '
             f"gd.HeavyBall(0.1, 0.9), got {method!r}"
         )
-    name = name_of(target)
+    name = name or name_of(target)
     if isinstance(target, (int, float)) and not isinstance(target, bool):
         target = gd.Constant(float(target))
     if _steps(target):
@@ -256,14 +258,10 @@ def _own_step(method):
 
 
 def _first_step(transformation):
-    """Return the length of the step from x = 1 where the gradient is 1."""
-    with jax.numpy_dtype_promotion("standard"):
-        run = gd.descend(_half_square, jnp.ones(1), transformation, steps=1)
-    return abs(float(1 - run.history.point[1, 0])) or 1.0
-
-
-def _half_square(x):
-    return jnp.sum(x**2) / 2
+    """Return the length of the step from x = 0 where the gradient is 1."""
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+        run = gd.descend(jnp.sum, jnp.zeros(1, jnp.float64), transformation, steps=1)
+        return abs(float(run.history.point[1, 0])) or 1.0
 
 
 @partial(jax.jit, static_argnames=("steps", "make"))
@@ -291,7 +289,8 @@ def _minimize(problems, steps, *, make):
             max_steps=steps,
         )
         converged = state.status == gd.Status.CONVERGED
-        return Run(jnp.stack([problem.start, state.point]), converged=converged)
+        rows = jnp.stack([problem.start, state.point])
+        return Run(rows, converged=converged, limit=jnp.asarray(float(steps)))
 
     return jax.vmap(one)(problems)
 
@@ -404,11 +403,10 @@ def _stopped(function, wanted, name, problem, steps):
     point, converged = out
     if isinstance(problem.start, np.ndarray):
         _unchanged(name, problem, offered)
-        point, converged = np.asarray(point), np.bool_(converged)
-        rows = np.stack([problem.start, _like(name, point, problem.start)])
-    else:
-        rows = jnp.stack([problem.start, _like(name, point, problem.start)])
-    return Run(rows, converged=converged)
+        rows = np.stack([problem.start, _like(name, np.asarray(point), problem.start)])
+        return Run(rows, converged=np.bool_(converged), limit=np.float64(steps))
+    rows = jnp.stack([problem.start, _like(name, point, problem.start)])
+    return Run(rows, converged=jnp.asarray(converged), limit=jnp.asarray(float(steps)))
 
 
 def _unchanged(name, problem, offered):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from gdpure import trees
-from gdpure.specs import rounding
+from gdpure.specs import instances, rounding
 from gdpure.specs.balls import Ball, ball, most, norm
 from gdpure.specs.instances import Instance
 
@@ -29,6 +28,8 @@ class Run(NamedTuple):
         The point of the final state, shape (d,), or None.
     converged
         Whether a method that stops says that it converged; its rows are the start and the point.
+    limit
+        How many steps such a method might have done, shape ().
     rows
         Values (steps + 1, n) and gradients (steps + 1, n, d) of the examples one by one, or None.
     """
@@ -38,6 +39,7 @@ class Run(NamedTuple):
     gradient: Any = None
     final: Any = None
     converged: Any = None
+    limit: Any = None
     rows: Any = None
 
 
@@ -63,6 +65,8 @@ class Trace:
     stray, strays
         How far a step in the dtype of the run may be from the target: its norm, (N,), and by
         coordinates, (N, d).
+    model
+        The arithmetic that the subject ran in.
     """
 
     instance: Instance
@@ -74,6 +78,7 @@ class Trace:
     target: Ball
     stray: Any
     strays: Any
+    model: rounding.Arithmetic
 
     @property
     def x(self):
@@ -118,8 +123,11 @@ class Trace:
 
     def drift(self, row=0):
         """Return how far the rows from one on may be from the exact run that begins there."""
-        growth = jnp.maximum(1.0, most(self.factors).max())
-        return rounding.drift(growth, self.stray[row:])
+        return self.drift_of(self.stray[row:])
+
+    def drift_of(self, errors):
+        """Return how far runs may be apart that differ by these errors of single steps, (N,)."""
+        return rounding.drift(jnp.maximum(1.0, most(self.factors).max()), errors)
 
     def f_at(self, z):
         """Return f at any point, a ball."""
@@ -224,18 +232,10 @@ NEEDS = {
 def observe(instance: Instance, run: Run, model: rounding.Arithmetic) -> Trace:
     """Return the trace of one run, in float64; `model` is the arithmetic that it ran in."""
     own = rounding.arithmetic(jnp.float64)
-
-    def evaluate(x, model):
-        return rounding.huber(*instance.data, x, model)
-
-    def step_error(x, model):
-        return rounding.step(evaluate(x, model), x, instance.step_size, model)
-
-    known, allowed = (jax.vmap(partial(evaluate, model=m))(run.point) for m in (own, model))
+    known, allowed = (evaluations(instance, run.point, m) for m in (own, model))
     f, g = Ball(known.value, known.value_error), Ball(known.gradient, known.gradient_error)
     target = ball(run.point[:-1]) - g[:-1] * instance.step_size
-    strays = jax.vmap(partial(step_error, model=model))(run.point[:-1])
-    stray = most(norm(strays + target.radius))
+    strays = step_errors(instance, run.point[:-1], model)
     return Trace(
         instance,
         run,
@@ -244,9 +244,35 @@ def observe(instance: Instance, run: Run, model: rounding.Arithmetic) -> Trace:
         allowed.value_error,
         allowed.gradient_error,
         target,
-        stray,
+        most(norm(strays + target.radius)),
         strays,
+        model,
     )
+
+
+def evaluations(instance: Instance, points, model) -> rounding.Evaluation:
+    """Return exact values and gradients at points (k, d), and the errors that a model allows."""
+    return jax.vmap(lambda x: rounding.huber(*instance.data, x, model))(points)
+
+
+def step_errors(instance: Instance, points, model):
+    """Return how far steps from points (k, d) may be from the exact ones, by coordinates."""
+
+    def error(x):
+        evaluation = rounding.huber(*instance.data, x, model)
+        return rounding.step(evaluation, x, instance.step_size, model)
+
+    return jax.vmap(error)(points)
+
+
+def exact_run(instance: Instance, start, steps):
+    """Return the points of gradient descent, computed in float64: (steps + 1, d)."""
+
+    def step(x, _):
+        return x - instance.step_size * instances.gradient(x, instance.data), x
+
+    last, points = jax.lax.scan(step, start, length=steps)
+    return jnp.concatenate([points, last[None]])
 
 
 class Finding(NamedTuple):

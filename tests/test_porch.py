@@ -89,10 +89,57 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"gdpure {version('gdpure')}\n"
 
 
-def test_an_unknown_argument_is_refused(capsys):
+@pytest.mark.parametrize("arguments", [["check"], ["chek"], ["--out", "there", "check"]])
+def test_unknown_and_missing_arguments_are_refused(arguments, capsys):
     with pytest.raises(SystemExit, match="2"):
-        main(["check"])
+        main(arguments)
     assert "usage: gdpure" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["check TARGET", "theorems [NAME]", "--out DIR"]),
+        (
+            ["check"],
+            ["usage: gdpure check", "--only", "--platform {cpu,gpu,all}", "--json", "--seed"],
+        ),
+        (["theorems"], ["usage: gdpure theorems", "NAME"]),
+    ],
+)
+def test_help_says_what_there_is(arguments, words, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([*arguments, "--help"])
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in words)
+
+
+def test_commands_are_handed_over(capsys):
+    assert main(["theorems", "step-identity"]) == 0
+    assert "definition of gradient descent" in capsys.readouterr().out
+    assert main(["check", "nowhere:f"]) == 2
+    assert "there is no module 'nowhere'" in capsys.readouterr().err
+
+
+def test_specs_are_imported_for_their_commands_only():
+    code = "import atexit; atexit.register(lambda: print('gdpure.specs' in sys.modules))"
+    assert gdpure_command("--version", code=code).stdout.endswith(b"False\n")
+    assert gdpure_command("theorems", "form", code=code).stdout.endswith(b"True\n")
+
+
+@pytest.mark.parametrize(
+    ("missing", "command"),
+    [
+        ("hypothesis", ["check", "optax:sgd"]),
+        ("hypothesis", ["theorems"]),
+        ("rich", ["check", "a:b"]),
+    ],
+)
+def test_a_command_without_its_extra_is_one_sentence(missing, command):
+    ended = gdpure_command(*command, code=f"sys.modules[{missing!r}] = None")
+    [sentence] = ended.stderr.decode().splitlines()
+    assert ended.returncode == 2 and ended.stdout == b""
+    assert missing in sentence and "pip install 'gdpure[specs]'" in sentence
 
 
 @pytest.mark.parametrize(
@@ -148,10 +195,10 @@ def test_figures_are_written_and_the_same_bytes_again(tmp_path, capsys):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a pipe of POSIX")
-def test_a_reader_that_leaves_early_causes_no_traceback():
-    ended = subprocess.run(
-        f"{sys.executable} -m gdpure | head -n 2", shell=True, capture_output=True, timeout=300
-    )
+@pytest.mark.parametrize("command", ["", "theorems"])
+def test_a_reader_that_leaves_early_causes_no_traceback(command):
+    piped = f"{sys.executable} -m gdpure {command} | head -n 2"
+    ended = subprocess.run(piped, shell=True, capture_output=True, timeout=300)
     assert ended.stderr == b"" and len(ended.stdout.splitlines()) == 2
 
 

@@ -1,0 +1,51 @@
+"""Which theorem catches which planted bug; run this file with Python.
+
+Every bug of tests/planted is held to every theorem that applies. What comes out is written as a
+table: theorems that catch nothing, which are illustrations, bugs that a single theorem catches,
+bugs that pass the checks that people use, and the fewest theorems that catch all bugs.
+"""
+
+import argparse
+import sys
+import time
+import warnings
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from planted import CATALOGUE, honest, power  # noqa: E402
+
+from gdpure import specs  # noqa: E402
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--instances", type=int, default=6144, help="a subject and dtype (6144)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="bugs whose name or kind contains this")
+    parser.add_argument("--out", type=Path, help="a file for the table, printed otherwise")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore", RuntimeWarning)  # bugs overflow
+    budget = {"instances": options.instances, "seed": options.seed}
+    bugs = [bug for bug in CATALOGUE if options.only in f"{bug.name} {bug.kind}"]
+    began, caught = time.monotonic(), {}
+    for bug in bugs:
+        report = specs.check_optimizer(bug.subject, method=bug.method, **budget)
+        caught[bug.name] = power.violated(report)
+        for reason in power.failed(report):
+            print(f"{bug.name}: {reason}", file=sys.stderr)
+    text = power.table(bugs, caught, specs.THEOREMS)
+    if not options.only:
+        text += "\nOther methods, held to gradient descent\n\n"
+        for other in honest.OTHERS:
+            found = power.violated(specs.check_optimizer(other, **budget))
+            text += f"{other.__module__.split('.')[0]}:{other.__name__:20} {len(found):3}\n"
+    if options.out:
+        options.out.write_text(text)
+    else:
+        print(text)
+    print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
