@@ -179,11 +179,12 @@ def _reports(asked, subject, method, progress):
                 only=only,
                 seed=asked.seed,
                 platform=platform,
+                name=asked.target,
                 progress=tell,
             )
         except (TypeError, ValueError) as error:
             raise _own_sentence(error, checks) from error
-        reports.append(dataclasses.replace(report, subject=asked.target))
+        reports.append(report)
     last = reports[-1]
     return [*reports[:-1], dataclasses.replace(last, notes=(*last.notes, *missing))]
 

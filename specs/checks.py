@@ -15,6 +15,7 @@ from gdpure.specs import (
     bookkeeping,
     convergence,
     gradient_agreement,
+    methods,
     monotone_descent,
     search,
 )
@@ -121,11 +122,13 @@ def check_optimizer(
 
 
 def _recurrence(subject):
-    return ()
+    return () if isinstance(subject.method, str) else methods.theorems_of(subject.method)
 
 
 def _method_text(subject: Subject) -> str:
-    return subject.method if isinstance(subject.method, str) else "its recurrence"
+    if isinstance(subject.method, str):
+        return subject.method
+    return f"the recurrence of gd.{type(subject.method(0.125)).__name__}"
 
 
 def _notes(subject, rows):

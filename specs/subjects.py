@@ -144,7 +144,7 @@ def name_of(target) -> str:
 
 def _fields(rule):
     for key, x in vars(rule).items():
-        yield key, getattr(x, "__name__", f"{x:g}" if np.ndim(x) == 0 else repr(x))
+        yield key, x.__name__ if callable(x) else f"{x:g}" if np.ndim(x) == 0 else repr(x)
 
 
 def _steps(target):

@@ -53,7 +53,8 @@ def calls(homework, monkeypatch):
             for k in range(5)
         ]
         where = options["platform"] or "cpu"
-        return Report("some name", "descent", where, {"jax": "0.10"}, options["seed"], tuple(rows))
+        versions, seed = {"jax": "0.10"}, options["seed"]
+        return Report(options["name"], "descent", where, versions, seed, tuple(rows))
 
     check_optimizer.verdict = Verdict.HOLDS
     monkeypatch.setattr(checks, "check_optimizer", check_optimizer)
@@ -286,7 +287,7 @@ def test_on_a_terminal_there_is_a_bar_at_once_and_colors(homework, colors):
     program = """
         import sys, time
         from gdpure.specs import __main__, report
-        def check_optimizer(subject, *, progress, platform, **_):
+        def check_optimizer(subject, *, progress, **_):
             progress(0.5, "half way")
             time.sleep(0.3)
             row = report.Row("it", "odd", "float32", report.Verdict.VIOLATED, "why", 3)
