@@ -10,17 +10,21 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gdpure.specs import (
     bookkeeping,
+    causes,
     convergence,
     gradient_agreement,
     methods,
     monotone_descent,
     search,
 )
+from gdpure.specs.explain import explain
 from gdpure.specs.instances import SHAPES, Setting
 from gdpure.specs.report import Report, Row, Verdict
+from gdpure.specs.shrinking import shrink
 from gdpure.specs.subjects import Malformed, Subject, as_subject
 from gdpure.specs.theorem import NEEDS, Theorem
 
@@ -186,8 +190,61 @@ def _check(subject, theorems, dtype, instances, expected, seed, progress):
     except Exception as error:  # whatever a stranger's code may raise
         rows.update(_failed(tried, dtype, error))
     else:
-        rows.update({tally.theorem: _verdict(tally, dtype, expected) for tally in tallies})
+        shown = _counterexamples(subject, tallies, tried, dtype, count, expected)
+        rows.update(
+            {t.theorem: _verdict(t, dtype, expected, shown.get(t.theorem)) for t in tallies}
+        )
     return [rows[theorem] for theorem in theorems]
+
+
+def _counterexamples(subject, tallies, theorems, dtype, count, expected):
+    """Shrink and explain the violations; what is small for one theorem often is for another."""
+    violated = [t for t in tallies if t.violated and t.theorem.name not in expected]
+    size, small, shown = min(subject.batch, count), [], {}
+    for tally in violated:
+        place = theorems.index(tally.theorem)
+        begin = tally.simplest()
+
+        def judged(instances, shape=begin.shape, attained=begin.attained, place=place):
+            cases = []
+            for k in range(0, len(instances), size):
+                part = instances[k : k + size]
+                batch = search.as_batch(part, size)
+                found = search.judge(subject, theorems, batch, shape, dtype)[place]
+                for i, one in enumerate(part):
+                    finding = jax.tree.map(lambda leaf, i=i: leaf[i], found)
+                    cases.append(search.Case(one, shape, attained, finding))
+            return cases
+
+        if begin.attained:
+            case = begin
+        else:
+            known = [c.instance for c in small if c.shape == begin.shape]
+            again = [c for c in judged(known) if c.finding.violated] if known else []
+            fixed = subject.step_size is not None
+            case = again[0] if again else shrink(begin, judged, dtype, fixed_step_size=fixed)
+            if not again:
+                small.append(case)
+        points = _points(subject, case, size, dtype)
+        pairs = [(case.instance, points)] + [
+            (c.instance, _points(subject, c, size, dtype)) for c in tally.cases[:8]
+        ]
+        cause = _cause(subject, pairs, dtype)
+        shown[tally.theorem] = explain(subject, tally, case, points, cause, dtype)
+    return shown
+
+
+def _points(subject, case, size, dtype):
+    """Return what the subject returns in a case."""
+    batch = search.as_batch([case.instance], size)
+    stopping = subject.run is None
+    return np.asarray(search.run(subject, batch, case.shape, dtype, stopping=stopping).point)[0]
+
+
+def _cause(subject, pairs, dtype):
+    if subject.method != "gradient descent" or subject.run is None:
+        return ""
+    return causes.likely_cause(pairs, dtype)
 
 
 def _preflight(subject, dtype, seed):
@@ -233,7 +290,7 @@ def _failed(theorems, dtype, error):
         yield theorem, _row(theorem, dtype, verdict, reason=sentence)
 
 
-def _verdict(tally, dtype, expected):
+def _verdict(tally, dtype, expected, counterexample):
     theorem = tally.theorem
     counts = {
         "instances": tally.instances,
@@ -246,11 +303,14 @@ def _verdict(tally, dtype, expected):
             theorem, dtype, Verdict.EXPECTED_FAILURE, reason=expected[theorem.name], **counts
         )
     if tally.violated:
-        return _row(theorem, dtype, Verdict.VIOLATED, **counts)
+        first = min(int(case.finding.row) for case in tally.cases)
+        return _row(
+            theorem, dtype, Verdict.VIOLATED, first=first, counterexample=counterexample, **counts
+        )
     if not tally.instances:
         reason = f"no instance met what it assumes: {', '.join(theorem.assumes)}"
         return _row(theorem, dtype, Verdict.VACUOUS, reason=reason, **counts)
     if not tally.informative:
         reason = "in every instance rounding drowns what it claims"
         return _row(theorem, dtype, Verdict.VACUOUS, reason=reason, **counts)
-    return _row(theorem, dtype, Verdict.HOLDS, **counts)
+    return _row(theorem, dtype, Verdict.HOLDS, reason=expected.get(theorem.name, ""), **counts)

@@ -343,14 +343,15 @@ def _violations(theorems):
     if not violated:
         return ""
     first, case = violated[0], violated[0].row.counterexample
-    if case is None and not first.row.reason:
+    if case is not None:
+        allowed = _number(case.explained, 1) if case.explained else "nothing"
+        text = f"{first.name}: off by {_number(case.off_by)} where rounding allows {allowed}"
+        text += f" ({first.only})" if first.only else ""
+    elif first.row.reason:
+        text = f"{first.name} ({first.reason})"
+    else:
         return _named([theorem.name for theorem in violated])
-    others = _named([theorem.name for theorem in violated[1:]])
-    if case is None:
-        return f"{first.name} ({first.reason})\n{others}".rstrip()
-    allowed = _number(case.explained, 1) if case.explained else "nothing"
-    apart = f"{first.name}: off by {_number(case.off_by)} where rounding allows {allowed}"
-    return f"{apart}{first.only and f' ({first.only})'}\n{others}".rstrip()
+    return f"{text}\n{_named([theorem.name for theorem in violated[1:]])}".rstrip()
 
 
 def _counts(theorems):
@@ -375,7 +376,7 @@ def _tested(theorems):
     held = [row for row in rows if row.verdict is Verdict.HOLDS and 0 < row.excess < math.inf]
     if held:
         closest = max(held, key=lambda row: row.excess)
-        used = f"used {_number(closest.excess, 2)} of what rounding allows"
+        used = f"used {_share(closest.excess)} of what rounding allows"
         text += f"; the closest, {closest.theorem}, {used}"
     return _wrapped(f"  {text}", indent=2)
 
@@ -399,7 +400,7 @@ def _remark(theorem):
     for held in [r for r in theorem.rows if r.verdict is Verdict.HOLDS]:
         some = 0 < held.informative < held.instances
         spared = f" ({held.informative:,} informative)" if some else ""
-        used = f", using {_number(held.excess, 2)} of what rounding allows" if held.excess else ""
+        used = f", using {_share(held.excess)} of what rounding allows" if held.excess else ""
         texts.append(f"holds in {held.dtype}: {held.instances:,} instances{spared}{used}")
     texts += [f"expected to fail, but holds ({theorem.reason})"] if row.reason else []
     return "\n".join(texts)
@@ -524,6 +525,11 @@ def _named(names):
 
 def _number(x, digits=3):
     return f"{x:.{digits}g}" if x else "0"
+
+
+def _share(x):
+    """Return a number up to 1 with two digits; what is less than 1 is not rounded to it."""
+    return f"{0.99 if 0.99 < x < 1 else x:.2g}"
 
 
 def _wrapped(text, width=WIDTH, indent=0):

@@ -152,10 +152,10 @@ def huber(features, center, bend, tail, minimum, x, dtype) -> Evaluation:
     """Evaluate ``f* + mean_i phi(a_i (x - c))`` and its gradient, with rounding-error bounds.
 
     phi is Huber's function with a tail: ``t^2 / 2`` up to ``|t| = bend``, from there on straight
-    but for the curvature `tail`. An infinite bend makes it a quadratic. Its slope is 1-Lipschitz,
-    so an error delta of t passes through it unmagnified, and moves phi by at most ``|phi'| delta +
-    delta^2 / 2``. From t on nothing cancels: a term of the value is five operations away, and so is
-    a slope, hand-derived or by either mode of differentiation; their errors are relative.
+    but for the curvature `tail`. An infinite bend makes it a quadratic. An error delta of t moves
+    its slope by as much inside the bend, by `tail` times as much outside, and phi by that slope
+    times delta. From t on nothing cancels: a term of the value is five operations away, and so is a
+    slope, hand-derived or by either mode of differentiation; their errors are relative.
 
     Parameters
     ----------
@@ -191,17 +191,20 @@ def huber(features, center, bend, tail, minimum, x, dtype) -> Evaluation:
     lost = (1 + reach) * tiny
     terms = bounded * (t - bounded / 2) + tail * beyond**2 / 2
     slope = bounded + tail * beyond
-    spread = abs(slope) * delta + delta**2 / 2 + reach * lost
+    moved = (delta - abs(beyond)).clip(0) + tail * delta.clip(None, abs(beyond))
+    spread = (abs(slope) + moved) * delta + reach * lost
     # Reverse mode divides by n first: whatever it loses, up to six times, counts n times.
-    slope_error = delta + gamma(5) * (abs(slope) + delta) + lost + 6 * n * tiny
+    slope_error = moved + gamma(5) * (abs(slope) + moved) + lost + 6 * n * tiny
     value = minimum + terms.sum(-1) / n
     value_error = (gamma(n + 6) * (terms + spread) + spread).sum(-1) / n + (n + 8) * tiny
+    # In a mean over examples the minimum is part of every term.
+    value_error += gamma(n + 2) * abs(minimum)
     pulls = column_sums(weights, abs(slope) + slope_error)
     gradient_error = (inner(n + 2) * pulls + column_sums(weights, slope_error)) / n
     return Evaluation(
         value,
         column_sums(features, slope) / n,
-        value_error + gamma(n + 2) * abs(minimum) + u * (abs(value) + value_error),
+        value_error + u * (abs(value) + value_error),
         gradient_error + (2 * n + 8 + 2 * reach.sum(-1, keepdims=True) / n) * tiny,
     )
 

@@ -43,6 +43,13 @@ class Tally:
     excess: float = 0.0
     cases: list[Case] = field(default_factory=list)
 
+    def simplest(self) -> Case:
+        """Return the case to begin shrinking from: one shape of all, few parameters, clear."""
+        return min(
+            self.cases,
+            key=lambda case: (case.attained, case.shape.d, -min(case.finding.excess, 1e6)),
+        )
+
 
 # -- running and judging ---------------------------------------------------------------------------
 
@@ -273,15 +280,8 @@ def _count(tally, batch, shape, finding, attained=False):
         tally.cases.append(Case(case[0], shape, attained, case[1]))
 
 
-def simplest(tally: Tally) -> Case:
-    """Return the case to begin shrinking from: fewest parameters, then clearest."""
-    return min(tally.cases, key=lambda case: (case.shape.d, -min(case.finding.excess, 1e6)))
-
-
 def as_batch(cases: Sequence[Instance], size: int) -> Instance:
     """Return instances of one shape as a batch of a fixed size, the last repeated."""
     padded = [*cases, *[cases[-1]] * (size - len(cases))]
     with jax.enable_x64(True):
         return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *padded)
-
-

@@ -63,9 +63,9 @@ class Subject:
     batch
         How many instances to run at once.
     call
-        The Python of one call, for reproductions: "black box", "next point", "transformation", ...
-    target
-        The object as it was given.
+        How it is called: "iterates", "next point", "stopping", "transformation" or "gradient".
+    takes
+        The names of the parameters that a function takes.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Subject:
     step_size: float | None
     batch: int
     call: str
-    target: Any
+    takes: frozenset
     notes: tuple[str, ...] = ()
 
 
@@ -208,8 +208,8 @@ def _of_factory(name, factory, method):
         _held_to(method),
         fixed,
         2048,
-        "transformation" if not _recurrence(made) and not isinstance(made, gd.Constant) else "rule",
-        factory,
+        "transformation",
+        frozenset(),
     )
 
 
@@ -219,9 +219,8 @@ def _of_transformation(name, rule, method):
         method = rule
     if isinstance(rule, gd.Constant) or _recurrence(rule):
         step_size = getattr(rule, "step_size", None)
-        kind = "rule"
     else:
-        step_size, kind = _first_step(rule), "transformation"
+        step_size = _first_step(rule)
         notes = (
             f"step size {step_size:g}, inferred from one step; a function step_size -> optimizer "
             "is checked with every step size",
@@ -234,8 +233,8 @@ def _of_transformation(name, rule, method):
         _held_to(method),
         None if step_size is None else float(step_size),
         2048,
-        kind,
-        rule,
+        "transformation",
+        frozenset(),
         notes,
     )
 
@@ -337,7 +336,7 @@ def _of_black_box(name, function, wanted, method):
         fixed,
         1024 if traced else 32,
         "next point" if "point" in wanted else "iterates",
-        function,
+        frozenset(wanted),
     )
 
 
@@ -352,7 +351,7 @@ def _of_stopping(name, function, wanted, method):
         None,
         1024 if _traced(run) else 32,
         "stopping",
-        function,
+        frozenset(wanted),
     )
 
 
@@ -515,7 +514,7 @@ def _of_gradient(name, mode):
         None,
         2048,
         "gradient",
-        mode,
+        frozenset(),
     )
 
 

@@ -291,25 +291,19 @@ class Finding(NamedTuple):
         Whether any k is informative.
     finite
         Whether everything returned is finite: the kind of a violation.
+    measured, bound, allowed
+        Both sides in that row, and by how much they may be apart; shapes as in the evidence.
     """
 
     applies: Any
     violated: Any
     excess: Any
-    first: Any
+    row: Any
     informative: Any
     finite: Any
-
-
-def allowance(found: Evidence):
-    """Return by how much both sides may be apart, all in all."""
-    return found.measured.radius + found.bound.radius + found.rounding
-
-
-def distance(theorem: Theorem, found: Evidence, *, equality: bool | None = None):
-    """Return how far the measured side is beyond the bound, entry by entry."""
-    off = found.measured.middle - found.bound.middle
-    return abs(off) if (theorem.equality if equality is None else equality) else off
+    measured: Any
+    bound: Any
+    allowed: Any
 
 
 def find(theorem: Theorem, trace: Trace, twin: Trace | None = None, *, attained=False) -> Finding:
@@ -317,14 +311,16 @@ def find(theorem: Theorem, trace: Trace, twin: Trace | None = None, *, attained=
     found = theorem.evidence(trace) if twin is None else theorem.evidence(trace, twin)
     if attained:
         found = jax.tree.map(lambda leaf: leaf[-1:], found)
-    off, allowed = (
-        distance(theorem, found, equality=theorem.equality or attained),
-        allowance(found),
-    )
-    off, allowed = jnp.broadcast_arrays(off, allowed)
+    measured, bound = found.measured.middle, found.bound.middle
+    allowed = found.measured.radius + found.bound.radius + found.rounding
+    measured, bound, allowed = jnp.broadcast_arrays(measured, bound, allowed)
+    off = measured - bound
+    if theorem.equality or attained:
+        off = abs(off)
     broken = ~(off <= allowed)
     ratio = jnp.where(off <= 0, 0, off / jnp.where(allowed > 0, allowed, 1e-300))
-    by_step = broken.reshape(len(broken), -1).any(axis=1)
+    by_row = broken.reshape(len(broken), -1).any(axis=1)
+    row = jnp.argmax(by_row)
     applies = jnp.asarray(True)
     for name in theorem.assumes:
         applies &= ASSUMPTIONS[name](trace)
@@ -332,7 +328,10 @@ def find(theorem: Theorem, trace: Trace, twin: Trace | None = None, *, attained=
         applies,
         applies & broken.any(),
         jnp.where(jnp.isnan(ratio), jnp.inf, ratio).max(),
-        jnp.argmax(by_step) + (len(trace.x) - len(by_step)),
+        row + max(len(trace.x) - len(by_row), 0),
         jnp.any(jnp.broadcast_to(found.informative, off.shape)),
         jnp.isfinite(trace.x).all(),
+        measured[row],
+        bound[row],
+        allowed[row],
     )

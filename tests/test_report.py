@@ -312,6 +312,14 @@ def test_a_theorem_that_holds_alone_says_on_how_much():
     ]
 
 
+@pytest.mark.parametrize(
+    ("excess", "written"), [(0.9996, "0.99"), (1.0, "1"), (0.4118, "0.41"), (2e-5, "2e-05")]
+)
+def test_what_is_allowed_is_not_used_up_by_rounding_the_report(excess, written):
+    assert f"using {written} of what" in str(report(*holding("fejer", excess=excess)))
+    assert f"used {written} of what" in str(report(*holding(*"abcd", excess=excess)))
+
+
 def test_few_theorems_are_one_by_one_and_the_violated_last():
     found = report(
         *violated("step-identity", case=CASE),

@@ -57,16 +57,28 @@ def entry_by_entry(gradient, start, step_size, steps):
     return descents.walk(move, start, steps)
 
 
-def from_the_start(gradient, start, step_size, steps):
-    """The sum of all gradients is kept, compensated as Kahan does, beside the start."""
-    total, lost = np.zeros_like(start), np.zeros_like(start)
+def compensated(gradient, start, step_size, steps):
+    """What rounding takes from a step is added to the next one, as Kahan does."""
+    lost = np.zeros_like(start)
 
     def move(x, _):
-        nonlocal total, lost
-        term = -(step_size * gradient(x)) - lost
-        lost = ((total + term) - total) - term
-        total = total + term
-        return start + total
+        nonlocal lost
+        step = -(step_size * gradient(x)) - lost
+        moved = x + step
+        lost = (moved - x) - step
+        return moved
+
+    return descents.walk(move, start, steps)
+
+
+def master_in_float64(gradient, start, step_size, steps):
+    """The points are kept in float64, and rounded for the gradient and for the record."""
+    master = start.astype(np.float64)
+
+    def move(x, _):
+        nonlocal master
+        master = master - step_size * gradient(x).astype(np.float64)
+        return master.astype(x.dtype)
 
     return descents.walk(move, start, steps)
 
@@ -243,7 +255,8 @@ HONEST = (
             rows_allocated_first,
             in_place,
             entry_by_entry,
-            from_the_start,
+            compensated,
+            master_in_float64,
             in_float64_inside,
             unrolled,
             while_loop,

@@ -1,4 +1,4 @@
-"""Which theorem catches which bug: the matrix, its table, and the fewest theorems that catch all."""
+"""Which theorem catches which bug: the matrix, its table, and the fewest that catch all."""
 
 import itertools
 from collections.abc import Iterable, Mapping
