@@ -93,7 +93,7 @@ def _linear_value(trace: Trace) -> Evidence:
 
 
 def _numbers(key):
-    """Return h, q, s and R: sixteenths, a power of four, powers of two; all exact in float16."""
+    """Return h, q, s and R: sixteenths, a power of four, powers of two; all short."""
     keys = jax.random.split(key, 4)
     h = jax.random.randint(keys[0], (), 1, 32).astype(jnp.float64) / 16
     powers = [jax.random.randint(k, (), -3, 4).astype(jnp.float64) for k in keys[1:3]]
@@ -101,7 +101,7 @@ def _numbers(key):
     return h, q, jnp.exp2(powers[0]), jnp.exp2(powers[1])
 
 
-def _one_parameter(dtype, stretch, bend, tail, distance, step_size, smoothness, strong_convexity):
+def _one_parameter(stretch, bend, tail, distance, step_size, smoothness, strong_convexity):
     """Return ``phi(stretch x)`` from `distance`, with claims of a whole class of functions."""
 
     def row(x):
@@ -110,50 +110,50 @@ def _one_parameter(dtype, stretch, bend, tail, distance, step_size, smoothness, 
     recipe = instances.Recipe(
         jnp.reshape(stretch, (1, 1)), row(0.0), bend, tail, 0.0, row(distance), row(0.0), 1.0
     )
-    made = instances.instance(recipe, dtype)
+    made = instances.instance(recipe, jnp.float64)
     return replace(
         made, step_size=step_size, smoothness=smoothness, strong_convexity=strong_convexity
     )
 
 
-def huber(key, steps, dtype):
+def huber(key, steps):
     """Return the slowest convex function for values after N steps: Huber's, or a parabola."""
     h, _, s, distance = _numbers(key)
-    return _slowest(dtype, steps, h, 0.0, s, distance)
+    return _slowest(steps, h, 0.0, s, distance)
 
 
-def tailed_huber(key, steps, dtype):
+def tailed_huber(key, steps):
     """Return the slowest mu-strongly convex function for values after N steps."""
     h, q, s, distance = _numbers(key)
-    return _slowest(dtype, steps, h, q, s, distance)
+    return _slowest(steps, h, q, s, distance)
 
 
-def _slowest(dtype, steps, h, q, s, distance):
+def _slowest(steps, h, q, s, distance):
     L = s**2
     slow = bounds.bend(L, q * L, h / L, float(steps))
     bent = slow >= (1 - h) ** (2 * steps)
     bend = jnp.where(bent, s * distance * slow, jnp.inf)
-    return _one_parameter(dtype, s, bend, q, distance, h / L, L, q * L)
+    return _one_parameter(s, bend, q, distance, h / L, L, q * L)
 
 
-def steepest_parabola(key, steps, dtype):
+def steepest_parabola(key, steps):
     """Return ``L/2 x^2``, on which one step promises no more than it keeps."""
     h, q, s, distance = _numbers(key)
-    return _one_parameter(dtype, s, jnp.inf, 0.0, distance, h / s**2, s**2, q * s**2)
+    return _one_parameter(s, jnp.inf, 0.0, distance, h / s**2, s**2, q * s**2)
 
 
-def diverging_parabola(key, steps, dtype):
+def diverging_parabola(key, steps):
     """Return ``L/2 x^2`` with a step beyond 2/L, from which every run diverges."""
     h, q, s, distance = _numbers(key)
-    return _one_parameter(dtype, s, jnp.inf, 0.0, distance, (2 + h) / s**2, s**2, q * s**2)
+    return _one_parameter(s, jnp.inf, 0.0, distance, (2 + h) / s**2, s**2, q * s**2)
 
 
-def slowest_parabola(key, steps, dtype):
+def slowest_parabola(key, steps):
     """Return ``L/2 x^2`` or ``mu/2 x^2``, whichever gradient descent contracts less."""
     h, q, s, distance = _numbers(key)
     steep = abs(1 - h) >= abs(1 - q * h)
     stretch = jnp.where(steep, s, s * jnp.sqrt(q))
-    return _one_parameter(dtype, stretch, jnp.inf, 0.0, distance, h / s**2, s**2, q * s**2)
+    return _one_parameter(stretch, jnp.inf, 0.0, distance, h / s**2, s**2, q * s**2)
 
 
 THEOREMS = tuple(

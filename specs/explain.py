@@ -65,7 +65,7 @@ def explain(
         float(off),
         explained,
         cause,
-        reproduction(subject, instance, max(row, 1), must, dtype),
+        reproduction(subject, instance, max(row, 1), dtype),
     )
 
 
@@ -193,10 +193,11 @@ def _array(numbers, dtype):
     return text
 
 
-def reproduction(subject: Subject, instance: Instance, steps: int, wanted: str, dtype) -> str:
+def reproduction(subject: Subject, instance: Instance, steps: int, dtype) -> str:
     """Return Python that runs the subject on an instance, and does not import gdpure.
 
-    It defines the function in NumPy, calls the subject, and leaves what came in `returned`.
+    It defines the function in NumPy, calls the subject, and leaves what came in `returned`; where
+    that is a point of gradient descent, what it must be is in `wanted`.
     """
     name, bent = np.dtype(dtype).name, bool(np.isfinite(instance.bend))
     module, _, attribute = subject.name.partition(":")
@@ -230,7 +231,17 @@ def reproduction(subject: Subject, instance: Instance, steps: int, wanted: str, 
         lines.append(f"# {subject.name} has no name to import it by: put it here as `subject`")
         module, attribute = "", "subject"
     lines += _call(subject, instance, module, attribute, steps, name, dtype)
-    return "\n".join([*lines, f"print(returned, 'must be', {wanted!r})"])
+    if subject.method == "gradient descent" and subject.call != "stopping":
+        start = f'np.array({_array(instance.start, dtype)}, "{name}")'
+        eta = _number(instance.step_size, dtype)
+        lines += [
+            f"wanted = {start}",
+            f"for _ in range({steps}): wanted = wanted - {eta} * gradient(wanted)",
+            "print(returned, 'must be', wanted)",
+        ]
+    else:
+        lines.append("print(returned)")
+    return "\n".join(lines)
 
 
 def _call(subject, instance, module, attribute, steps, name, dtype):

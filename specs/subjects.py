@@ -494,10 +494,12 @@ def _jitted(problems, steps, *, run):
 
 def _by_row(problems, steps, *, run):
     problems = jax.device_get(problems)
-    rows = [
-        run(jax.tree.map(lambda leaf, i=i: leaf[i], problems), steps)
-        for i in range(len(problems.start))
-    ]
+    # What overflows is judged, not warned of.
+    with np.errstate(all="ignore"):
+        rows = [
+            run(jax.tree.map(lambda leaf, i=i: leaf[i], problems), steps)
+            for i in range(len(problems.start))
+        ]
     return jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
 
 

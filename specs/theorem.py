@@ -177,7 +177,7 @@ class Theorem:
     equality
         Whether both sides are equal.
     extremal
-        Functions ``(key, steps, dtype) -> Instance`` of one row and one parameter, on which the
+        Functions ``(key, steps) -> Instance`` of one row and one parameter, on which the
         bound is attained in the last row: the subject has to hit it.
     twin
         ``twin(trace) -> Instance``: a second run that the theorem compares with the first.
