@@ -179,8 +179,9 @@ def _explain(hypothesis, seen):
         low, high, error, label = (np.broadcast_to(part, run.x.shape) for part in claim)
         for one in np.unique(label).tolist():
             least, most = bounds.get(one, (-np.inf, np.inf))
-            least, most = max(least, low[label == one].max()), min(most, high[label == one].min())
-            if not least <= most:
+            least = np.maximum(least, low[label == one].max())
+            most = np.minimum(most, high[label == one].min())
+            if not (least <= most and least < np.inf and most > -np.inf):
                 return ""
             bounds[one] = least, most
         # Twice: what both may miss together is no test.
@@ -812,7 +813,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     _says("the coordinates of the points are in reverse order: x[0] is the start, backwards",
           _reversed_points),
     _says("the gradient takes f for a quadratic: every move is -eta g without the bend",
-          _of_other_data, change=lambda a, c, bend, tail, m: (a, c, 0 * bend + np.inf, tail, m)),
+          _of_other_data, change=lambda a, c, bend, tail, m: (a, c, np.inf, tail, m)),
     _says("the gradient takes f for straight beyond the bend: every move is -eta g without tail",
           _of_other_data, change=lambda a, c, bend, tail, m: (a, c, bend, 0 * tail, m)),
     _says("the offset of the data is lost: every move is -eta g as if the minimizer were 0",

@@ -36,26 +36,26 @@ def explain(
     )[worst]
     explained = float(found.allowed[worst])
     must, returned = _sides(theorem, case, dtype)
-    verb = "must be" if theorem.equality or case.attained else "at most"
-    where = f"row {row}" if theorem.equality else f"up to row {row}"
+    if not (theorem.equality or case.attained):
+        must = f"at most {must}"
+    where = f"row {row}"
     rounding = f"{explained:.2g}" if np.isfinite(explained) else "nothing"
-    coordinate = f" in coordinate {worst[-1]}" if _is_vector(found, instance) else ""
+    coordinate = f" in coordinate {worst[-1]}" if _is_point(found, instance) and len(instance.start) > 1 else ""
+    f = function_text(instance, dtype)
     lines = [
-        ("theorem", f"{theorem.statement}\n{theorem.source}"),
+        ("theorem", _beside(theorem.statement, theorem.source)),
         ("assumes", _assumed(theorem, instance, dtype)),
-        ("smallest", f"{function_text(instance, dtype)}\n{_beginning(instance, dtype)}"),
+        ("smallest", f"{f}\n{_beginning(instance, dtype)}"),
         (
             where,
-            f"{verb:10} {must}\nreturned   {returned}\noff by     {off:.3g}{coordinate}; rounding "
+            f"must be    {must}\nreturned   {returned}\noff by     {off:.3g}{coordinate}; rounding "
             f"explains at most {rounding}",
         ),
     ]
-    if points is not None:
+    if points is not None and row > 1:
         lines.append(("run", _run_text(points[: max(row, 1) + 1], dtype)))
     if cause:
         lines.append(("cause", f"likely: {cause}"))
-    often = f"{tally.violated:,} of {tally.instances:,} instances"
-    lines.append(("how often", often))
     return Counterexample(
         tuple(lines),
         f"{function_text(instance, dtype)} from {_point(instance.start, dtype)}, "
@@ -83,16 +83,21 @@ def _worst(theorem: Theorem, case: Case):
     return np.unravel_index(int(np.argmax(excess)), np.shape(excess))
 
 
-def _is_vector(found, instance):
-    return np.shape(found.measured) == np.shape(instance.start) and len(instance.start) > 1
+def _is_point(found, instance):
+    return np.shape(found.measured) == np.shape(instance.start)
 
 
 def _sides(theorem, case, dtype):
     found = case.finding
-    if _is_vector(found, case.instance):
+    if _is_point(found, case.instance):
         return _point(found.bound, dtype), _point(found.measured, dtype)
     worst = _worst(theorem, case)
-    return f"{found.bound[worst]:.9g}", f"{found.measured[worst]:.9g}"
+    allowed = found.allowed[worst]
+
+    def text(x):
+        return "0" if abs(x) <= allowed else f"{x:.9g}"
+
+    return text(found.bound[worst]), text(found.measured[worst])
 
 
 def _assumed(theorem: Theorem, instance: Instance, dtype):
@@ -102,7 +107,12 @@ def _assumed(theorem: Theorem, instance: Instance, dtype):
         values += f", eta L = {eta * L:.6g}"
     if any("mu" in name for name in theorem.assumes):
         values += f", mu = {float(instance.strong_convexity):.6g}"
-    return ", ".join(theorem.assumes or ("nothing about f",)) + f"\nhere {values}"
+    return _beside(", ".join(theorem.assumes or ("nothing about f",)), f"here {values}")
+
+
+def _beside(text, note):
+    """Return a text with a note beside it where both fit in a line, else below it."""
+    return f"{text}\t{note}" if len(text) <= 40 and len(text) + len(note) <= 78 else f"{text}\n{note}"
 
 
 def _run_text(points, dtype):

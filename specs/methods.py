@@ -1,12 +1,15 @@
-"""Methods beside gradient descent: the recurrence of each gdpure rule, as a theorem.
+"""Methods beside gradient descent: the recurrence of every gdpure rule, as theorems.
 
-A recurrence predicts the next point from the rows before it, with exact values and gradients. The
-subject computes with rounded ones: a step size that depends on them is a ball around the exact one.
+A recurrence says what the next row is, given the rows so far. The judge computes it from exact
+values and gradients, and the subject from rounded ones: every number on the way is a ball around
+the exact one that holds whatever an honest subject may have there. Where a rule decides, whatever
+the numbers in the balls may decide is admissible.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -14,12 +17,15 @@ import jax.numpy as jnp
 
 import gdpure as gd
 from gdpure import rules
-from gdpure.specs.balls import Ball, ball, dot, most, norm
+from gdpure.specs import rounding
+from gdpure.specs.balls import Ball, ball, dot, most
+from gdpure.specs.instances import Instance
 from gdpure.specs.theorem import Evidence, Theorem, Trace, evaluations
 
 _FAMILY = "monotone descent"
 
 
+@lru_cache(maxsize=256)  # the same theorems are compiled once
 def theorems_of(make: Callable[[Any], Any]) -> tuple[Theorem, ...]:
     """Return the theorems of a function step_size -> gdpure rule.
 
@@ -28,244 +34,335 @@ def theorems_of(make: Callable[[Any], Any]) -> tuple[Theorem, ...]:
     >>> [theorem] = theorems_of(lambda step_size: gd.HeavyBall(step_size, 0.9))
     >>> assert theorem.statement == "x[k+1] = x[k] - eta g[k] + beta (x[k] - x[k-1])"
     """
-    return tuple(theorem(make) for theorem in _THEOREMS[type(make(0.125))])
+    rule = make(0.125)
+    if type(rule) not in _THEOREMS:
+        known = ", ".join(kind.__name__ for kind in _THEOREMS)
+        raise TypeError(
+            f"method must be a gdpure rule whose recurrence is known ({known}), or a function "
+            f"step_size -> such a rule; got {type(rule).__name__}"
+        )
+    return tuple(theorem(make) for theorem in _THEOREMS[type(rule)])
 
 
-def is_known(rule) -> bool:
-    """Return whether there is a theorem of this rule."""
-    return type(rule) in _THEOREMS
+# -- what a subject may have computed --------------------------------------------------------------
 
 
 def _number(x):
     return jnp.asarray(x, jnp.float64)
 
 
-def _rounded(trace, point: Ball, step: Ball, extra=0.0) -> Evidence:
-    """Return evidence that rows 1, 2, ... are `point + step`, computed as the subject computes.
+def _seen(trace: Trace) -> tuple[Ball, Ball, Ball]:
+    """Return points, values and gradients of the rows 0, 1, ..., N-1 as the subject may have them.
 
-    A dozen operations beside inner products make a step from values and gradients.
+    It may remember a point to more digits than the row shows.
     """
-    bound = point + step
-    u, d = trace.model.unit_roundoff, trace.x.shape[1]
-    size = abs(step.middle) + step.radius
-    allowed = trace.model.gamma(d + 12) * size + u * (abs(bound.middle) + size) + extra
-    allowed = jnp.nan_to_num(allowed + bound.radius + 2 * trace.model.least_normal, nan=jnp.inf)
-    bound = Ball(jnp.nan_to_num(bound.middle), jnp.zeros_like(bound.middle))
-    return Evidence(ball(trace.x[1:]), bound, allowed, abs(step.middle) > allowed)
-
-
-def _seen(trace):
-    """Return values and gradients as the subject may have computed them, at rows 0, 1, ..., N-1."""
+    x, u = trace.x[:-1], trace.model.unit_roundoff
     f = Ball(trace.f.middle, trace.f.radius + trace.value_error)
     g = Ball(trace.g.middle, trace.g.radius + trace.gradient_error)
-    return f[:-1], g[:-1]
+    return Ball(x, u * abs(x)), f[:-1], g[:-1]
 
 
-def _along(trace, g, step_size: Ball) -> Evidence:
-    column = Ball(step_size.middle[:, None], step_size.radius[:, None])
-    return _rounded(trace, ball(trace.x[:-1]), -(g * column))
+def _inner(trace: Trace, x: Ball, y: Ball) -> Ball:
+    """Return inner products along the last axis, their entries two operations away."""
+    model, d = trace.model, x.middle.shape[-1]
+    exact, size = dot(x, y), most(dot(abs(x), abs(y)))
+    lost = model.inner(d + 4) * size + 2 * d * model.least_normal
+    return Ball(exact.middle, exact.radius + lost)
 
 
-# -- one recurrence a rule -------------------------------------------------------------------------
+def _plus(trace: Trace, x: Ball, *terms: Ball) -> Ball:
+    """Return x and terms added in any order, every term at most a dozen operations away."""
+    model = trace.model
+    total, size = x, 0.0
+    for term in terms:
+        total, size = total + term, size + most(abs(term))
+    lost = model.gamma(12) * size
+    lost += len(terms) * model.unit_roundoff * (most(abs(total)) + size + lost)
+    return Ball(total.middle, total.radius + lost + 4 * len(terms) * model.least_normal)
+
+
+def _value_within(trace: Trace, z: Ball) -> Ball:
+    """Return f as the subject may compute it, anywhere in balls around points (..., d).
+
+    Within a ball, rows ``a_i (x - c)`` differ by ``w_i = |a_i| radius`` at most, and f by ``|g|
+    radius + mean w^2 / 2``. The errors delta of the rows are part of the error E of f, ``mean
+    delta^2 <= 2 E``, which grows by ``mean w delta`` therefore, and relatively.
+    """
+    model, (n, d) = trace.model, trace.instance.features.shape
+    points = z.middle.reshape(-1, d)
+    there = evaluations(trace.instance, points, rounding.arithmetic(jnp.float64))
+    error = evaluations(trace.instance, points, model).value_error
+    radius = z.radius.reshape(-1, d)
+    rows = (abs(trace.instance.features)[None] * radius[:, None]).sum(axis=-1)
+    spread = (rows**2).mean(axis=-1)
+    slope = ((abs(there.gradient) + there.gradient_error) * radius).sum(axis=-1)
+    # A slope of a row is at most the root of twice its value.
+    gap = abs(there.value - trace.instance.minimum) + there.value_error
+    relative = model.inner(n + 2 * d + 10) * (jnp.sqrt(2 * gap * spread) + spread)
+    error += slope + spread / 2 + 2 * jnp.sqrt(2 * error * spread) + relative
+    shape = z.middle.shape[:-1]
+    return Ball(there.value.reshape(shape), (there.value_error + error).reshape(shape))
+
+
+# -- recurrences -----------------------------------------------------------------------------------
+
+
+def _follows(trace: Trace, wanted: Ball) -> Evidence:
+    """Return evidence that rows 1, 2, ... are as wanted."""
+    allowed = jnp.where(jnp.isnan(wanted.radius), jnp.inf, wanted.radius)
+    middle = jnp.nan_to_num(wanted.middle)
+    return Evidence(ball(trace.x[1:]), ball(middle), allowed, abs(middle - trace.x[:-1]) > allowed)
+
+
+def _along(trace: Trace, step_sizes: Ball) -> Evidence:
+    """Return evidence of steps along the negative gradient."""
+    x, _, g = _seen(trace)
+    return _follows(trace, _plus(trace, x, -(g * step_sizes[:, None])))
+
+
+def _gradient_descent(trace: Trace, rule) -> Evidence:
+    return _along(trace, ball(jnp.full(len(trace.x) - 1, _number(rule.step_size))))
 
 
 def _exact_line_search(trace: Trace, rule) -> Evidence:
-    _, g = _seen(trace)
-    features = trace.instance.features
-    bent = (dot(g[:, None, :], features[None]) ** 2).sum() * (1 / len(features))
-    return _along(trace, g, dot(g, g) / bent)
+    _, _, g = _seen(trace)
+    features, (n, d) = trace.instance.features, trace.instance.features.shape
+    model, weights = trace.model, abs(features)
+    exact = (dot(g[:, None], features[None]) ** 2).sum() * (1 / n)
+    # H g is A' (A g) / n, whatever cancels in it; a product or an entry may be taken for zero.
+    size = most(abs(g))
+    rows = (weights[None] * size[:, None]).sum(axis=-1)
+    flushed = model.least_normal * (
+        2 * d + weights.sum(axis=-1)[None] + size.sum(axis=-1, keepdims=True)
+    )
+    lost = model.inner(n + 2 * d + 8) * (rows**2).mean(axis=-1)
+    lost += (2 * rows * flushed + flushed**2).mean(axis=-1)
+    lost += 2 * (n + d) * model.least_normal * (1 + size.sum(axis=-1))
+    return _along(trace, _inner(trace, g, g) / Ball(exact.middle, exact.radius + lost))
 
 
 def _polyak(trace: Trace, rule) -> Evidence:
-    f, g = _seen(trace)
-    gap = f - _number(rule.minimum)
+    _, f, g = _seen(trace)
+    minimum = _number(rule.minimum)
+    gap = f - Ball(minimum, trace.model.unit_roundoff * abs(minimum))
     gap = Ball(jnp.maximum(gap.middle, 0), gap.radius)
-    return _along(trace, g, gap * _number(rule.relaxation) / dot(g, g))
+    return _along(trace, gap * _number(rule.relaxation) / _inner(trace, g, g))
 
 
 def _barzilai_borwein(trace: Trace, rule) -> Evidence:
-    _, g = _seen(trace)
-    move, change = ball(trace.x[1:-1]) - trace.x[:-2], g[1:] - g[:-1]
-    numerator, denominator = (
-        (dot(move, move), dot(move, change))
-        if rule.quotient is rules.long_step
-        else (dot(move, change), dot(change, change))
-    )
-    # Where the curvature along the move may not be positive, the last step size is kept.
-    bent = dot(move, change)
-    later = numerator / denominator
+    x, _, g = _seen(trace)
+    move, change = x[1:] - x[:-1], g[1:] - g[:-1]
+    bent = _inner(trace, move, change)
+    if rule.quotient is rules.long_step:
+        later = _inner(trace, move, move) / bent
+    else:
+        later = bent / _inner(trace, change, change)
+    # Where the curvature along the move may not be positive, nothing is claimed.
     unsure = bent.middle <= bent.radius
-    later = Ball(later.middle, jnp.where(unsure, jnp.inf, later.radius))
     first = _number(rule.step_size)[None]
-    steps = Ball(
-        jnp.concatenate([first, later.middle]),
-        jnp.concatenate([jnp.zeros_like(first), later.radius]),
+    return _along(
+        trace,
+        Ball(
+            jnp.concatenate([first, later.middle]),
+            jnp.concatenate([0 * first, jnp.where(unsure, jnp.inf, later.radius)]),
+        ),
     )
-    return _along(trace, g, steps)
 
 
-def _moves(trace):
-    """Return the move that led to each of the rows 0, 1, ..., N-1: none led to the start."""
-    zero = jnp.zeros_like(trace.x[:1])
-    return jnp.concatenate([zero, trace.x[1:-1] - trace.x[:-2]])
+def _from_zero(balls: Ball) -> Ball:
+    """Return rows of balls below a row of zeros."""
+    return Ball(*(jnp.concatenate([0 * a[:1], a]) for a in (balls.middle, balls.radius)))
 
 
 def _heavy_ball(trace: Trace, rule) -> Evidence:
-    _, g = _seen(trace)
-    momentum, move = _number(rule.momentum), _moves(trace)
-    # A remembered move differs from that of the rows by the rounding of the row it led to.
-    memory = abs(momentum) * trace.model.unit_roundoff * (abs(trace.x[:-1]) + abs(move))
-    step = ball(move) * momentum - g * _number(rule.step_size)
-    return _rounded(trace, ball(trace.x[:-1]), step, 2 * memory)
+    x, _, g = _seen(trace)
+    move = _from_zero(x[1:] - x[:-1])
+    step = g * _number(rule.step_size)
+    return _follows(trace, _plus(trace, x, -step, move * _number(rule.momentum)))
 
 
 def _nesterov(trace: Trace, rule) -> Evidence:
-    _, g = _seen(trace)
-    momentum, eta = _number(rule.momentum), _number(rule.step_size)
-    after = ball(trace.x[:-1]) - g * eta
-    before = Ball(
-        jnp.concatenate([trace.x[:1], after.middle[:-1]]),
-        jnp.concatenate([jnp.zeros_like(trace.x[:1]), after.radius[:-1]]),
-    )
-    u = trace.model.unit_roundoff
-    sizes = abs(trace.x[:-1]) + jnp.concatenate([abs(trace.x[:1]), abs(trace.x[:-2])])
-    slopes = abs(eta) * (abs(g.middle) + jnp.concatenate([abs(g.middle[:1]), abs(g.middle[:-1])]))
-    memory = 4 * abs(momentum) * u * (sizes + slopes)
-    step = (after - before) * momentum - g * eta
-    return _rounded(trace, ball(trace.x[:-1]), step, memory)
+    """Judge the points y, ``y[k+1] - y[k] = beta (y[k] - y[k-1] - s[k] + s[k-1]) - s[k]``, s = eta g."""
+    y, _, g = _seen(trace)
+    momentum, step = _number(rule.momentum), g * _number(rule.step_size)
+    move, before = _from_zero(y[1:] - y[:-1]), _from_zero(step[:-1])
+    terms = (-step, -(step * momentum), move * momentum, before * momentum)
+    return _follows(trace, _plus(trace, y, *terms))
 
 
 # -- Armijo's rule ---------------------------------------------------------------------------------
 
 
-def _armijo(trace: Trace, rule) -> Evidence:
-    """Measure the way to the nearest step that Armijo's rule may take, in what rounding allows."""
-    f, g = _seen(trace)
-    x, model = trace.x[:-1], trace.model
-    powers = jnp.arange(int(rule.max_backtracks) + 1, dtype=jnp.float64)
-    steps = _number(rule.step_size) * _number(rule.shrink) ** powers
-    # A power in floating point is off by as many roundings as it has factors.
-    spread = steps * model.unit_roundoff * (powers + 1)
-    steps = Ball(steps, spread)
-    trial = ball(x)[None] - g[None] * Ball(steps.middle[:, None, None], steps.radius[:, None, None])
-    reached = jax.vmap(jax.vmap(trace.f_at))(trial.middle)
-    errors = jax.vmap(lambda points: evaluations(trace.instance, points, model))(trial.middle)
-    slope = norm(Ball(trace.g.middle[:-1], trace.g.radius[:-1]))
-    way = most(norm(ball(trial.radius)))
-    doubt = way * (most(slope)[None] + trace.L * (most(norm(trial - x[None])) + way))
-    reached = Ball(reached.middle, reached.radius + doubt + errors.value_error)
-    column = Ball(steps.middle[:, None], steps.radius[:, None])
-    promised = dot(g, g)[None] * _number(rule.decrease) * column
+def _tried(trace: Trace, rule) -> Ball:
+    """Return the step sizes ``t, t beta, t beta^2, ...`` as the subject may compute them.
+
+    Both numbers are rounded to the dtype first, powers by one rounding for each factor or, by a
+    library, to four units in the last place, which are eight roundings.
+    """
+    k = jnp.arange(int(rule.max_backtracks) + 1, dtype=jnp.float64)
+    steps = ball(_number(rule.step_size)) * ball(_number(rule.shrink)) ** k
+    first = jnp.maximum(_number(rule.step_size), 1)
+    lost = trace.model.gamma(2 * k + 10) * steps.middle + 2 * first * trace.model.least_normal
+    return Ball(steps.middle, steps.radius + lost)
+
+
+def _armijo_step(trace: Trace, rule) -> Evidence:
+    """Compare with the nearest of all steps that the rule may take, in what rounding allows."""
+    x, f, g = _seen(trace)
+    model, steps = trace.model, _tried(trace, rule)
+    trials = _plus(trace, x[None], -(g[None] * steps[:, None, None]))
+    reached = _value_within(trace, trials)
+    promised = _inner(trace, g, g)[None] * steps[:, None] * _number(rule.decrease)
     margin = f[None] - promised - reached
-    # The condition itself is evaluated in the dtype of the run.
-    noise = margin.radius + model.gamma(x.shape[1] + 12) * (
-        abs(f.middle)[None] + abs(promised.middle) + abs(reached.middle)
+    spare = margin.radius + _of_the_test(model, f[None], promised, reached)
+    passes, fails = margin.middle > spare, margin.middle < -spare
+    # What comes after a step that passes is not tried; without one, the run may stand still.
+    passed = jnp.cumsum(passes, axis=0)
+    admissible = jnp.concatenate([~fails & (passed - passes == 0), passed[-1:] == 0])
+    points = jnp.concatenate([trials.middle, trace.x[None, :-1]])
+    allowed = jnp.concatenate([trials.radius, jnp.zeros_like(trials.radius[:1])])
+    off = abs(trace.x[None, 1:] - points)
+    times = jnp.where(off > 0, off / jnp.where(allowed > 0, allowed, 1e-300), 0).max(axis=-1)
+    nearest = jnp.where(admissible, jnp.minimum(times, 1e300), jnp.inf).argmin(axis=0)
+    points, allowed = (
+        jnp.take_along_axis(a, nearest[None, :, None], axis=0)[0] for a in (points, allowed)
     )
-    passes, fails = margin.middle > noise, margin.middle < -noise
-    none_before = jnp.cumsum(passes.astype(jnp.int32), axis=0) - passes.astype(jnp.int32) == 0
-    may_take = ~fails & none_before
-    may_stand = ~passes.any(axis=0)
-    u = model.unit_roundoff
-    allowed = trial.radius + 4 * u * (abs(trial.middle) + abs(trial.middle - x[None]))
-    allowed = allowed + 2 * model.least_normal
-    off = (abs(trace.x[1:][None] - trial.middle) / allowed).max(axis=-1)
-    nearest = jnp.where(may_take, off, jnp.inf).min(axis=0)
-    stands = jnp.where(may_stand & (trace.x[1:] == x).all(axis=-1), 0.0, jnp.inf)
-    one = jnp.ones_like(nearest)
-    return Evidence(ball(jnp.minimum(nearest, stands)), ball(one), 0.0 * one, most(slope) > 0)
+    decided = (admissible.sum(axis=0) == 1)[:, None]
+    return Evidence(ball(trace.x[1:]), ball(points), allowed, decided)
+
+
+def _of_the_test(model, f: Ball, promised: Ball, reached: Ball):
+    """Return how far the test ``reached <= f - promised`` may be off by its own arithmetic."""
+    sizes = abs(f.middle) + abs(promised.middle) + abs(reached.middle)
+    return model.gamma(12) * abs(promised.middle) + 2 * model.unit_roundoff * sizes
 
 
 def _sufficient_decrease(trace: Trace, rule) -> Evidence:
-    f, g = _seen(trace)
-    after = Ball(trace.f.middle[1:], trace.f.radius[1:] + trace.value_error[1:])
-    bound = f + dot(g, trace.move) * _number(rule.decrease)
-    u = trace.model.unit_roundoff
-    # The condition itself is evaluated in the dtype of the run.
-    allowed = 8 * u * (abs(after.middle) + abs(bound.middle) + abs(f.middle))
-    moved = abs(trace.move.middle).max(axis=-1) > 0
-    return Evidence(after, bound, allowed, moved)
+    _, f, g = _seen(trace)
+    x, after, model = trace.x[:-1], trace.x[1:], trace.model
+    # What is tested is a step: the move and the point it leads to are rounded, each in its way.
+    off = 2 * model.unit_roundoff * (abs(x) + abs(after) + abs(after - x)) + 4 * model.least_normal
+    move = Ball(trace.move.middle, trace.move.radius + off)
+    promised = _inner(trace, g, move) * -_number(rule.decrease)
+    reached, bound = _value_within(trace, Ball(after, off)), f - promised
+    allowed = _of_the_test(model, f, promised, reached)
+    drowned = reached.radius + bound.radius + allowed
+    return Evidence(reached, bound, allowed, promised.middle > drowned)
+
+
+def _edge(make) -> Callable[..., Instance]:
+    """Return parabolas of the curvature 2/t, where the first step goes as high up as it came from.
+
+    A test that demands no decrease is passed there, at every step; with any other curvature in
+    (0, 2/t) the step descends, and may descend enough for c as small as 1e-4.
+    """
+
+    def edge(key, steps):
+        powers, mantissas = jax.random.uniform(key, (2, 2), jnp.float64)
+        eta, far = jnp.ldexp(1 + mantissas * jnp.array([0, 1]), jnp.int32(16 * powers) - 8)
+        first = _number(make(eta).step_size)
+        curvature = jnp.sqrt(2 / first) ** 2
+        zero = jnp.zeros((), jnp.float64)
+        return Instance(
+            features=jnp.sqrt(2 / first)[None, None],
+            center=zero[None],
+            bend=zero + jnp.inf,
+            tail=zero,
+            minimum=zero,
+            start=far[None],
+            step_size=eta,
+            probe=far[None],
+            smoothness=curvature,
+            strong_convexity=curvature,
+            tolerance=curvature * far / 8,
+        )
+
+    return edge
 
 
 # -- as data ---------------------------------------------------------------------------------------
 
 
-def _recurrence(evidence, statement, source, **known):
+def _theorem(name, evidence, statement, source, edge=None, **known):
+    """Return a function of ``make``, a function step_size -> rule, that returns the theorem."""
+
     def theorem(make):
         return Theorem(
-            "recurrence",
+            name,
             _FAMILY,
             statement,
             source,
             lambda trace: evidence(trace, make(trace.eta)),
             methods="any",
             needs=("restart",),
-            equality=True,
+            extremal=() if edge is None else (edge(make),),
             **known,
         )
 
     return theorem
 
 
-def _inequality(name, evidence, statement):
-    def theorem(make):
-        return Theorem(
-            name,
-            _FAMILY,
-            statement,
-            "Armijo, Pacific J. Math. 16, 1966",
-            lambda trace: evidence(trace, make(trace.eta)),
-            methods="any",
-            needs=("restart",),
-        )
+_ARMIJO = "Armijo, Pacific J. Math. 16, 1966"
 
-    return theorem
-
-
-_THEOREMS: dict[type, tuple[Callable[..., Theorem], ...]] = {
+_RECURRENCES: dict[type, Any] = {
+    gd.Constant: (
+        _gradient_descent,
+        "x[k+1] = x[k] - eta g[k]",
+        "Nesterov, Lectures on Convex Optimization, 2nd ed., 2018, section 1.2.3",
+    ),
     gd.ExactLineSearch: (
-        _recurrence(
-            _exact_line_search,
-            "x[k+1] = x[k] - eta g,  eta = <g, g> / <g, H g>",
-            "definition of exact line search",
-            assumes=("f quadratic",),
-        ),
+        _exact_line_search,
+        "x[k+1] = x[k] - eta g,  eta = <g, g> / <g, H g>",
+        "definition of exact line search",
     ),
     gd.Polyak: (
-        _recurrence(
-            _polyak,
-            "x[k+1] = x[k] - eta g,  eta = r (f - f*) / |g|^2",
-            "Polyak, USSR Comput. Math. Math. Phys. 9, 1969",
-        ),
+        _polyak,
+        "x[k+1] = x[k] - eta g,  eta = r (f - f*) / |g|^2",
+        "Polyak, USSR Comput. Math. Math. Phys. 9, 1969",
     ),
     gd.BarzilaiBorwein: (
-        _recurrence(
-            _barzilai_borwein,
-            "x[k+1] = x[k] - eta g,  eta = <s, s> / <s, y> or <s, y> / <y, y>",
-            "Barzilai and Borwein, IMA J. Numer. Anal. 8, 1988",
-        ),
+        _barzilai_borwein,
+        "x[k+1] = x[k] - eta g,  eta = <s, s> / <s, y> or <s, y> / <y, y>",
+        "Barzilai and Borwein, IMA J. Numer. Anal. 8, 1988",
     ),
     gd.HeavyBall: (
-        _recurrence(
-            _heavy_ball,
-            "x[k+1] = x[k] - eta g[k] + beta (x[k] - x[k-1])",
-            "Polyak, USSR Comput. Math. Math. Phys. 4, 1964",
-        ),
+        _heavy_ball,
+        "x[k+1] = x[k] - eta g[k] + beta (x[k] - x[k-1])",
+        "Polyak, USSR Comput. Math. Math. Phys. 4, 1964",
     ),
     gd.Nesterov: (
-        _recurrence(
-            _nesterov,
-            "y[k+1] = x[k+1] + beta (x[k+1] - x[k]),  x[k+1] = y[k] - eta g(y[k])",
-            "Nesterov, Lectures on Convex Optimization, 2nd ed., 2018, section 2.2",
-        ),
+        _nesterov,
+        "y[k+1] = x[k+1] + beta (x[k+1] - x[k]),  x[k+1] = y[k] - eta g(y[k])",
+        "Nesterov, Lectures on Convex Optimization, 2nd ed., 2018, section 2.2",
     ),
+}
+
+_THEOREMS: dict[type, tuple[Callable[..., Theorem], ...]] = {
+    **{
+        rule: (
+            _theorem(
+                "recurrence",
+                *known,
+                equality=True,
+                assumes=("f quadratic",) if rule is gd.ExactLineSearch else (),
+            ),
+        )
+        for rule, known in _RECURRENCES.items()
+    },
     gd.Backtracking: (
-        _inequality(
+        _theorem(
             "armijo-step",
-            _armijo,
+            _armijo_step,
             "the step is the first of t, t beta, t beta^2, ... that descends enough, or none",
+            _ARMIJO,
+            edge=_edge,
+            equality=True,
         ),
-        _inequality(
-            "sufficient-decrease", _sufficient_decrease, "f(x+) <= f(x) + c <g(x), x+ - x>"
+        _theorem(
+            "sufficient-decrease",
+            _sufficient_decrease,
+            "f(x+) <= f(x) + c <g(x), x+ - x>",
+            _ARMIJO,
         ),
     ),
 }

@@ -224,12 +224,15 @@ class Report:
 
     def _smallest(self, theorems):
         """Return the first violation in numbers one can check on paper, and where to read on."""
-        for theorem in theorems:
-            case = theorem.row.counterexample
-            if theorem.verdict is Verdict.VIOLATED and case is not None:
-                break
-        else:
+        shown = [
+            theorem
+            for theorem in theorems
+            if theorem.verdict is Verdict.VIOLATED and theorem.row.counterexample is not None
+        ]
+        if not shown:
             return []
+        theorem = min(shown, key=lambda theorem: theorem.name not in _DEFINITIONS)
+        case = theorem.row.counterexample
         sides = f"must be {case.must_be}, is {case.returned}"
         together = f"{case.smallest}, {sides}"
         if 15 + len(together) > WIDTH:  # breaks between the case and its two sides, if anywhere
@@ -262,6 +265,9 @@ class Report:
         title = _wrapped(f"VIOLATED  {theorem.name:<28}   {where}", indent=10)
         return [*title, *_blocks([pair for pair in pairs if pair[1]])]
 
+
+# What is said by definition is understood at once: a case of one of these is shown first.
+_DEFINITIONS = ("starts", "value", "gradient", "step-identity", "recurrence")
 
 _TRIED = {Verdict.HOLDS, Verdict.VIOLATED, Verdict.EXPECTED_FAILURE, Verdict.ERROR}
 

@@ -12,11 +12,11 @@ Where `dtype` is asked for, an `Arithmetic` will do, too.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 
 class Arithmetic(NamedTuple):
@@ -49,10 +49,10 @@ class Arithmetic(NamedTuple):
 class Evaluation(NamedTuple):
     """Exact value and gradient, and how far any evaluation in the dtype may be from them."""
 
-    value: np.ndarray | np.floating
-    gradient: np.ndarray
-    value_error: np.ndarray | np.floating
-    gradient_error: np.ndarray
+    value: Any
+    gradient: Any
+    value_error: Any
+    gradient_error: Any
 
 
 def unit_roundoff(dtype) -> float:
@@ -74,7 +74,7 @@ def arithmetic(dtype, products: float = 0.0) -> Arithmetic:
 
 def traced(*arrays) -> bool:
     """Return whether any of the arrays is being traced, so that NumPy cannot compute with it."""
-    return any(isinstance(a, jax.core.Tracer) for a in arrays)
+    return any(isinstance(a, Tracer) for a in arrays)
 
 
 def exact(*arrays):
@@ -209,7 +209,7 @@ def huber(features, center, bend, tail, minimum, x, dtype) -> Evaluation:
     )
 
 
-def step(evaluation: Evaluation, theta, step_size, dtype) -> np.ndarray:
+def step(evaluation: Evaluation, theta, step_size, dtype) -> Any:
     """Return how far one step ``theta - eta g`` in the dtype may be from the exact one.
 
     Parameters
@@ -229,7 +229,7 @@ def step(evaluation: Evaluation, theta, step_size, dtype) -> np.ndarray:
     return moved + u * (abs(theta - eta * evaluation.gradient) + moved) + 2 * tiny
 
 
-def descent_floor(smoothness, step_size, now: Evaluation, step_error) -> np.ndarray:
+def descent_floor(smoothness, step_size, now: Evaluation, step_error) -> Any:
     """Return by how much an exact f may rise over a step that promises to descend, by rounding.
 
     ``f(x+) <= f(x) - h (2 - h) |g|^2 / 2L + |1 - h| |g| |e| + L |e|^2 / 2`` for a step that is off
@@ -240,7 +240,7 @@ def descent_floor(smoothness, step_size, now: Evaluation, step_error) -> np.ndar
     return abs(1 - h) * (now.gradient**2).sum(-1) ** 0.5 * e + L * e**2 / 2
 
 
-def drift(contraction, step_errors) -> np.ndarray:
+def drift(contraction, step_errors) -> Any:
     """Return how far rounded iterates may be from exact ones, after each step.
 
     One step of the exact method brings two points together by the factor rho, so errors e_k of

@@ -230,17 +230,17 @@ def survey(
     count
         How many instances, over all shapes.
     seconds
-        How long at most.
+        How long at most, once every shape was tried.
     seed
         Of everything random.
     progress
         Told which fraction is done.
     """
-    until = time.monotonic() + seconds
     tallies = {theorem: Tally(theorem) for theorem in theorems}
     size = min(subject.batch, count)
     rounds = -(-count // size)
-    settings = draw_settings(rounds, seed)
+    settings = draw_settings(min(rounds, 200), seed)
+    began = 0.0
     for k in range(rounds):
         shape, setting = SHAPES[k % len(SHAPES)], settings[k % len(settings)]
         setting = setting._replace(seed=setting.seed + seed + k)
@@ -248,8 +248,11 @@ def survey(
         found = judge(subject, theorems, batch, shape, dtype)
         for theorem, finding in zip(theorems, found, strict=True):
             _count(tallies[theorem], batch, shape, finding)
-        progress((k + 1) / rounds)
-        if time.monotonic() > until and k + 1 >= len(SHAPES):
+        if k + 1 == len(SHAPES):
+            began = time.monotonic()  # all is compiled now
+        spent = (time.monotonic() - began) / seconds if began else 0.0
+        progress(max((k + 1) / rounds, min(spent, 1.0)))
+        if spent > 1:
             break
     if subject.step_size is None:
         _attain(subject, tallies, dtype, size, seed)

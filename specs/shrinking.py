@@ -116,6 +116,7 @@ def _cost(instance: Instance) -> int:
     unit = np.sqrt(len(instance.features))
     prices = [*(instance.features / unit).ravel(), *instance.start, *(2 * instance.center)]
     cost = sum(map(_price, prices)) + sum(map(_price, instance.probe)) // 2
+    cost += int((instance.features < 0).sum() + (instance.start < 0).sum())
     cost += _price(instance.step_size) + _price(instance.minimum) + _price(instance.tail)
     return cost + (5 + _price(instance.bend) if np.isfinite(instance.bend) else 0)
 
@@ -153,7 +154,7 @@ def _near(x, unit) -> list[float]:
         return []
     power = 2.0 ** np.round(np.log2(abs(x)))
     digit = float(f"{x:.0e}")
-    found = {0.0, np.sign(x), np.round(x), np.sign(x) * power, digit, np.round(2 * x) / 2}
+    found = {0.0, -x, np.sign(x), np.round(x), np.sign(x) * power, digit, np.round(2 * x) / 2}
     return [unit * y for y in found if y != x]
 
 
