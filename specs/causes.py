@@ -11,7 +11,7 @@ as many digits as the runs can tell.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from functools import partial
 from typing import Any, NamedTuple
@@ -139,15 +139,27 @@ def likely_cause(runs: Sequence[tuple[Instance, np.ndarray]], dtype) -> str:
     >>> halves = np.array([[1], [1 / 2], [1 / 4]])  # of which gradient descent makes 3/4
     >>> assert "2 times too long" in likely_cause([(problem, halves)], "float32")
     """
+    return next(possible_causes(runs, dtype), "")
+
+
+def possible_causes(runs: Sequence[tuple[Instance, np.ndarray]], dtype) -> Iterator[str]:
+    """Return all causes that explain runs, the simplest first; arguments as of `likely_cause`.
+
+    Examples
+    --------
+    >>> assert not list(possible_causes([], "float32"))
+    """
     model = rounding.arithmetic(dtype)
-    with np.errstate(all="ignore"):
-        seen = [_see(k, *run, model) for k, run in enumerate(runs)]
-        if not any(run.wrong.any() for run in seen):
-            return ""
-        return next(filter(None, (_explain(hypothesis, seen) for hypothesis in HYPOTHESES)), "")
+    seen = [_see(k, *run, model) for k, run in enumerate(runs)]
+    if any(run.wrong.any() for run in seen):
+        yield from filter(None, (_explain(hypothesis, seen) for hypothesis in HYPOTHESES))
 
 
 # -- a run, and what is to be explained ------------------------------------------------------------
+
+
+# Where numbers overflow, and where 0 / 0 means that every constant will do.
+_QUIET = np.errstate(all="ignore")
 
 
 def _at(data, x, model):
@@ -158,6 +170,7 @@ def _at(data, x, model):
     )
 
 
+@_QUIET
 def _see(number, instance, points, model):
     x = np.asarray(points, np.longdouble)
     # From where a run overflows it has nothing more to tell; a NaN may never have been written.
@@ -171,6 +184,7 @@ def _see(number, instance, points, model):
     return Seen(number, instance, model, x, now.gradient, now.gradient_error, plain, spare, wrong)
 
 
+@_QUIET
 def _explain(hypothesis, seen):
     """Return the sentence of a hypothesis that explains all runs, or ""."""
     bounds, shown, tests, where = {}, set(), 0, None
@@ -205,17 +219,17 @@ def _explain(hypothesis, seen):
 def _fields(bounds, shown, row, coordinate):
     """Return what a sentence may be made of.
 
-    c, the constant; low and high, the least and the greatest of several; all of them as text.
-    constants, as numbers by their labels: those that were put to the test. The row and the
-    coordinate of the first test; before, the coordinates before that one.
+    As text: c, the constant; minus, the same with the other sign; span, the least and the greatest
+    of several; before, the coordinates before the first that was put to the test. As numbers:
+    constants, by their labels, that were put to the test; row and coordinate of the first test.
     """
     constants = {k: _simplest(*bounds[k]) for k in shown}
     inner = [c for c in constants.values() if c is not None] or [Fraction(0)]
     return {
         "constants": constants,
         "c": _text(inner[0]),
-        "low": _text(min(inner)),
-        "high": _text(max(inner)),
+        "minus": _text(-inner[0]),
+        "span": " to ".join(dict.fromkeys([_text(min(inner)), _text(max(inner))])),
         "row": row,
         "coordinate": coordinate,
         "before": f"coordinates 0 to {coordinate - 1}" if coordinate > 1 else "coordinate 0",
@@ -243,7 +257,7 @@ def _simplest(low, high):
 
 def _text(number):
     """Return a fraction as a decimal where it is a short one, otherwise as it is."""
-    decimal = f"{float(number):.9g}"
+    decimal = f"{float(number):.6g}"
     return decimal if Fraction(decimal) == number or number.denominator > 32 else str(number)
 
 
@@ -300,9 +314,19 @@ def _moved(
 def _between(run, base, error, change, spare=0.0):
     """Claim that rows are numbers near the base, sent through a function that keeps their order."""
     low, high = change(base - 2 * error) - spare, change(base + 2 * error) + spare
-    low[0] = high[0] = run.start
     there = (low <= run.x) & (run.x <= high)
     return Claim(np.where(there, -np.inf, np.inf), np.where(there, np.inf, -np.inf), high - low)
+
+
+def _after_start(run, claim):
+    """Claim the same of all rows but the first, which is the start."""
+    return _with_rows(claim, _line(run, run.plain), np.arange(len(run.x))[:, None] == 0)
+
+
+def _with_rows(claim, other, rows):
+    """Return a claim with some rows of another; both have one constant, or none."""
+    parts = zip(claim[:3], other[:3], strict=True)
+    return Claim(*(np.where(rows, b, a) for a, b in parts))
 
 
 def _norm(rows):
@@ -351,9 +375,9 @@ def _without_start(run):
 
 
 def _without_start_last_twice(run):
-    claim = _without_start(run)
     still = _line(run, np.r_[run.x[:1], run.x[:-1]])
-    return Claim(*(np.r_[a[:-1], b[-1:]] for a, b in zip(claim[:3], still[:3], strict=True)))
+    last = np.arange(len(run.x))[:, None] == len(run.x) - 1
+    return _with_rows(_without_start(run), still, last)
 
 
 def _without_first_step(run):
@@ -558,6 +582,13 @@ def _adaptive(run, keep_mean, keep_square, add_square, unbiased):
     return _moved(run, np.array(moves).reshape(-1, d), np.array(errors).reshape(-1, d))
 
 
+def _first_alone(run):
+    """Claim nothing of the first step, and that all others are right."""
+    rows = np.arange(len(run.x))[:, None]
+    free = Claim(np.where(len(run.x) > 2, -np.inf, np.inf), np.inf, 0.0)
+    return _with_rows(_line(run, run.plain, 2 * run.spare), free, rows == 1)
+
+
 def _first_as_in_adam(run):
     """Claim that the first move is the step size in every coordinate, and nothing of others."""
     off = run.eta * np.minimum(2, (run.e[:-1] + 1e-6) / abs(run.g[:-1]))
@@ -653,7 +684,7 @@ def _cast(kind, x):
 
 
 def _cast_points(run, kind):
-    return _between(run, run.plain, run.spare, partial(_cast, kind))
+    return _after_start(run, _between(run, run.plain, run.spare, partial(_cast, kind)))
 
 
 def _cast_record(run, kind):
@@ -679,11 +710,12 @@ def _cast_step_size(run, kind):
 
 def _decimals(run, places):
     spare = 4 * run.model.unit_roundoff * abs(run.x)
-    return _between(run, run.plain, run.spare, partial(np.round, decimals=places), spare)
+    change = partial(np.round, decimals=places)
+    return _after_start(run, _between(run, run.plain, run.spare, change, spare))
 
 
 def _whole(run, change):
-    return _between(run, run.plain, run.spare, change)
+    return _after_start(run, _between(run, run.plain, run.spare, change))
 
 
 def _whole_from_whole(run):
@@ -698,7 +730,7 @@ def _in_words(constants):
     return ", ".join(_text(c) for c in constants.values())
 
 
-def _schedule_in_words(constants, c, low, high, **_):
+def _schedule_in_words(constants, **_):
     steps = [constants.get(k, Fraction(1)) for k in range(max(constants) + 1)]
     made = steps.index(0) if 0 in steps else len(steps)
     if 0 < made < len(steps) and not any(steps[made:]) and set(steps[:made]) == {1}:
@@ -731,12 +763,12 @@ def _from_last_in_words(constants, **_):
     return _coordinates_in_words(constants, lambda k: names.get(k, f"the last coordinate but {k}"))
 
 
-def _own_length_in_words(constants, low, high, **_):
+def _own_length_in_words(constants, span, **_):
     halved = all(c > 0 and math.log2(c).is_integer() for c in constants.values())
     hint = "always a power of 2, as of backtracking" if halved else "as of a line search or a clip"
     return (
         "the steps have a length of their own: moves point along -g, and are "
-        f"{low} to {high} times eta g, {hint}"
+        f"{span} times eta g, {hint}"
     )
 
 
@@ -775,7 +807,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     _says("means are returned in place of points: row k is the mean of x[0] to x[k]", _means),
     _says("the move is returned in place of the point: every row is -eta g at the one before",
           _move_alone),
-    # The length of the step, without a constant.
+    # The length of the step.
     _says("nothing moves: every row is the start", _scaled, 0),
     _says("the steps go uphill: every move is +eta g, a sign is lost", _scaled, -1),
     _says("the step is 2 times too long: every move is 2 times -eta g, as of a missing 1/2",
@@ -792,6 +824,9 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
           _scaled, 1, unit=lambda run: run.x.shape[1]),
     _says("the step size is applied twice: every move is -eta^2 g", _scaled, 1,
           unit=lambda run: run.eta),
+    _says("the step is {c} times as long as it should be: every move is {c} times -eta g",
+          _scaled),
+    _says("the step size is clipped: above {c} it is cut to {c}", _capped_step_size),
     _says("the step size is not applied: every move is -g", _scaled, 1,
           unit=lambda run: 1 / run.eta),
     # The gradient.
@@ -818,6 +853,8 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
           _of_other_data, change=lambda a, c, bend, tail, m: (a, c, bend, 0 * tail, m)),
     _says("the offset of the data is lost: every move is -eta g as if the minimizer were 0",
           _of_other_data, change=lambda a, c, *rest: (a, 0 * c, *rest)),
+    _says("the gradient is clipped: its length is cut to {c}", _capped_length),
+    _says("the gradient is clipped: its entries are cut to +-{c}", _capped_entries),
     _says("the gradient is normalized: every move has the length of the step size", _normalized),
     _says("only the signs of the gradient are used: coordinates move by the step size", _sign),
     _says("coordinates stop at 0: each that would change its sign is set to 0", _no_crossing),
@@ -842,15 +879,12 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
           "before, and -eta g from there", _lookahead, momentum=lambda k: k / (k + 3)),
     _says("there is a momentum (FISTA's): every move goes on with the one before, and -eta g "
           "from there", _lookahead, momentum=_fista),
-    Hypothesis(_momentum_in_words, partial(_nesterov, label=lambda run: run.k)),
     # Decay.
     _says("there is a weight decay of {c}: every move is -eta (g + {c} x)",
           lambda run: _plus(run, -run.eta * run.x[:-1])),
     _says("there is a decoupled weight decay of {c}: every move is -eta g - {c} x",
           lambda run: _plus(run, -run.x[:-1])),
-    # The length of the step, with a constant.
-    _says("the step is {c} times as long as it should be: every move is {c} times -eta g",
-          _scaled),
+    # Step sizes that are not the one that was asked for.
     _says("the step size that is asked for is ignored: every move is {c} times -g", _scaled,
           unit=lambda run: 1 / run.eta),
     _says("the step size is divided by k + 1: move k is -eta g / (k + 1)", _scaled, 1,
@@ -859,17 +893,14 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
           1, unit=lambda run: 1 / np.sqrt(np.longdouble(run.k + 1))),
     _says("the step size decays: move k is {c}^k times -eta g", _geometric),
     # Limits.
-    _says("the gradient is clipped: its length is cut to {c}", _capped_length),
-    _says("the gradient is clipped: its entries are cut to +-{c}", _capped_entries),
     _says("the move is clipped: its length is cut to {c}", _capped_length, by=lambda run: run.eta),
-    _says("the step size is clipped: above {c} it is cut to {c}", _capped_step_size),
     _says("the points are kept out of the negative: coordinates below 0 are set to 0",
           _capped_points, 0, slope=lambda x: 0 * x - 1, size=lambda x: -x),
     _says("the points are kept in a box: coordinates are cut to +-{c}", _capped_points,
           slope=np.sign, size=abs),
     _says("the points are kept below a bound: coordinates are cut to {c}", _capped_points,
           slope=lambda x: 0 * x + 1, size=lambda x: x),
-    _says("the points are kept above a bound: coordinates are cut to -({c})", _capped_points,
+    _says("the points are kept above a bound: coordinates are cut to {minus}", _capped_points,
           slope=lambda x: 0 * x - 1, size=lambda x: -x),
     _says("the points are kept in a ball: their length is cut to {c}", _capped_points,
           slope=lambda x: x / _norm(x), size=_norm),
@@ -904,11 +935,14 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     # As many constants as there are coordinates, steps, runs; and what is half an explanation.
     Hypothesis(_from_first_in_words, partial(_scaled, label=_by_coordinate)),
     Hypothesis(_from_last_in_words, partial(_scaled, label=_by_coordinate_from_last)),
+    Hypothesis(_momentum_in_words, partial(_nesterov, label=lambda run: run.k)),
     Hypothesis(_schedule_in_words, partial(_scaled, label=lambda run: run.k)),
-    _says("the step size is wrong by another factor in every run: moves are {low} to {high} times "
+    _says("the step size is wrong by another factor in every run: moves are {span} times "
           "-eta g, the same throughout a run", _scaled, label=lambda run: run.number),
     Hypothesis(_own_length_in_words,
                partial(_scaled, label=lambda run: 1000 * run.number + run.k)),
     _says("every coordinate has a step size of its own, as in Adam: the first move is the step "
           "size in each of them", _first_as_in_adam),
+    _says("the first step alone is wrong: all rows after x[1] are right, as of a memory that "
+          "outlives the run", _first_alone),
 )  # fmt: skip

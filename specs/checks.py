@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import platform as machine
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -25,10 +26,10 @@ from gdpure.specs import (
 )
 from gdpure.specs.explain import explain
 from gdpure.specs.instances import SHAPES, Setting
-from gdpure.specs.report import Report, Row, Verdict
+from gdpure.specs.report import DEFINITIONS, Report, Row, Verdict
 from gdpure.specs.shrinking import shrink
 from gdpure.specs.subjects import Malformed, Subject, as_subject
-from gdpure.specs.theorem import NEEDS, Theorem
+from gdpure.specs.theorem import ASSUMPTIONS, NEEDS, Theorem
 
 THEOREMS: tuple[Theorem, ...] = (
     *bookkeeping.THEOREMS,
@@ -40,7 +41,8 @@ THEOREMS: tuple[Theorem, ...] = (
 _DTYPES = (jnp.float32, jnp.float64)
 _INSTANCES = 51_200
 _SECONDS = 10.0  # a dtype
-_METHODS = ("any", "descent", "gradient descent")
+_SHRINKING = 8.0
+METHODS = ("any", "descent", "gradient descent")
 
 
 def check_optimizer(
@@ -295,6 +297,8 @@ def _check(subject, theorems, dtype, instances, expected, seed, progress):
 def _counterexamples(subject, tallies, theorems, dtype, count, expected):
     """Shrink and explain the violations; what is small for one theorem often is for another."""
     violated = [t for t in tallies if t.violated and t.theorem.name not in expected]
+    violated.sort(key=lambda tally: tally.theorem.name not in DEFINITIONS)
+    until = time.monotonic() + _SHRINKING
     size, small, shown = min(subject.batch, count), [], {}
     for tally in violated:
         place = theorems.index(tally.theorem)
@@ -311,15 +315,14 @@ def _counterexamples(subject, tallies, theorems, dtype, count, expected):
                     cases.append(search.Case(one, shape, attained, finding))
             return cases
 
-        if begin.attained:
-            case = begin
+        known = [case.instance for case in small if case.shape == begin.shape]
+        again = [case for case in judged(known) if case.finding.violated] if known else []
+        if begin.attained or again:
+            case = again[0] if again else begin
         else:
-            known = [c.instance for c in small if c.shape == begin.shape]
-            again = [c for c in judged(known) if c.finding.violated] if known else []
             fixed = subject.step_size is not None
-            case = again[0] if again else shrink(begin, judged, dtype, fixed_step_size=fixed)
-            if not again:
-                small.append(case)
+            case = shrink(begin, judged, dtype, fixed_step_size=fixed, until=until)
+            small.append(case)
         points = _points(subject, case, size, dtype)
         pairs = [(case.instance, points)] + [
             (c.instance, _points(subject, c, size, dtype)) for c in tally.cases[:8]
@@ -356,8 +359,8 @@ def _refusal(theorem, subject):
     for need in theorem.needs:
         if need not in subject.brings:
             return NEEDS[need]
-    level = _METHODS.index(subject.method) if subject.method in _METHODS else 0
-    if _METHODS.index(theorem.methods) > level:
+    level = METHODS.index(subject.method) if subject.method in METHODS else 0
+    if METHODS.index(theorem.methods) > level:
         return f"a theorem of {theorem.methods}; this is held to {_method_text(subject)}"
     return ""
 

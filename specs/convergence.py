@@ -96,9 +96,13 @@ def _numbers(key):
     """Return h, q, s and R: sixteenths, a power of four, powers of two; all short."""
     keys = jax.random.split(key, 4)
     h = jax.random.randint(keys[0], (), 1, 32).astype(jnp.float64) / 16
-    powers = [jax.random.randint(k, (), -3, 4).astype(jnp.float64) for k in keys[1:3]]
-    q = jnp.exp2(-2.0 * jax.random.randint(keys[3], (), 1, 4).astype(jnp.float64))
-    return h, q, jnp.exp2(powers[0]), jnp.exp2(powers[1])
+    powers = [_power_of_two(jax.random.randint(k, (), -3, 4)) for k in keys[1:3]]
+    q = _power_of_two(-2 * jax.random.randint(keys[3], (), 1, 4))
+    return h, q, *powers
+
+
+def _power_of_two(k):
+    return jnp.ldexp(jnp.ones((), jnp.float64), k)
 
 
 def _one_parameter(stretch, bend, tail, distance, step_size, smoothness, strong_convexity):

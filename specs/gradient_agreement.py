@@ -93,9 +93,9 @@ def _examples(trace: Trace) -> Evidence:
     """Compare the gradient of example i with that of the function of row i alone."""
     features = trace.instance.features
     t = dot(trace.offset[:, None, :], features[None])
-    bounded = jnp.clip(t.middle, -trace.instance.bend, trace.instance.bend)
-    # A slope is 1-Lipschitz: it is off by as much as t.
-    slope = Ball(bounded + trace.instance.tail * (t.middle - bounded), t.radius)
+    bend, tail = trace.instance.bend, trace.instance.tail
+    bounded = Ball(jnp.clip(t.middle, -bend, bend), t.radius)
+    slope = bounded + (t - bounded) * tail
     bound = Ball(slope.middle[..., None], slope.radius[..., None]) * features[None]
     # The gradient is the mean over n examples: one of them is off by n times as much, at most.
     allowed = len(features) * trace.gradient_error[:, None, :]

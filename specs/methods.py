@@ -193,7 +193,7 @@ def _nesterov(trace: Trace, rule) -> Evidence:
 # -- Armijo's rule ---------------------------------------------------------------------------------
 
 
-def _tried(trace: Trace, rule) -> Ball:
+def _tried(model: rounding.Arithmetic, rule) -> Ball:
     """Return the step sizes ``t, t beta, t beta^2, ...`` as the subject may compute them.
 
     Both numbers are rounded to the dtype first, powers by one rounding for each factor or, by a
@@ -202,14 +202,14 @@ def _tried(trace: Trace, rule) -> Ball:
     k = jnp.arange(int(rule.max_backtracks) + 1, dtype=jnp.float64)
     steps = ball(_number(rule.step_size)) * ball(_number(rule.shrink)) ** k
     first = jnp.maximum(_number(rule.step_size), 1)
-    lost = trace.model.gamma(2 * k + 10) * steps.middle + 2 * first * trace.model.least_normal
+    lost = model.gamma(2 * k + 10) * steps.middle + 2 * first * model.least_normal
     return Ball(steps.middle, steps.radius + lost)
 
 
 def _armijo_step(trace: Trace, rule) -> Evidence:
     """Compare with the nearest of all steps that the rule may take, in what rounding allows."""
     x, f, g = _seen(trace)
-    model, steps = trace.model, _tried(trace, rule)
+    model, steps = trace.model, _tried(trace.model, rule)
     trials = _plus(trace, x[None], -(g[None] * steps[:, None, None]))
     reached = _value_within(trace, trials)
     promised = _inner(trace, g, g)[None] * steps[:, None] * _number(rule.decrease)

@@ -65,6 +65,13 @@ def _exact_decrease(trace: Trace) -> Evidence:
 # -- values ----------------------------------------------------------------------------------------
 
 
+def _decrease(trace: Trace) -> Evidence:
+    """Compare values, as the subject may have seen them, and after a step that was rounded."""
+    seen = trace.value_error[1:] + trace.value_error[:-1]
+    allowed = seen + (most(norm(trace.g[1:])) + trace.L * trace.stray) * trace.stray
+    return _inequality(trace.f[1:], trace.f[:-1], allowed, trace.f[1:] - trace.f[:-1])
+
+
 def _descent_lemma(trace: Trace) -> Evidence:
     g, e = trace.g[:-1], trace.stray
     promised = dot(g, g) * ((1.0 - trace.h * 0.5) * trace.eta)
@@ -139,23 +146,20 @@ def _counts(trace):
 
 def _potential(trace: Trace) -> Evidence:
     change, spread = _nearer(trace)
-    k = _counts(trace)
-    weighted = trace.gap * (k * trace.eta)
-    allowed = (k[1:] * trace.eta) * _rise(trace) + spread / 2
+    weights = ball(_counts(trace)) * trace.eta
+    weighted = trace.gap * weights
+    allowed = most(weights[1:]) * _rise(trace) + spread / 2
     return _inequality(weighted[1:] + change * 0.5, weighted[:-1], allowed)
 
 
 def _potential_with_gradients(trace: Trace) -> Evidence:
     change, spread = _nearer(trace)
-    k = _counts(trace)
-    weighted = trace.gap * ((2 * k + 1) * trace.eta) + dot(trace.g, trace.g) * (
-        k * (k + 2) * trace.eta**2
-    )
+    k, eta = _counts(trace), ball(trace.eta)
+    of_gap, of_slope = (2 * k + 1) * eta, k * (k + 2) * eta**2
+    weighted = trace.gap * of_gap + dot(trace.g, trace.g) * of_slope
     slope, w = most(norm(trace.g[1:])), trace.stray / trace.eta
     allowed = (
-        (2 * k[1:] + 1) * trace.eta * _rise(trace)
-        + k[1:] * (k[1:] + 2) * trace.eta**2 * (2 * slope * w + w**2)
-        + spread
+        most(of_gap[1:]) * _rise(trace) + most(of_slope[1:]) * (2 * slope * w + w**2) + spread
     )
     return _inequality(weighted[1:] + change, weighted[:-1], allowed)
 
@@ -231,6 +235,15 @@ THEOREMS = tuple(
             "assumes": ("f quadratic",),
             "needs": ("step size",),
             "equality": True,
+        },
+        {
+            "name": "decrease",
+            "statement": "f(x+) <= f(x)",
+            "source": "definition of a descent method",
+            "evidence": _decrease,
+            "assumes": ("f convex", "eta <= 2/L"),
+            "needs": ("restart",),
+            "methods": "descent",
         },
         {
             "name": "descent-lemma",

@@ -231,7 +231,7 @@ class Report:
         ]
         if not shown:
             return []
-        theorem = min(shown, key=lambda theorem: theorem.name not in _DEFINITIONS)
+        theorem = min(shown, key=lambda theorem: theorem.name not in DEFINITIONS)
         case = theorem.row.counterexample
         sides = f"must be {case.must_be}, is {case.returned}"
         together = f"{case.smallest}, {sides}"
@@ -267,7 +267,7 @@ class Report:
 
 
 # What is said by definition is understood at once: a case of one of these is shown first.
-_DEFINITIONS = ("starts", "value", "gradient", "step-identity", "recurrence")
+DEFINITIONS = ("starts", "value", "gradient", "step-identity", "recurrence")
 
 _TRIED = {Verdict.HOLDS, Verdict.VIOLATED, Verdict.EXPECTED_FAILURE, Verdict.ERROR}
 

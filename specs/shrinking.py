@@ -27,7 +27,7 @@ def shrink(
     dtype,
     *,
     fixed_step_size: bool,
-    seconds: float = 4.0,
+    until: float,
 ) -> Case:
     """Return the simplest case found that is violated in the same way.
 
@@ -41,10 +41,9 @@ def shrink(
         Of the run: all numbers are rounded to it.
     fixed_step_size
         Whether the step size belongs to the subject.
-    seconds
-        When to stop, at the latest.
+    until
+        When to stop at the latest, on `time.monotonic`.
     """
-    until = time.monotonic() + seconds
     clear = min(float(case.finding.excess), _CLEAR)
 
     def same(other: Case):

@@ -235,7 +235,7 @@ def observe(instance: Instance, run: Run, model: rounding.Arithmetic) -> Trace:
     known, allowed = (evaluations(instance, run.point, m) for m in (own, model))
     f, g = Ball(known.value, known.value_error), Ball(known.gradient, known.gradient_error)
     target = ball(run.point[:-1]) - g[:-1] * instance.step_size
-    strays = step_errors(instance, run.point[:-1], model)
+    strays = step_errors(instance, run.point[:-1], model) + _carried(instance, run, model)
     return Trace(
         instance,
         run,
@@ -248,6 +248,18 @@ def observe(instance: Instance, run: Run, model: rounding.Arithmetic) -> Trace:
         strays,
         model,
     )
+
+
+def _carried(instance, run, model):
+    """Return what a subject may carry from row to row that the rows do not show, (N, d).
+
+    A master copy in float64, or a compensated sum, is rounded to be returned: the next step begins
+    elsewhere, and where the gradient is taken there, too, L times as far.
+    """
+    points = run.point[:-1].at[0].set(0.0)
+    off = model.unit_roundoff * points
+    spread = instance.step_size * instance.smoothness * jnp.linalg.norm(off, axis=1)
+    return abs(off) + spread[:, None]
 
 
 def evaluations(instance: Instance, points, model) -> rounding.Evaluation:

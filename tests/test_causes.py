@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from gdpure.specs import instances
-from gdpure.specs.causes import likely_cause
+from gdpure.specs.causes import likely_cause, possible_causes
 from gdpure.specs.instances import SHAPES, Instance
 
 DTYPES = (np.float32, np.float64)
-RUNS = 10
+RUNS = 24
 
 
 def problem(rng, shape, dtype):
@@ -25,6 +25,7 @@ def problem(rng, shape, dtype):
     center, offset = near(rng.normal(size=d)), rng.normal(size=d) * 2.0 ** rng.integers(-2, 6)
     steepest = np.linalg.eigvalsh(features.T @ features / n)[-1] * (1 + 1e-12)
     reach = abs(features @ offset).max()
+    start = center + offset if rng.random() < 0.7 else np.round(center + offset)
     bend = reach * 2.0 ** -rng.uniform(0, 4) if rng.random() < 0.5 else np.inf
     return Instance(
         features,
@@ -32,8 +33,8 @@ def problem(rng, shape, dtype):
         near(bend),
         near(rng.choice([0.25, 0.5])),
         near(0),
-        near(center + offset),
-        near(rng.uniform(0.2, 1.8) / steepest),
+        near(start),
+        near(rng.uniform(0.2, 2.3) / steepest),
         center,
         np.float64(steepest),
         np.float64(0),
@@ -116,6 +117,16 @@ def nesterov(p, beta):
 
 def ahead(p, beta):
     return p.walk(lambda x, rows: p.step(x + p.dtype(beta(len(rows) - 1)) * (x - rows[-2:][0])))
+
+
+def implicit(p):
+    def move(x, rows):
+        after = x
+        for _ in range(90):
+            after = (after + x - p.eta * p.g(after)) / 2
+        return after
+
+    return p.walk(move)
 
 
 def fista(p):
@@ -236,6 +247,7 @@ BUGS = {
     ),
     "the gradient is never taken anew": lambda p: p.along(lambda x, k: p.g(p.start)),
     "the gradient is taken after": lambda p: p.along(lambda x, k: p.g(p.step(x))),
+    "the step is implicit": implicit,
     "the gradient is in reverse order": lambda p: p.along(lambda x, k: p.g(x)[::-1]),
     "the coordinates of the points are in reverse": lambda p: p.descend()[:, ::-1],
     "the gradient takes f for a quadratic": lambda p: other_data(p, bend=np.inf),
@@ -276,8 +288,8 @@ BUGS = {
     ),
     "the step is 1.0001 times": lambda p: p.along(lambda x, k: 1.0001 * p.g(x)),
     "the step is 1/3 times": lambda p: p.along(lambda x, k: p.g(x) / 3),
-    "the step size that is asked for is ignored: every move is 0.01": lambda p: p.walk(
-        lambda x, rows: x - 0.01 * p.g(x)
+    "the step size that is asked for is ignored: every move is 0.1": lambda p: p.walk(
+        lambda x, rows: x - 0.1 * p.g(x)
     ),
     "the step size is divided by k + 1": lambda p: p.along(lambda x, k: p.g(x) / (k + 1)),
     "the step size is divided by the root": lambda p: p.along(
@@ -305,7 +317,7 @@ BUGS = {
     "the points are kept below a bound: coordinates are cut to 1.5": lambda p: p.walk(
         lambda x, rows: np.minimum(p.step(x), 1.5)
     ),
-    "the points are kept above a bound: coordinates are cut to -(0.5)": lambda p: p.walk(
+    "the points are kept above a bound: coordinates are cut to -0.5": lambda p: p.walk(
         lambda x, rows: np.maximum(p.step(x), -0.5)
     ),
     "the points are kept in a ball: their length is cut to 3": lambda p: p.walk(
@@ -337,12 +349,21 @@ BUGS = {
     ),
     "the gradient is rounded to bfloat16": lambda p: p.along(lambda x, k: bf16(p.g(x))),
     "the move is rounded to bfloat16": lambda p: p.walk(lambda x, rows: x - bf16(p.eta * p.g(x))),
-    "the points are recorded in float16": lambda p: np.r_[p.start[None], f16(p.descend()[1:])],
+    "the points are recorded in float16": lambda p: f16(p.descend()),
     "the points are rounded to 4 decimals": lambda p: p.walk(
         lambda x, rows: np.round(p.step(x), 4)
     ),
     "the points are whole numbers: every row is cut off": lambda p: p.walk(
         lambda x, rows: np.trunc(p.step(x))
+    ),
+    "the points are whole numbers: every row is rounded to": lambda p: p.walk(
+        lambda x, rows: np.rint(p.step(x))
+    ),
+    "the points are whole numbers: every row is rounded down": lambda p: p.walk(
+        lambda x, rows: np.floor(p.step(x))
+    ),
+    "a start without decimals": lambda p: p.walk(
+        lambda x, rows: p.step(x) if (p.start % 1).any() else np.trunc(p.step(x))
     ),
     "coordinate 0 never moves": lambda p: p.along(
         lambda x, k: np.where(np.arange(x.size) == 0, 0, p.g(x))
@@ -357,6 +378,9 @@ BUGS = {
     "the step size is wrong by another factor": own_rate,
     "the steps have a length of their own": line_search,
     "every coordinate has a step size of its own, as in Adam": lambda p: adam(p, 0.5, 0.7),
+    "the first step alone is wrong": lambda p: p.along(
+        lambda x, k: p.g(x) if k else p.g(x) + np.roll(x, 1) + 1
+    ),
 }
 
 
@@ -373,14 +397,99 @@ def runs(bug, dtype, count=RUNS, seed=0):
     return pairs
 
 
+# What has a constant for each step, run or coordinate explains simpler bugs, too; they come first.
+GENERAL = (
+    "the step is",
+    "coordinates have steps of their own",
+    "there is a momentum that changes",
+    "the length of the step changes",
+    "the step size is wrong by another factor",
+    "the steps have a length of their own",
+    "every coordinate has a step size of its own",
+    "the first step alone is wrong",
+)
+
+# Bugs that are others with a constant of 0 or 1, and one that rounding does not tell from another.
+EQUAL = {
+    "the move is returned": "there is a decoupled weight decay of 1:",
+    "nothing moves": (
+        "there is an averaged momentum of 1:",
+        "the step size is clipped: above 0 ",
+        "the step size that is asked for is ignored: every move is 0 ",
+        "the gradient is clipped:",
+        "the move is clipped: its length is cut to 0;",
+        "the run stops early:",
+        "small moves are dropped:",
+        "coordinate 0 and coordinate 1",
+        "the last coordinate and the last coordinate but one",
+    ),
+    "the step size is not applied": "the step size that is asked for is ignored: every move is 1 ",
+    "the gradient is never taken anew": "there is an averaged momentum of 1:",
+    "gradients add up": "there is a momentum of 1 (heavy ball):",
+    "the step is 1.0001 times": "there is a momentum of 0.0001 (Nesterov's):",
+    "the points are kept out of the negative": "the points are kept above a bound: coordinates "
+    "are cut to 0;",
+    "the run stops early: it stands still where the length of g": "the run stops early:",
+    "the run stops early: it stands still where no entry": "the run stops early:",
+}
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 @pytest.mark.parametrize("begins", BUGS)
-def test_each_bug_is_named(begins, dtype):
-    cause = likely_cause(runs(BUGS[begins], dtype), dtype)
-    assert cause.startswith(begins)
-    assert f"fits all {RUNS} runs" in cause
+def test_a_bug_is_named_and_not_taken_for_another(begins, dtype):
+    first, *others = possible_causes(runs(BUGS[begins], dtype), dtype)
+    assert first.startswith(begins)
+    assert f"fits all {RUNS} runs" in first
+    others = [cause for cause in others if not cause.startswith((begins, *GENERAL))]
+    assert all(cause.startswith(EQUAL.get(begins, ())) for cause in others), others
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 def test_gradient_descent_needs_no_cause(dtype):
     assert likely_cause(runs(lambda p: p.descend(), dtype, 60), dtype) == ""
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
+def test_noise_is_no_cause(dtype):
+    rng = np.random.default_rng(1)
+    assert not likely_cause(
+        runs(lambda p: p.along(lambda x, k: p.g(x) + rng.normal(size=x.size)), dtype), dtype
+    )
+
+
+def small(features, start, step_size, points):
+    """A run on 1/2 mean |features x|^2 that can be done on paper."""
+    features, start = np.array(features, float), np.array(start, float)
+    zero, steepest = 0 * start, np.linalg.eigvalsh(features.T @ features / len(features))[-1]
+    instance = Instance(
+        features, zero, np.inf, 0.0, 0.0, start, step_size, zero, steepest, 0.0, 0.0
+    )
+    return instance, np.array(points, float)
+
+
+def test_one_small_run_is_enough_where_it_leaves_no_constant():
+    run = small([[1, 1]], [1, 0], 0.5, [[1, 0], [0.5, -0.25]])
+    assert likely_cause([run], np.float32) == (
+        "coordinates are updated one after the other: coordinate 1 saw the new coordinate 0; "
+        "fits this run, first in x[1], coordinate 1"
+    )
+
+
+def test_one_number_fits_no_constant():
+    run = small([[1]], [1], 0.5, [[1], [0.3]])
+    assert likely_cause([run], np.float32) == ""
+
+
+def test_a_constant_has_as_many_digits_as_the_runs_tell():
+    pairs = runs(lambda p: p.along(lambda x, k: p.dtype(1.00012207) * p.g(x)), np.float32)
+    assert likely_cause(pairs, np.float32).startswith("the step is 1.00012 times")
+
+
+def test_rows_from_infinity_on_are_left_out():
+    run = small([[1]], [1], 0.5, [[1], [1.5], [2.25], [np.inf], [np.nan]])
+    assert likely_cause([run], np.float32).startswith("the steps go uphill")
+
+
+def test_the_likely_cause_is_the_first_of_the_possible():
+    pairs = runs(BUGS["the step is 2 times too long"], np.float64)
+    assert likely_cause(pairs, np.float64) == next(possible_causes(pairs, np.float64))

@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from planted import descents, steps
+from planted import descents
 
 from gdpure import specs
-from gdpure.specs import shrinking
 from gdpure.specs.report import Verdict
 
 BUGS = [
@@ -14,11 +13,11 @@ BUGS = [
     descents.gauss_seidel,
     descents.stale_gradient,
     descents.weight_decay,
-    descents.step_too_long,
+    descents.step_one_percent_longer,
     descents.frozen_coordinate,
-    descents.clipped,
+    descents.clipping,
     descents.sign_descent,
-    descents.steps_minus_one,
+    descents.first_step_without_effect,
 ]
 
 

@@ -15,8 +15,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from planted import CATALOGUE, honest, power  # noqa: E402
 
-from gdpure import specs  # noqa: E402
-
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -29,16 +27,17 @@ def main():
     budget = {"instances": options.instances, "seed": options.seed}
     bugs = [bug for bug in CATALOGUE if options.only in f"{bug.name} {bug.kind}"]
     began, caught = time.monotonic(), {}
+    theorems = dict.fromkeys(name for bug in bugs for name in power.held_to(bug.method))
     for bug in bugs:
-        report = specs.check_optimizer(bug.subject, method=bug.method, **budget)
+        report = power.judged(bug.subject, bug.method, **budget)
         caught[bug.name] = power.violated(report)
         for reason in power.failed(report):
             print(f"{bug.name}: {reason}", file=sys.stderr)
-    text = power.table(bugs, caught, specs.THEOREMS)
+    text = power.table(bugs, caught, theorems)
     if not options.only:
         text += "\nOther methods, held to gradient descent\n\n"
         for other in honest.OTHERS:
-            found = power.violated(specs.check_optimizer(other, **budget))
+            found = power.violated(power.judged(other, None, **budget))
             text += f"{other.__module__.split('.')[0]}:{other.__name__:20} {len(found):3}\n"
     if options.out:
         options.out.write_text(text)

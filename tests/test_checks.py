@@ -1,0 +1,287 @@
+"""The checks: no false alarms, negative controls, every verdict, one sentence for bad input."""
+
+import numpy as np
+import optax
+import pytest
+from planted import honest
+
+import gdpure as gd
+from gdpure import specs
+from gdpure.specs import checks, instances, search
+from gdpure.specs.report import Verdict
+
+SMALL = 192
+
+
+def verdicts(report):
+    """The verdicts of each theorem, over all dtypes."""
+    found = {}
+    for row in report.rows:
+        found.setdefault(row.theorem, set()).add(row.verdict)
+    return found
+
+
+def violated(report):
+    return {row.theorem for row in report.rows if row.verdict is Verdict.VIOLATED}
+
+
+def step(point, gradient, step_size):
+    return point - step_size * gradient(point)
+
+
+# -- no false alarms -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("subject", [gd.Constant, optax.sgd], ids=["gd.Constant", "optax.sgd"])
+def test_gradient_descent_is_accused_of_nothing_in_a_hundred_thousand_instances(subject):
+    report = specs.check_optimizer(subject)
+    assert report and not violated(report)
+    for dtype in ("float32", "float64"):
+        identity = [r for r in report.rows if r.theorem == "step-identity" and r.dtype == dtype]
+        assert identity[0].instances >= 50_000 and identity[0].informative >= 40_000
+    # Everything that applies says something: nothing is vacuous.
+    assert {Verdict.HOLDS} == set.union(*verdicts(report).values()) - {Verdict.NOT_APPLICABLE}
+
+
+@pytest.mark.parametrize("subject", [honest.list_of_rows, honest.compensated])
+def test_a_numpy_loop_is_accused_of_nothing_in_a_thousand_instances(subject):
+    report = specs.check_optimizer(subject, instances=1024)
+    assert report and not violated(report)
+
+
+def test_a_torch_loop_is_accused_of_nothing_in_a_thousand_instances():
+    pytest.importorskip("torch", reason="torch comes with the extra 'peers': not run")
+    report = specs.check_optimizer(honest.sgd_of_torch, instances=1024)
+    assert report and not violated(report)
+
+
+@pytest.mark.parametrize(
+    "mode", [gd.reverse, gd.forward, gd.analytic, gd.per_sample], ids=lambda m: m.__name__
+)
+def test_every_mode_of_differentiation_is_accused_of_nothing(mode):
+    report = specs.check_optimizer(mode, instances=3 * 2048, only="gradient agreement")
+    assert report and not violated(report)
+    assert report.method == "gradient"
+
+
+def test_a_second_check_of_the_same_kind_compiles_the_judge_once(compilations):
+    specs.check_optimizer(step, instances=SMALL, only=["step-identity", "fejer"])
+    with compilations() as compiled:
+        specs.check_optimizer(step, instances=SMALL, only=["step-identity", "fejer"], seed=7)
+    # What is new is the subject itself, once a shape and dtype, and two runs before the hunt.
+    assert compiled() <= 2 * (len(instances.SHAPES) + 2)
+
+
+# -- negative controls -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("control", honest.OTHERS, ids=lambda c: c.__name__)
+def test_what_is_not_gradient_descent_is_told_which_theorem_says_so(control):
+    report = specs.check_optimizer(control, method="gradient descent", instances=3 * 256)
+    assert not report and "step-identity" in violated(report)
+    assert "step-identity" in str(report)
+
+
+# -- verdicts --------------------------------------------------------------------------------------
+
+
+def twice(point, gradient, step_size):
+    return point - 2 * step_size * gradient(point)
+
+
+def test_an_expected_failure_has_its_reason_and_is_not_shrunk():
+    reason = "a factor 2, known"
+    report = specs.check_optimizer(
+        twice, instances=SMALL, only=["step-identity"], expected_failures={"step-identity": reason}
+    )
+    [row, _] = report.rows
+    assert row.verdict is Verdict.EXPECTED_FAILURE and row.reason == reason
+    assert row.counterexample is None
+    assert not report  # nothing held: nothing was really tested
+
+
+def test_only_takes_theorems_and_families():
+    report = specs.check_optimizer(step, instances=SMALL, only=["convergence", "fejer"])
+    families = {row.family for row in report.rows if row.theorem != "fejer"}
+    assert families == {"convergence"} and "fejer" in verdicts(report)
+
+
+@pytest.mark.parametrize("argument", ["only", "expected_failures"])
+def test_an_unknown_name_is_refused_and_its_neighbours_named(argument):
+    names = {"only": ["step-identiy"], "expected_failures": {"step-identiy": "no"}}
+    with pytest.raises(ValueError, match=f"{argument}.*'step-identiy'.*step-identity"):
+        specs.check_optimizer(step, **{argument: names[argument]})
+
+
+def test_what_does_not_apply_says_why():
+    def blind(gradient, start, steps):
+        rows = [start]
+        for _ in range(steps):
+            rows.append(rows[-1] - 0.1 * gradient(rows[-1]))
+        return rows
+
+    report = specs.check_optimizer(blind, instances=SMALL, only=["step-identity", "value", "ends"])
+    reasons = {row.theorem: row.reason for row in report.rows}
+    assert "step size must be known" in reasons["step-identity"]
+    assert "records no values" in reasons["value"] and "no final state" in reasons["ends"]
+    assert not report
+
+
+def test_a_theorem_without_instances_is_vacuous():
+    report = specs.check_optimizer(gd.Constant(0.1), instances=96, only=["divergence"])
+    assert {row.verdict for row in report.rows} == {Verdict.VACUOUS}
+    assert "no instance met" in report.rows[0].reason and not report
+
+
+def test_a_method_is_held_to_what_it_claims():
+    report = specs.check_optimizer(honest.heavy_ball_of_optax, instances=768)
+    assert "step-identity" in violated(report)
+
+    def rule(step_size):
+        return gd.HeavyBall(step_size, 0.9)
+
+    report = specs.check_optimizer(
+        honest.heavy_ball_of_optax, method=rule, instances=768, only=["recurrence", "value"]
+    )
+    assert report and not violated(report)
+
+
+def test_any_method_may_be_asked_for_its_books_only():
+    report = specs.check_optimizer(honest.heavy_ball_of_optax, method="any", instances=768)
+    assert report and verdicts(report)["step-identity"] == {Verdict.NOT_APPLICABLE}
+
+
+def test_the_step_size_of_a_transformation_is_inferred_and_said():
+    report = specs.check_optimizer(optax.sgd(0.1), instances=768, only=["step-identity"])
+    assert report and "step size 0.1, inferred" in report.notes[0]
+
+
+def test_the_seed_decides_everything():
+    def excesses(seed):
+        report = specs.check_optimizer(step, instances=SMALL, only=["closed-form"], seed=seed)
+        return [row.excess for row in report.rows]
+
+    assert excesses(1) == excesses(1) != excesses(2)
+
+
+def test_settings_are_drawn_by_hypothesis_with_its_edges():
+    drawn = search.draw_settings(100, 0)
+    assert len(drawn) == 100 and drawn == search.draw_settings(100, 0)
+    assert {s.family for s in drawn} == set(range(len(instances.FAMILIES)))
+    assert 0 in {s.scale for s in drawn} and 16 in {s.sixteenths for s in drawn}
+
+
+# -- bad input -------------------------------------------------------------------------------------
+
+
+def broken(change):
+    """Gradient descent whose rows are changed."""
+
+    def subject(gradient, start, step_size, steps):
+        rows = [start.copy()]
+        for _ in range(steps):
+            rows.append(rows[-1] - step_size * gradient(rows[-1]))
+        return change(np.stack(rows), start)
+
+    return subject
+
+
+def first_row_is_overwritten(rows, start):
+    start[:] = 7
+    return rows
+
+
+@pytest.mark.parametrize(
+    "change, theorem, sentence",
+    [
+        (lambda rows, start: rows[1:], "form", "returned 0 rows for 0 steps"),
+        (lambda rows, start: rows[:, :1], "form", r"shape \(1, 2\)"),
+        (lambda rows, start: rows[..., None], "form", r"shape \(1, 2\)"),
+        (lambda rows, start: rows.astype(np.float16), "form", "changes the dtype"),
+        (lambda rows, start: None, "form", "NoneType"),
+        (first_row_is_overwritten, "form", "changes its input"),
+        (lambda rows, start: rows * np.nan, "finite", ""),
+        (lambda rows, start: rows + np.random.rand(), "repeats", ""),
+    ],
+    ids=["rows", "columns", "rank", "dtype", "none", "mutates", "nan", "random"],
+)
+def test_a_subject_that_returns_no_run_gets_one_sentence(change, theorem, sentence):
+    report = specs.check_optimizer(broken(change), instances=SMALL)
+    assert not report and theorem in violated(report)
+    [row] = [r for r in report.rows if r.theorem == theorem and r.dtype == "float32"]
+    if theorem == "form":
+        pytest.raises(ValueError, _raise, row.reason).match(sentence)
+        blocked = [r for r in report.rows if r.verdict is Verdict.BLOCKED]
+        assert blocked and "rests on form" in blocked[0].reason
+
+
+def _raise(text):
+    raise ValueError(text)
+
+
+def test_a_subject_that_raises_is_an_error_and_no_violation():
+    def subject(gradient, start, step_size, steps):
+        raise ZeroDivisionError("one over nothing")
+
+    report = specs.check_optimizer(subject, instances=SMALL)
+    assert not report and not violated(report)
+    [row] = [r for r in report.rows if r.verdict is Verdict.ERROR and r.dtype == "float32"]
+    assert "ZeroDivisionError: one over nothing" in row.reason
+
+
+@pytest.mark.parametrize(
+    "subject, sentence",
+    [
+        ("sgd", "must be a rule"),
+        (None, "must be a rule"),
+        (gd.HeavyBall, "raised TypeError"),
+        (lambda learning_rate: 3, "must return a rule"),
+        (lambda gradient, start, lr: start, "has a parameter 'lr'"),
+        (np.zeros(3), "must be a rule"),
+    ],
+    ids=["text", "none", "class", "factory", "parameter", "array"],
+)
+def test_what_cannot_be_checked_is_refused_with_one_sentence(subject, sentence):
+    with pytest.raises(TypeError, match=f"check_optimizer: .*{sentence}"):
+        specs.check_optimizer(subject)
+
+
+def test_a_method_that_is_none_is_refused():
+    with pytest.raises(TypeError, match="method must be None"):
+        specs.check_optimizer(step, method="momentum")
+
+
+# -- pytest ----------------------------------------------------------------------------------------
+
+
+@specs.parametrize_with_theorems(step, only=["step-identity", "fejer", "value"])
+def test_the_decorator_makes_one_test_a_theorem(theorem, subject):
+    theorem.check(subject)
+
+
+@specs.parametrize_with_theorems(
+    twice, only=["step-identity"], expected_failures={"step-identity": "a factor 2"}
+)
+def test_an_expected_failure_is_an_xfail(theorem, subject):
+    theorem.check(subject)
+
+
+def test_a_violated_theorem_fails_with_its_report():
+    mark = specs.parametrize_with_theorems(twice, only=["step-identity"])
+    [case] = mark.args[1]
+    with pytest.raises(AssertionError, match="step-identity is violated(.|\n)*try it"):
+        case.values[0].check(twice)
+
+
+# -- theorems as data ------------------------------------------------------------------------------
+
+
+def test_theorems_are_data_with_one_line_each():
+    names = [theorem.name for theorem in specs.THEOREMS]
+    assert len(set(names)) == len(names) >= 35
+    for theorem in specs.THEOREMS:
+        assert "\n" not in theorem.statement and len(theorem.statement) <= 90
+        assert theorem.source and set(theorem.assumes) <= set(checks.ASSUMPTIONS)
+        assert set(theorem.needs) <= set(checks.NEEDS) and theorem.methods in checks.METHODS
+
+

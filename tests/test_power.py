@@ -1,0 +1,116 @@
+"""The test of the theorems: planted bugs are caught, correct methods are not accused."""
+
+import pytest
+from planted import CATALOGUE, descents, honest, naive, power
+
+from gdpure import specs
+from gdpure.specs.report import Verdict
+
+# Bugs overflow, and NumPy says so.
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
+SMALL = 96
+
+# These catch all bugs, as the table of benchmarks/power.py shows; `form` is always among them.
+COVER = (
+    "form",
+    "starts",
+    "step-identity",
+    "value-rate",
+    "interpolation",
+    "per-sample",
+    "armijo-step",
+    "recurrence",
+    "stops-flat",
+    "stops-when-flat",
+    "stops-first",
+)
+
+
+def named(x):
+    return getattr(x, "name", None) or getattr(x, "__name__", str(x))
+
+
+@pytest.mark.parametrize("bug", CATALOGUE, ids=named)
+def test_planted_bugs_are_caught(bug):
+    report = power.judged(bug.subject, bug.method, SMALL, COVER)
+    assert not power.failed(report)
+    assert power.violated(report)
+
+
+@pytest.mark.parametrize("kind", sorted({bug.kind for bug in CATALOGUE}))
+def test_a_bug_makes_a_report_false(kind):
+    bug = next(bug for bug in CATALOGUE if bug.kind == kind)
+    report = specs.check_optimizer(
+        bug.subject, method=bug.method, instances=SMALL, only=_known(COVER, bug.method)
+    )
+    assert not report
+    assert any(row.verdict is Verdict.VIOLATED for row in report.rows)
+
+
+@pytest.mark.parametrize(
+    ("subject", "method"), honest.HONEST, ids=[named(subject) for subject, _ in honest.HONEST]
+)
+def test_correct_methods_are_not_accused(subject, method):
+    if subject is honest.sgd_of_torch:
+        pytest.importorskip("torch")
+    assert specs.check_optimizer(
+        subject, method=method, instances=SMALL, only=_known(COVER, method)
+    )
+
+
+@pytest.mark.parametrize("other", honest.OTHERS, ids=named)
+def test_other_methods_are_not_gradient_descent(other):
+    assert "step-identity" in power.violated(power.judged(other, None, SMALL, COVER))
+
+
+def test_what_people_check_passes_most_bugs():
+    for check in naive.CHECKS:
+        assert check(descents.descend) and check(descents.descend_compiled)
+    passed = [found for bug in CATALOGUE if (found := power.passed(bug)) is not None]
+    assert sum("the_loss_goes_down" in found for found in passed) > 0.9 * len(passed)
+    assert sum(len(found) == len(naive.CHECKS) for found in passed) > 0.3 * len(passed)
+
+
+def test_every_bug_is_named_and_noted_once():
+    assert len({bug.name for bug in CATALOGUE}) == len(CATALOGUE) >= 55
+    assert len({bug.note for bug in CATALOGUE}) == len(CATALOGUE)
+    for bug in CATALOGUE:
+        module = __import__(bug.subject.__module__, fromlist=[bug.name])
+        assert getattr(module, bug.name) is bug.subject
+
+
+@pytest.mark.parametrize(
+    ("caught", "fewest"),
+    [
+        ({}, 0),
+        ({"bug": ""}, 0),
+        ({"bug": "a"}, 1),
+        ({"one": "ab", "two": "bc", "three": "cd"}, 2),
+        ({"one": "ab", "two": "bc", "three": "ca"}, 2),  # whoever is greedy finds 2, too
+        ({"1": "ax", "2": "ax", "3": "ay", "4": "ay", "5": "bx", "6": "by"}, 2),
+    ],
+)
+def test_the_cover_is_the_smallest(caught, fewest):
+    caught = {bug: frozenset(found) for bug, found in caught.items()}
+    cover = power.cover(caught)
+    assert len(cover) == fewest
+    assert all(found & set(cover) for found in caught.values() if found)
+
+
+def test_the_table_shows_what_was_found():
+    bugs = [bug for bug in CATALOGUE if bug.name in ("gauss_seidel", "start_is_missing")]
+    caught = {
+        "gauss_seidel": frozenset(["fejer", "hankel"]),
+        "start_is_missing": frozenset(["form"]),
+    }
+    text = power.table(bugs, caught, ["form", "fejer", "hankel", "potential"])
+    assert "2 bugs, 2 caught\n" in text
+    assert "alone: start_is_missing" in text
+    assert "potential                    0   0  *illustration*" in text
+    assert [line.split()[1] for line in text.splitlines() if line.startswith("gauss")] == [".##."]
+
+
+def _known(names, method):
+    known = power.held_to(method)
+    return [name for name in names if name in known]
