@@ -107,12 +107,12 @@ class Hypothesis(NamedTuple):
     claim
         What it says of a run.
     constant
-        The constant, if it is known; a function of the label if there are several.
+        The constant, if it is known.
     """
 
     sentence: Callable[..., str]
     claim: Callable[[Seen], Claim]
-    constant: float | Callable[[int], float] | None = None
+    constant: float | None = None
 
 
 def likely_cause(runs: Sequence[tuple[Instance, np.ndarray]], dtype) -> str:
@@ -156,7 +156,6 @@ def possible_causes(runs: Sequence[tuple[Instance, np.ndarray]], dtype) -> Itera
 
 
 # -- a run, and what is to be explained ------------------------------------------------------------
-
 
 # Where numbers overflow, and where 0 / 0 means that every constant will do.
 _QUIET = np.errstate(all="ignore")
@@ -203,12 +202,10 @@ def _explain(hypothesis, seen):
         tests, shown = tests + test.sum(), shown | set(label[test].tolist())
         if where is None and test.any():
             where = np.argwhere(test)[0].tolist()
-    wanted = hypothesis.constant
-    if wanted is not None:
-        known = {k: wanted(k) if callable(wanted) else wanted for k in bounds}
-        if not all(low <= known[k] <= high for k, (low, high) in bounds.items()):
-            return ""
-    fitted = wanted is None and any(np.isfinite(b).any() for b in bounds.values())
+    known = hypothesis.constant
+    if known is not None and not all(low <= known <= high for low, high in bounds.values()):
+        return ""
+    fitted = known is None and any(np.isfinite(b).any() for b in bounds.values())
     if where is None or tests <= fitted * len(shown):
         return ""
     found = hypothesis.sentence(**_fields(bounds, sorted(shown), *where))
@@ -243,9 +240,9 @@ def _simplest(low, high):
     for simple in (1, 0):
         if low <= simple <= high:
             return Fraction(simple)
-    # One side may be open, but not both.
-    low, high = (float(end if np.isfinite(end) else 2 * other) for end, other in
-                 ((low, high), (high, low)))  # fmt: skip
+    # One side may be open; it is far enough away at twice the other.
+    ends = np.where(np.isfinite([low, high]), [low, high], [2 * high, 2 * low])
+    low, high = map(float, ends)
     first = math.floor(math.log10(max(abs(low), abs(high))))
     grids = [Fraction(10) ** k for k in range(first, first - 18, -1)]
     for grid in [*grids[:3], *(Fraction(1, q) for q in range(3, 33)), *grids[3:]]:
@@ -468,6 +465,12 @@ def _of_rows(run, rows, used=True):
 
 def _stale(run):
     return _of_rows(run, np.maximum(run.k[:, 0] - 1, 0))
+
+
+def _implicit(run):
+    there = _at(run.instance.data, run.x[1:], run.model)
+    # The equation is solved as well as its solution can be rounded.
+    return _pulled(run, there, error=8 * run.model.unit_roundoff * _norm(run.x[1:]))
 
 
 def _in_turn(run, order):
@@ -842,7 +845,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     _says("the gradient is taken after the step: every move is -eta g at the point that gradient "
           "descent would reach", _one_ahead),
     _says("the step is implicit: every move is -eta g at the row after",
-          lambda run: _of_rows(run, run.k[:, 0] + 1)),
+          _implicit),
     _says("the gradient is in reverse order: coordinate {coordinate} moves as its mirror image "
           "should", _reversed_gradient),
     _says("the coordinates of the points are in reverse order: x[0] is the start, backwards",

@@ -51,15 +51,17 @@ def _number(x):
     return jnp.asarray(x, jnp.float64)
 
 
-def _seen(trace: Trace) -> tuple[Ball, Ball, Ball]:
-    """Return points, values and gradients of the rows 0, 1, ..., N-1 as the subject may have them.
+def _seen(trace: Trace) -> tuple[Ball, Ball]:
+    """Return points and gradients of the rows 0, 1, ..., N-1 as the subject may have them.
 
-    It may remember a point to more digits than the row shows.
+    All but the start it may carry to more digits than the row shows, as a master copy in float64 or
+    a compensated sum does, and may take gradients there.
     """
-    x, u = trace.x[:-1], trace.model.unit_roundoff
-    f = Ball(trace.f.middle, trace.f.radius + trace.value_error)
-    g = Ball(trace.g.middle, trace.g.radius + trace.gradient_error)
-    return Ball(x, u * abs(x)), f[:-1], g[:-1]
+    x = trace.x[:-1]
+    carried = trace.model.unit_roundoff * abs(x).at[0].set(0.0)
+    spread = trace.L * jnp.linalg.norm(carried, axis=1, keepdims=True)
+    g = Ball(trace.g.middle, trace.g.radius + trace.gradient_error)[:-1]
+    return Ball(x, carried), Ball(g.middle, g.radius + spread)
 
 
 def _inner(trace: Trace, x: Ball, y: Ball) -> Ball:
@@ -116,7 +118,7 @@ def _follows(trace: Trace, wanted: Ball) -> Evidence:
 
 def _along(trace: Trace, step_sizes: Ball) -> Evidence:
     """Return evidence of steps along the negative gradient."""
-    x, _, g = _seen(trace)
+    x, g = _seen(trace)
     return _follows(trace, _plus(trace, x, -(g * step_sizes[:, None])))
 
 
@@ -125,7 +127,7 @@ def _gradient_descent(trace: Trace, rule) -> Evidence:
 
 
 def _exact_line_search(trace: Trace, rule) -> Evidence:
-    _, _, g = _seen(trace)
+    _, g = _seen(trace)
     features, (n, d) = trace.instance.features, trace.instance.features.shape
     model, weights = trace.model, abs(features)
     exact = (dot(g[:, None], features[None]) ** 2).sum() * (1 / n)
@@ -142,15 +144,15 @@ def _exact_line_search(trace: Trace, rule) -> Evidence:
 
 
 def _polyak(trace: Trace, rule) -> Evidence:
-    _, f, g = _seen(trace)
+    x, g = _seen(trace)
     minimum = _number(rule.minimum)
-    gap = f - Ball(minimum, trace.model.unit_roundoff * abs(minimum))
+    gap = _value_within(trace, x) - Ball(minimum, trace.model.unit_roundoff * abs(minimum))
     gap = Ball(jnp.maximum(gap.middle, 0), gap.radius)
     return _along(trace, gap * _number(rule.relaxation) / _inner(trace, g, g))
 
 
 def _barzilai_borwein(trace: Trace, rule) -> Evidence:
-    x, _, g = _seen(trace)
+    x, g = _seen(trace)
     move, change = x[1:] - x[:-1], g[1:] - g[:-1]
     bent = _inner(trace, move, change)
     if rule.quotient is rules.long_step:
@@ -175,7 +177,7 @@ def _from_zero(balls: Ball) -> Ball:
 
 
 def _heavy_ball(trace: Trace, rule) -> Evidence:
-    x, _, g = _seen(trace)
+    x, g = _seen(trace)
     move = _from_zero(x[1:] - x[:-1])
     step = g * _number(rule.step_size)
     return _follows(trace, _plus(trace, x, -step, move * _number(rule.momentum)))
@@ -183,7 +185,7 @@ def _heavy_ball(trace: Trace, rule) -> Evidence:
 
 def _nesterov(trace: Trace, rule) -> Evidence:
     """Judge the points y, ``y[k+1] - y[k] = beta (y[k] - y[k-1] - s[k] + s[k-1]) - s[k]``, s = eta g."""
-    y, _, g = _seen(trace)
+    y, g = _seen(trace)
     momentum, step = _number(rule.momentum), g * _number(rule.step_size)
     move, before = _from_zero(y[1:] - y[:-1]), _from_zero(step[:-1])
     terms = (-step, -(step * momentum), move * momentum, before * momentum)
@@ -208,17 +210,18 @@ def _tried(model: rounding.Arithmetic, rule) -> Ball:
 
 def _armijo_step(trace: Trace, rule) -> Evidence:
     """Compare with the nearest of all steps that the rule may take, in what rounding allows."""
-    x, f, g = _seen(trace)
+    x, g = _seen(trace)
     model, steps = trace.model, _tried(trace.model, rule)
     trials = _plus(trace, x[None], -(g[None] * steps[:, None, None]))
-    reached = _value_within(trace, trials)
+    f, reached = _value_within(trace, x), _value_within(trace, trials)
     promised = _inner(trace, g, g)[None] * steps[:, None] * _number(rule.decrease)
     margin = f[None] - promised - reached
     spare = margin.radius + _of_the_test(model, f[None], promised, reached)
     passes, fails = margin.middle > spare, margin.middle < -spare
     # What comes after a step that passes is not tried; without one, the run may stand still.
-    passed = jnp.cumsum(passes, axis=0)
-    admissible = jnp.concatenate([~fails & (passed - passes == 0), passed[-1:] == 0])
+    passed = jnp.cumsum(passes.astype(jnp.int32), axis=0)
+    first = passed <= passes.astype(jnp.int32)
+    admissible = jnp.concatenate([first & ~fails, passed[-1:] == 0])
     points = jnp.concatenate([trials.middle, trace.x[None, :-1]])
     allowed = jnp.concatenate([trials.radius, jnp.zeros_like(trials.radius[:1])])
     off = abs(trace.x[None, 1:] - points)
@@ -238,13 +241,15 @@ def _of_the_test(model, f: Ball, promised: Ball, reached: Ball):
 
 
 def _sufficient_decrease(trace: Trace, rule) -> Evidence:
-    _, f, g = _seen(trace)
-    x, after, model = trace.x[:-1], trace.x[1:], trace.model
+    x, g = _seen(trace)
+    before, after, model = x.middle, trace.x[1:], trace.model
     # What is tested is a step: the move and the point it leads to are rounded, each in its way.
-    off = 2 * model.unit_roundoff * (abs(x) + abs(after) + abs(after - x)) + 4 * model.least_normal
+    sizes = abs(before) + abs(after) + abs(after - before)
+    off = 2 * model.unit_roundoff * sizes + 4 * model.least_normal
     move = Ball(trace.move.middle, trace.move.radius + off)
     promised = _inner(trace, g, move) * -_number(rule.decrease)
-    reached, bound = _value_within(trace, Ball(after, off)), f - promised
+    f, reached = _value_within(trace, x), _value_within(trace, Ball(after, off))
+    bound = f - promised
     allowed = _of_the_test(model, f, promised, reached)
     drowned = reached.radius + bound.radius + allowed
     return Evidence(reached, bound, allowed, promised.middle > drowned)
@@ -258,8 +263,9 @@ def _edge(make) -> Callable[..., Instance]:
     """
 
     def edge(key, steps):
-        powers, mantissas = jax.random.uniform(key, (2, 2), jnp.float64)
-        eta, far = jnp.ldexp(1 + mantissas * jnp.array([0, 1]), jnp.int32(16 * powers) - 8)
+        power, place, mantissa = jax.random.uniform(key, (3,), jnp.float64)
+        eta = jnp.ldexp(jnp.float64(1), (16 * power).astype(jnp.int32) - 8)
+        far = jnp.ldexp(1 + mantissa, (16 * place).astype(jnp.int32) - 8)
         first = _number(make(eta).step_size)
         curvature = jnp.sqrt(2 / first) ** 2
         zero = jnp.zeros((), jnp.float64)

@@ -366,7 +366,7 @@ def _iterates(function, wanted, name, problem, steps):
         rows = stack(rows) if rows else np.zeros((0,))
     if isinstance(problem.start, np.ndarray):
         _unchanged(name, problem, offered)
-        rows = np.asarray(rows)
+        rows = np.asarray(rows) if hasattr(rows, "shape") else rows
     return Run(_well_formed(name, rows, problem.start, steps))
 
 

@@ -11,7 +11,7 @@ from gdpure.specs.causes import likely_cause, possible_causes
 from gdpure.specs.instances import SHAPES, Instance
 
 DTYPES = (np.float32, np.float64)
-RUNS = 24
+RUNS = 18
 
 
 def problem(rng, shape, dtype):

@@ -59,7 +59,7 @@ def test_a_torch_loop_is_accused_of_nothing_in_a_thousand_instances():
     "mode", [gd.reverse, gd.forward, gd.analytic, gd.per_sample], ids=lambda m: m.__name__
 )
 def test_every_mode_of_differentiation_is_accused_of_nothing(mode):
-    report = specs.check_optimizer(mode, instances=3 * 2048, only="gradient agreement")
+    report = specs.check_optimizer(mode, instances=3 * 2048)
     assert report and not violated(report)
     assert report.method == "gradient"
 
@@ -77,7 +77,9 @@ def test_a_second_check_of_the_same_kind_compiles_the_judge_once(compilations):
 
 @pytest.mark.parametrize("control", honest.OTHERS, ids=lambda c: c.__name__)
 def test_what_is_not_gradient_descent_is_told_which_theorem_says_so(control):
-    report = specs.check_optimizer(control, method="gradient descent", instances=3 * 256)
+    report = specs.check_optimizer(
+        control, method="gradient descent", instances=768, only=["step-identity", "repeats"]
+    )
     assert not report and "step-identity" in violated(report)
     assert "step-identity" in str(report)
 
@@ -134,20 +136,19 @@ def test_a_theorem_without_instances_is_vacuous():
 
 
 def test_a_method_is_held_to_what_it_claims():
-    report = specs.check_optimizer(honest.heavy_ball_of_optax, instances=768)
-    assert "step-identity" in violated(report)
-
     def rule(step_size):
         return gd.HeavyBall(step_size, 0.9)
 
     report = specs.check_optimizer(
-        honest.heavy_ball_of_optax, method=rule, instances=768, only=["recurrence", "value"]
+        honest.heavy_ball_of_optax, method=rule, instances=768, only=["recurrence"]
     )
     assert report and not violated(report)
 
 
 def test_any_method_may_be_asked_for_its_books_only():
-    report = specs.check_optimizer(honest.heavy_ball_of_optax, method="any", instances=768)
+    report = specs.check_optimizer(
+        honest.heavy_ball_of_optax, method="any", instances=768, only=["step-identity", "repeats"]
+    )
     assert report and verdicts(report)["step-identity"] == {Verdict.NOT_APPLICABLE}
 
 
@@ -168,7 +169,7 @@ def test_settings_are_drawn_by_hypothesis_with_its_edges():
     drawn = search.draw_settings(100, 0)
     assert len(drawn) == 100 and drawn == search.draw_settings(100, 0)
     assert {s.family for s in drawn} == set(range(len(instances.FAMILIES)))
-    assert 0 in {s.scale for s in drawn} and 16 in {s.sixteenths for s in drawn}
+    assert 0 in {s.scale for s in drawn} and 0 in {s.sixteenths for s in drawn}
 
 
 # -- bad input -------------------------------------------------------------------------------------
@@ -254,7 +255,7 @@ def test_a_method_that_is_none_is_refused():
 # -- pytest ----------------------------------------------------------------------------------------
 
 
-@specs.parametrize_with_theorems(step, only=["step-identity", "fejer", "value"])
+@specs.parametrize_with_theorems(step, only=["step-identity", "fejer"])
 def test_the_decorator_makes_one_test_a_theorem(theorem, subject):
     theorem.check(subject)
 

@@ -14,7 +14,7 @@ from gdpure.specs import instances, methods, rounding, search
 from gdpure.specs.balls import Ball
 from gdpure.specs.instances import SHAPES, Setting
 from gdpure.specs.report import Verdict
-from gdpure.specs.subjects import as_subject
+from gdpure.specs.subjects import Always, as_subject
 from gdpure.specs.theorem import Run, observe
 from planted import line_searches, momentum
 from planted.descents import walk
@@ -41,7 +41,7 @@ RULES = (
 def judged():
     """A function (rule, dtype) -> the names of the methods whose recurrence it does not follow."""
     subjects = {rule: as_subject(rule) for _, rule in RULES}
-    theorems = [(name, t) for name, rule in RULES for t in methods.theorems_of(subjects[rule].method)]
+    theorems = [(name, t) for name, rule in RULES for t in methods.theorems_of(Always(rule))]
     setting = Setting(0, scale=0, spread=2, distance=0, sixteenths=0, seed=1)
 
     def judge(rule, dtype):
@@ -103,7 +103,7 @@ def test_steps_too_small_for_the_dtype_are_none():
 # -- planted bugs ----------------------------------------------------------------------------------
 
 
-def verdicts(subject, method, only, instances=96):
+def verdicts(subject, method, only, instances=32):
     report = specs.check_optimizer(subject, method=method, instances=instances, only=only)
     return {row.verdict for row in report.rows}
 
@@ -277,21 +277,21 @@ def test_values_within_a_ball_cover_what_is_evaluated_there(dtype):
         model = rounding.arithmetic(dtype)
 
         def ball(problem, radius):
-            run = Run(problem.start[None])
-            point = Ball(problem.start[None], radius[None])
-            return methods._value_within(observe(problem, run, model), point)
+            trace = observe(problem, Run(jnp.stack([problem.start] * 2)), model)
+            return methods._value_within(trace, Ball(problem.start[None], radius[None]))
 
         def off(problem, radius, side):
             near = instances.rounded(problem.start + side * radius, dtype)
             inside = jnp.all(abs(near - problem.start) <= radius)
             data = [leaf.astype(dtype) for leaf in problem.data]
             value = instances.value(near.astype(dtype), data).astype(jnp.float64)
-            return jnp.where(inside, value, jnp.nan)
+            return inside, value
 
         balls = jax.jit(jax.vmap(ball))(batch, radius)
-        values = jax.jit(jax.vmap(jax.vmap(off), (None, None, 0)))(batch, radius, sides)
-    ratio = np.nanmax(abs(values - balls.middle[:, 0]) / balls.radius[:, 0], axis=0)
-    assert 0.9 < np.nanmax(ratio) <= 1
+        inside, values = jax.jit(jax.vmap(jax.vmap(off), (None, None, 0)))(batch, radius, sides)
+    inside, values, balls = jax.device_get((inside, values, balls))
+    ratio = abs(values - balls.middle[:, 0]) / balls.radius[:, 0]
+    assert 0.9 < ratio[inside].max() <= 1
 
 
 def test_step_sizes_are_those_of_the_dtype():
@@ -303,4 +303,4 @@ def test_step_sizes_are_those_of_the_dtype():
     product = np.cumprod(np.array([np.float32(0.1), *[factor] * 40], np.float32), dtype=np.float32)
     power = np.float32(0.1) * factor ** np.arange(41, dtype=np.float32)
     for steps in (product, power, np.where(power < np.finfo(np.float32).tiny, 0, power)):
-        assert np.all(abs(steps - np.asarray(tried.middle)) <= tried.radius)
+        assert np.all(abs(steps - np.asarray(tried.middle)) <= np.asarray(tried.radius))
