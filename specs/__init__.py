@@ -2,5 +2,13 @@
 
 from . import bounds, rounding
 from .checks import THEOREMS, check_optimizer, parametrize_with_theorems
+from .gradient_check import check_gradient
 
-__all__ = ["THEOREMS", "bounds", "check_optimizer", "parametrize_with_theorems", "rounding"]
+__all__ = [
+    "THEOREMS",
+    "bounds",
+    "check_gradient",
+    "check_optimizer",
+    "parametrize_with_theorems",
+    "rounding",
+]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import difflib
 import functools
-import platform as machine
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import jax
@@ -26,7 +24,7 @@ from gdpure.specs import (
 )
 from gdpure.specs.explain import explain
 from gdpure.specs.instances import SHAPES, Setting
-from gdpure.specs.report import DEFINITIONS, Report, Row, Verdict
+from gdpure.specs.report import DEFINITIONS, Report, Row, Verdict, versions
 from gdpure.specs.shrinking import shrink
 from gdpure.specs.subjects import Malformed, Subject, as_subject
 from gdpure.specs.theorem import ASSUMPTIONS, NEEDS, Theorem
@@ -141,17 +139,6 @@ def _method_text(subject: Subject) -> str:
 
 def _notes(subject, rows):
     return subject.notes
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that decide what comes out."""
-    found = {"python": machine.python_version()}
-    for name in ("gdpure", "jax", "jaxlib", "numpy", "hypothesis"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _chosen(theorems, only):

@@ -6,9 +6,11 @@ import dataclasses
 import enum
 import json
 import math
+import platform
 import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -268,6 +270,17 @@ class Report:
 
 # What is said by definition is understood at once: a case of one of these is shown first.
 DEFINITIONS = ("starts", "value", "gradient", "step-identity", "recurrence")
+
+def versions() -> dict[str, str]:
+    """Return the versions that decide what comes out."""
+    found = {"python": platform.python_version()}
+    for name in ("gdpure", "jax", "jaxlib", "numpy", "hypothesis"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
 
 _TRIED = {Verdict.HOLDS, Verdict.VIOLATED, Verdict.EXPECTED_FAILURE, Verdict.ERROR}
 

@@ -284,5 +284,3 @@ def test_theorems_are_data_with_one_line_each():
         assert "\n" not in theorem.statement and len(theorem.statement) <= 90
         assert theorem.source and set(theorem.assumes) <= set(checks.ASSUMPTIONS)
         assert set(theorem.needs) <= set(checks.NEEDS) and theorem.methods in checks.METHODS
-
-

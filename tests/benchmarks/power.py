@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from planted import CATALOGUE, honest, power  # noqa: E402
+from planted import CATALOGUE, METHODS, honest, power  # noqa: E402
 
 
 def main():
@@ -35,10 +35,16 @@ def main():
             print(f"{bug.name}: {reason}", file=sys.stderr)
     text = power.table(bugs, caught, theorems)
     if not options.only:
-        text += "\nOther methods, held to gradient descent\n\n"
+        text += "\nCorrect methods, and the theorems that accuse them\n\n"
+        for kind, subjects in honest.HONEST.items():
+            for subject in subjects:
+                report = power.judged(subject, METHODS[kind], **budget)
+                found = sorted(power.violated(report)) + power.failed(report)
+                text += f"{subject.__name__:26} {', '.join(found) or '-'}\n"
+        text += "\nOther methods, held to gradient descent: how many theorems they violate\n\n"
         for other in honest.OTHERS:
             found = power.violated(power.judged(other, None, **budget))
-            text += f"{other.__module__.split('.')[0]}:{other.__name__:20} {len(found):3}\n"
+            text += f"{other.__name__:26} {len(found):3}\n"
     if options.out:
         options.out.write_text(text)
     else:

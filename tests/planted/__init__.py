@@ -13,12 +13,13 @@ from planted import (
     stopping,
     transformations,
 )
-from planted.catalogue import PLANTED, Planted
+from planted.catalogue import METHODS, PLANTED, Planted
 
 CATALOGUE: tuple[Planted, ...] = tuple(PLANTED)
 
 __all__ = [
     "CATALOGUE",
+    "METHODS",
     "Planted",
     "descents",
     "gradients",

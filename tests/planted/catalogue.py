@@ -1,4 +1,4 @@
-"""What a planted bug is, and the list of them, which the files of this folder fill."""
+"""What a planted bug is; the list of all bugs, and what their kinds claim to be."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -27,10 +27,12 @@ class Planted(NamedTuple):
 
 
 PLANTED: list[Planted] = []
+METHODS: dict[str, Any] = {}
 
 
 def bugs(kind, method=None):
     """A decorator that enters functions into the catalogue and leaves them as they are."""
+    METHODS[kind] = method
 
     def enter(subject):
         note = subject.__doc__.splitlines()[0]

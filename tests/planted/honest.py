@@ -1,7 +1,7 @@
 """Correct subjects, which must never be accused, and other methods, which must never pass.
 
-`HONEST` holds pairs (subject, method); `OTHERS` are optimizers that are right, but are not the
-gradient descent that they are held to.
+`HONEST` holds them by the kinds of the catalogue; `OTHERS` are optimizers that are right, but are
+not the gradient descent that they are held to.
 """
 
 import jax
@@ -192,13 +192,6 @@ def minimize_compiled(gradient, start, step_size, steps, tolerance):
     return x, done(x)
 
 
-def minimize_by_norm(gradient, start, step_size, steps, tolerance):
-    """It stops where the Euclidean norm of the gradient is within the tolerance."""
-    return stopping.descend_until(
-        lambda x: descents.norm(gradient(x)) <= tolerance, gradient, start, step_size, steps
-    )
-
-
 def backtracking_compiled(value, gradient, start, steps):
     """Armijo's rule, with all trials side by side."""
     etas = line_searches.FIRST * line_searches.SHRINK ** np.arange(line_searches.BUDGET + 1)
@@ -245,53 +238,36 @@ def nesterov_of_optax(step_size):
     return optax.sgd(step_size, momentum=BETA, nesterov=True)
 
 
-HONEST = (
-    *(
-        (subject, None)
-        for subject in (
-            descents.descend,
-            descents.descend_compiled,
-            list_of_rows,
-            rows_allocated_first,
-            in_place,
-            entry_by_entry,
-            in_float64_inside,
-            unrolled,
-            while_loop,
-            steps.step,
-            step_in_jax,
-            step_in_place,
-            sgd_of_torch,
-            descend_of_gdpure,
-            optax.sgd,
-            gd.Constant,
-            gradients.by_hand,
-            gradients.by_sample,
-            samples_backwards,
-            reverse_mode,
-            rows_by_vmap,
-            stopping.minimize,
-            minimize_compiled,
-        )
+HONEST = {
+    "descent": (
+        descents.descend,
+        descents.descend_compiled,
+        list_of_rows,
+        rows_allocated_first,
+        in_place,
+        entry_by_entry,
+        compensated,
+        master_in_float64,
+        in_float64_inside,
+        unrolled,
+        while_loop,
+        sgd_of_torch,
+        descend_of_gdpure,
     ),
-    (line_searches.backtracking, line_searches.METHOD),
-    (backtracking_compiled, line_searches.METHOD),
-    (line_searches.backtracking, "descent"),
-    (momentum.heavy_ball, momentum.heavy_ball_rule),
-    (heavy_ball_with_velocity, momentum.heavy_ball_rule),
-    (heavy_ball_of_optax, momentum.heavy_ball_rule),
-    (momentum.nesterov, momentum.nesterov_rule),
-    (nesterov_in_two_sequences, momentum.nesterov_rule),
-    (nesterov_of_optax, momentum.nesterov_rule),
-)
-
-
-# They keep digits of the point which they do not return: the next row does not follow from the last
-# one to the last digit, as the step identity has it.
-MORE_THAN_IT_SAYS = (compensated, master_in_float64)
-
-# Another meaning of the tolerance: it stops later than where no entry of the gradient exceeds it.
-LATER_THAN_IT_COULD = (minimize_by_norm,)
+    "step": (steps.step, step_in_jax, step_in_place),
+    "transformation": (optax.sgd, gd.Constant),
+    "gradient": (
+        gradients.by_hand,
+        gradients.by_sample,
+        samples_backwards,
+        reverse_mode,
+        rows_by_vmap,
+    ),
+    "stopping": (stopping.minimize, minimize_compiled),
+    "line search": (line_searches.backtracking, backtracking_compiled),
+    "heavy ball": (momentum.heavy_ball, heavy_ball_with_velocity, heavy_ball_of_optax),
+    "nesterov": (momentum.nesterov, nesterov_in_two_sequences, nesterov_of_optax),
+}
 
 
 # -- other methods ---------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import optax
 import gdpure as gd
 from gdpure import trees
 from planted.catalogue import bugs
-from planted.momentum import BETA, heavy_ball_rule
+from planted.momentum import BETA, ball
 
 bug = bugs("transformation")
 
@@ -64,7 +64,7 @@ class Forgetful(gd.HeavyBall):
         return gd.HeavyBall.update(self, updates, self.init(updates))
 
 
-@bugs("heavy ball", heavy_ball_rule)
+@ball
 def forgetful_rule(step_size):
     """The memory is built anew at every step: plain gradient descent; optax's mutant O12."""
     return Forgetful(step_size, BETA)
