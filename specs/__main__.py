@@ -94,6 +94,12 @@ def _parser():
         choices=("cpu", "gpu", "all"),
         help="where; by default where JAX runs",
     )
+    check.add_argument(
+        "--instances",
+        type=_count,
+        metavar="N",
+        help="how many in each dtype, by default 51200 or what 10 seconds allow",
+    )
     check.add_argument("--seed", type=_seed, default=0, metavar="N", help="of all that is random")
     check.add_argument(
         "--json",
@@ -122,6 +128,12 @@ def _names(text):
 def _seed(text):
     if not text.isdecimal() or int(text) >= 2**31:
         raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2^31 - 1, got {text!r}")
+    return int(text)
+
+
+def _count(text):
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
     return int(text)
 
 
@@ -176,6 +188,7 @@ def _reports(asked, subject, method, progress):
             report = checks.check_optimizer(
                 subject,
                 method=method,
+                instances=asked.instances,
                 only=only,
                 seed=asked.seed,
                 platform=platform,

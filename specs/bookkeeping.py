@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import jax.numpy as jnp
 
-from gdpure.specs.balls import ball
-from gdpure.specs.theorem import Evidence, Theorem, Trace
+from .balls import ball
+from .theorem import Evidence, Theorem, Trace
 
 
 def _same(measured, bound) -> Evidence:

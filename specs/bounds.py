@@ -9,7 +9,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
-from gdpure.specs.rounding import traced
+from .rounding import traced
 
 
 def _library(*numbers):
@@ -75,9 +75,7 @@ def bend(smoothness, strong_convexity, step_size, steps):
     # (1 - q h)^(-2N) - 1 without the difference of numbers near 1.
     near = xp.abs(q * h) < 0.5
     with np.errstate(divide="ignore", over="ignore"):
-        logarithm = xp.where(
-            near, xp.log1p(-xp.where(near, q * h, 0)), xp.log(xp.abs(1 - q * h))
-        )
+        logarithm = xp.where(near, xp.log1p(-xp.where(near, q * h, 0)), xp.log(xp.abs(1 - q * h)))
         growth = xp.expm1(-2 * xp.multiply(1.0, steps) * logarithm)
         curved = q / xp.where(q > 0, q + growth, 1)
     return xp.where(q > 0, curved, 1 / (2 * xp.multiply(steps, h) + 1))

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from gdpure.specs import rounding
-from gdpure.specs.instances import Instance
+from . import rounding
+from .instances import Instance
 
 
 class Seen(NamedTuple):

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdpure.specs import (
+from . import (
     bookkeeping,
     causes,
     convergence,
@@ -22,12 +22,12 @@ from gdpure.specs import (
     monotone_descent,
     search,
 )
-from gdpure.specs.explain import explain
-from gdpure.specs.instances import SHAPES, Setting
-from gdpure.specs.report import DEFINITIONS, Report, Row, Verdict, versions
-from gdpure.specs.shrinking import shrink
-from gdpure.specs.subjects import Malformed, Subject, as_subject
-from gdpure.specs.theorem import ASSUMPTIONS, NEEDS, Theorem
+from .explain import explain
+from .instances import SHAPES, Setting
+from .report import DEFINITIONS, Report, Row, Verdict, versions
+from .shrinking import shrink
+from .subjects import Malformed, Subject, as_subject
+from .theorem import NEEDS, Theorem
 
 THEOREMS: tuple[Theorem, ...] = (
     *bookkeeping.THEOREMS,

@@ -12,9 +12,9 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
-from gdpure.specs import bounds, instances, rounding
-from gdpure.specs.balls import Ball, ball, dot, most, norm
-from gdpure.specs.theorem import Evidence, Theorem, Trace, exact_run, step_errors
+from . import bounds, instances, rounding
+from .balls import Ball, ball, dot, most, norm
+from .theorem import Evidence, Theorem, Trace, exact_run, step_errors
 
 _U = rounding.unit_roundoff(jnp.float64)
 
@@ -67,9 +67,9 @@ def _value_rate(trace: Trace) -> Evidence:
     rate = bounds.value_rate(trace.L, mu, trace.eta, k)
     # h is rounded, powers magnify that 2k times; A is a quotient of such numbers.
     slowest = trace.factors.max().middle + 4 * _U
-    spread = (4 * k + 16) * 2 * _U * rate + trace.L * k * slowest ** jnp.maximum(
-        2 * k - 1, 0
-    ) * (4 * _U)
+    spread = (4 * k + 16) * 2 * _U * rate + trace.L * k * slowest ** jnp.maximum(2 * k - 1, 0) * (
+        4 * _U
+    )
     return _gaps(trace, Ball(rate, spread) * dot(trace.offset[0], trace.offset[0]))
 
 

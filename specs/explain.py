@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from gdpure.specs.instances import Instance
-from gdpure.specs.report import Counterexample
-from gdpure.specs.search import Case, Tally
-from gdpure.specs.subjects import Subject
-from gdpure.specs.theorem import Theorem
+from .instances import Instance
+from .report import Counterexample
+from .search import Case, Tally
+from .subjects import Subject
+from .theorem import Theorem
 
 _LETTERS = "abcdefgh"
 
@@ -31,16 +31,22 @@ def explain(
     """
     theorem, instance, found = tally.theorem, case.instance, case.finding
     row, worst = int(found.row), _worst(theorem, case)
-    off = abs(found.measured - found.bound)[worst] if theorem.equality or case.attained else (
-        found.measured - found.bound
-    )[worst]
+    off = (
+        abs(found.measured - found.bound)[worst]
+        if theorem.equality or case.attained
+        else (found.measured - found.bound)[worst]
+    )
     explained = float(found.allowed[worst])
     must, returned = _sides(theorem, case, dtype)
     if not (theorem.equality or case.attained):
         must = f"at most {must}"
     where = f"row {row}"
     rounding = f"{explained:.2g}" if np.isfinite(explained) else "nothing"
-    coordinate = f" in coordinate {worst[-1]}" if _is_point(found, instance) and len(instance.start) > 1 else ""
+    coordinate = (
+        f" in coordinate {worst[-1]}"
+        if _is_point(found, instance) and len(instance.start) > 1
+        else ""
+    )
     f = function_text(instance, dtype)
     lines = [
         ("theorem", _beside(theorem.statement, theorem.source)),
@@ -112,7 +118,9 @@ def _assumed(theorem: Theorem, instance: Instance, dtype):
 
 def _beside(text, note):
     """Return a text with a note beside it where both fit in a line, else below it."""
-    return f"{text}\t{note}" if len(text) <= 40 and len(text) + len(note) <= 78 else f"{text}\n{note}"
+    return (
+        f"{text}\t{note}" if len(text) <= 40 and len(text) + len(note) <= 78 else f"{text}\n{note}"
+    )
 
 
 def _run_text(points, dtype):
@@ -234,7 +242,9 @@ def reproduction(subject: Subject, instance: Instance, steps: int, dtype) -> str
         ]
     if instance.minimum:
         lines = [
-            line + f" + {_number(instance.minimum, dtype)}" if line.startswith("def value") else line
+            line + f" + {_number(instance.minimum, dtype)}"
+            if line.startswith("def value")
+            else line
             for line in lines
         ]
     if ":" not in subject.name:
@@ -298,4 +308,3 @@ def _call(subject, instance, module, attribute, steps, name, dtype):
         "    x = x + move",
         "returned = x",
     ]
-

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gdpure.specs.balls import Ball, ball, dot, norm
-from gdpure.specs.theorem import Evidence, Theorem, Trace
+from .balls import Ball, ball, dot, norm
+from .theorem import Evidence, Theorem, Trace
 
 _NESTEROV = "Nesterov, Lectures on Convex Optimization, 2nd ed., Springer, 2018"
 

@@ -26,7 +26,8 @@ from jax import lax
 
 import gdpure as gd
 from gdpure import trees
-from gdpure.specs import rounding
+
+from . import rounding
 
 
 class Shape(NamedTuple):

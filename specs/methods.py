@@ -212,7 +212,6 @@ def _tried(model: rounding.Arithmetic, rule) -> Ball:
 
 
 def _armijo_step(trace: Trace, rule) -> Evidence:
-    """Compare with the nearest of all steps that the rule may take, in what rounding allows."""
     x, g = _seen(trace)
     model, steps = trace.model, _tried(trace.model, rule)
     trials = _plus(trace, x[None], -(g[None] * steps[:, None, None]))
@@ -224,17 +223,30 @@ def _armijo_step(trace: Trace, rule) -> Evidence:
     # What comes after a step that passes is not tried; without one, the run may stand still.
     passed = jnp.cumsum(passes.astype(jnp.int32), axis=0)
     first = passed <= passes.astype(jnp.int32)
-    admissible = jnp.concatenate([first & ~fails, passed[-1:] == 0])
-    points = jnp.concatenate([trials.middle, trace.x[None, :-1]])
-    allowed = jnp.concatenate([trials.radius, jnp.zeros_like(trials.radius[:1])])
-    off = abs(trace.x[None, 1:] - points)
-    times = jnp.where(off > 0, off / jnp.where(allowed > 0, allowed, 1e-300), 0).max(axis=-1)
-    nearest = jnp.where(admissible, jnp.minimum(times, 1e300), jnp.inf).argmin(axis=0)
-    points, allowed = (
-        jnp.take_along_axis(a, nearest[None, :, None], axis=0)[0] for a in (points, allowed)
+    return _one_of(
+        trace,
+        Ball(
+            jnp.concatenate([trials.middle, trace.x[None, :-1]]),
+            jnp.concatenate([trials.radius, 0 * trials.radius[:1]]),
+        ),
+        jnp.concatenate([first & ~fails, passed[-1:] == 0]),
     )
-    decided = (admissible.sum(axis=0) == 1)[:, None]
-    return Evidence(ball(trace.x[1:]), ball(points), allowed, decided)
+
+
+def _one_of(trace: Trace, points: Ball, admissible) -> Evidence:
+    """Return evidence that rows 1, 2, ... are one of the admissible points, (m, N, d) and (m, N).
+
+    They are compared with the nearest, in units of what rounding allows.
+    """
+    off = abs(trace.x[None, 1:] - points.middle)
+    units = jnp.where(points.radius > 0, points.radius, 1e-300)
+    away = jnp.where(off > 0, off / units, 0).max(axis=-1)
+    nearest = jnp.where(admissible, jnp.minimum(away, 1e300), jnp.inf).argmin(axis=0)
+    wanted = jax.tree.map(
+        lambda leaf: jnp.take_along_axis(leaf, nearest[None, :, None], axis=0)[0], points
+    )
+    decided = admissible.sum(axis=0) == 1
+    return Evidence(ball(trace.x[1:]), ball(wanted.middle), wanted.radius, decided[:, None])
 
 
 def _of_the_test(model, f: Ball, promised: Ball, reached: Ball):

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gdpure.specs import rounding
-from gdpure.specs.balls import ball, dot, most, norm, stack
-from gdpure.specs.instances import SHAPES
-from gdpure.specs.theorem import (
+from . import rounding
+from .balls import ball, dot, most, norm, stack
+from .instances import SHAPES
+from .theorem import (
     Evidence,
     Theorem,
     Trace,
@@ -158,9 +158,7 @@ def _potential_with_gradients(trace: Trace) -> Evidence:
     of_gap, of_slope = (2 * k + 1) * eta, k * (k + 2) * eta**2
     weighted = trace.gap * of_gap + dot(trace.g, trace.g) * of_slope
     slope, w = most(norm(trace.g[1:])), trace.stray / trace.eta
-    allowed = (
-        most(of_gap[1:]) * _rise(trace) + most(of_slope[1:]) * (2 * slope * w + w**2) + spread
-    )
+    allowed = most(of_gap[1:]) * _rise(trace) + most(of_slope[1:]) * (2 * slope * w + w**2) + spread
     return _inequality(weighted[1:] + change, weighted[:-1], allowed)
 
 

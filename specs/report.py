@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from gdpure.specs.theorem import Theorem
+    from .theorem import Theorem
 
 WIDTH = 100
 _FEW = 3  # up to so many theorems are shown one by one
@@ -270,6 +270,7 @@ class Report:
 
 # What is said by definition is understood at once: a case of one of these is shown first.
 DEFINITIONS = ("starts", "value", "gradient", "step-identity", "recurrence")
+
 
 def versions() -> dict[str, str]:
     """Return the versions that decide what comes out."""

@@ -16,14 +16,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdpure.specs import instances, rounding
-from gdpure.specs.instances import SHAPES, Instance, Setting, Shape
-from gdpure.specs.subjects import Subject
-from gdpure.specs.theorem import Finding, Run, Theorem, find, observe
+from . import instances, rounding
+from .instances import SHAPES, Instance, Setting, Shape
+from .subjects import Subject
+from .theorem import Finding, Run, Theorem, find, observe
 
-
-# The programs of the judge are long, and run for milliseconds: they are compiled in 0.6 of the time
-# without what makes them no faster.
+# The programs of the judge are long and run for milliseconds: they are compiled in 0.6 of the
+# time, without what makes them no faster.
 _QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
@@ -201,7 +200,7 @@ def draw_settings(count: int, seed: int, most_sixteenths: int = 40) -> list[Sett
         database=None,
         deadline=None,
         phases=[hypothesis.Phase.generate],
-        suppress_health_check=list(hypothesis.HealthCheck),
+        suppress_health_check=[*hypothesis.HealthCheck],
     )
     @hypothesis.given(instances.settings(most_sixteenths))
     def draw(setting):

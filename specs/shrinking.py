@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import jax
 import numpy as np
 
-from gdpure.specs import rounding
-from gdpure.specs.instances import Instance
-from gdpure.specs.search import Case
+from . import rounding
+from .instances import Instance
+from .search import Case
 
 # A violation this many times what rounding explains is clear enough for print.
 _CLEAR = 64.0
@@ -77,7 +78,7 @@ def _digest(instance):
 
 def _made(instance: Instance, dtype) -> Instance:
     """Round the numbers of an instance to the dtype, and bring its claims up to date."""
-    rounded = {
+    rounded: dict[str, Any] = {
         name: np.asarray(getattr(instance, name)).astype(dtype).astype(np.float64)
         for name in instance.__dataclass_fields__
     }
@@ -91,7 +92,7 @@ def _made(instance: Instance, dtype) -> Instance:
     return Instance(**rounded)
 
 
-# -- how simple a number is --------------------------------------------------------------------------
+# -- how simple a number is ------------------------------------------------------------------------
 
 
 def _price(x) -> int:

@@ -25,8 +25,9 @@ import numpy as np
 
 import gdpure as gd
 from gdpure import gradients, rules
-from gdpure.specs import instances
-from gdpure.specs.theorem import Run
+
+from . import instances
+from .theorem import Run
 
 _WHOLE = {"value", "gradient", "start", "step_size", "steps"}
 _STEP = {"point", "value", "gradient", "step_size"}
@@ -148,9 +149,7 @@ def _fields(rule):
 
 
 def _steps(target):
-    return (
-        hasattr(target, "init") and hasattr(target, "update") and not isinstance(target, type)
-    )
+    return hasattr(target, "init") and hasattr(target, "update") and not isinstance(target, type)
 
 
 def _is_method(method):

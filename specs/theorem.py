@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 
 from gdpure import trees
-from gdpure.specs import instances, rounding
-from gdpure.specs.balls import Ball, ball, most, norm
-from gdpure.specs.instances import Instance
+
+from . import instances, rounding
+from .balls import Ball, ball, most, norm
+from .instances import Instance
 
 FAMILIES = ("bookkeeping", "gradient agreement", "monotone descent", "convergence")
 
@@ -199,7 +200,7 @@ class Theorem:
     order: Callable[[Any], Any] = lambda rows: rows
 
 
-# -- what theorems assume ---------------------------------------------------------------------------
+# -- what theorems assume --------------------------------------------------------------------------
 
 ASSUMPTIONS: dict[str, Callable[[Trace], Any]] = {
     "f convex": lambda t: True,
@@ -319,7 +320,7 @@ class Finding(NamedTuple):
 
 
 def find(theorem: Theorem, trace: Trace, twin: Trace | None = None, *, attained=False) -> Finding:
-    """Return what a theorem finds in one run; `attained` demands equality, on extremal instances."""
+    """Return what a theorem finds in one run; `attained` demands equality."""
     found = theorem.evidence(trace) if twin is None else theorem.evidence(trace, twin)
     if attained:
         found = jax.tree.map(lambda leaf: leaf[-1:], found)

@@ -1,4 +1,4 @@
-"""Gradients by hand: the wrong ones are seen at any size and scale, the right ones never accused."""
+"""Gradients by hand: wrong ones are seen at any size and scale, right ones never accused."""
 
 import chex
 import jax

@@ -4,6 +4,7 @@ They are fair: one well-conditioned problem, a step size that suits it, float32.
 is a function that runs descent or makes one step; a line search and momentum are run as well.
 """
 
+import functools
 import inspect
 
 import numpy as np
@@ -24,6 +25,7 @@ def gradient(x):
     return SLOPES * (x - CENTER)
 
 
+@functools.cache
 def iterates(subject, steps):
     """What a subject makes of the problem."""
     offered = {
