@@ -369,7 +369,8 @@ def _malformed(theorems, dtype, found, expected):
 
 
 def _failed(theorems, dtype, error):
-    sentence = f"the subject raised {type(error).__name__}: {str(error).splitlines()[0]}"
+    message = (str(error) or "without a message").splitlines()[0]
+    sentence = f"the subject raised {type(error).__name__}: {message}"
     for k, theorem in enumerate(theorems):
         verdict = Verdict.BLOCKED if k else Verdict.ERROR
         yield theorem, _row(theorem, dtype, verdict, reason=sentence)

@@ -7,12 +7,10 @@ closer together, or spreads them by a known factor. Gaps are compared by their r
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import jax
 import jax.numpy as jnp
 
-from . import bounds, instances, rounding
+from . import bounds, extremal, rounding
 from .balls import Ball, ball, dot, most, norm
 from .theorem import Evidence, Theorem, Trace, exact_run, step_errors
 
@@ -89,77 +87,6 @@ def _linear_value(trace: Trace) -> Evidence:
     return _gaps(trace, trace.gap[0] * trace.factors.max() ** (2 * _counts(trace)))
 
 
-# -- the functions that attain them ----------------------------------------------------------------
-
-
-def _numbers(key):
-    """Return h, q, s and R: sixteenths, a power of four, powers of two; all short."""
-    keys = jax.random.split(key, 4)
-    h = jax.random.randint(keys[0], (), 1, 32).astype(jnp.float64) / 16
-    powers = [_power_of_two(jax.random.randint(k, (), -3, 4)) for k in keys[1:3]]
-    q = _power_of_two(-2 * jax.random.randint(keys[3], (), 1, 4))
-    return h, q, *powers
-
-
-def _power_of_two(k):
-    return jnp.ldexp(jnp.ones((), jnp.float64), k)
-
-
-def _one_parameter(stretch, bend, tail, distance, step_size, smoothness, strong_convexity):
-    """Return ``phi(stretch x)`` from `distance`, with claims of a whole class of functions."""
-
-    def row(x):
-        return jnp.reshape(x, (1,))
-
-    recipe = instances.Recipe(
-        jnp.reshape(stretch, (1, 1)), row(0.0), bend, tail, 0.0, row(distance), row(0.0), 1.0
-    )
-    made = instances.instance(recipe, jnp.float64)
-    return replace(
-        made, step_size=step_size, smoothness=smoothness, strong_convexity=strong_convexity
-    )
-
-
-def huber(key, steps):
-    """Return the slowest convex function for values after N steps: Huber's, or a parabola."""
-    h, _, s, distance = _numbers(key)
-    return _slowest(steps, h, 0.0, s, distance)
-
-
-def tailed_huber(key, steps):
-    """Return the slowest mu-strongly convex function for values after N steps."""
-    h, q, s, distance = _numbers(key)
-    return _slowest(steps, h, q, s, distance)
-
-
-def _slowest(steps, h, q, s, distance):
-    L = s**2
-    slow = bounds.bend(L, q * L, h / L, float(steps))
-    bent = slow >= (1 - h) ** (2 * steps)
-    bend = jnp.where(bent, s * distance * slow, jnp.inf)
-    return _one_parameter(s, bend, q, distance, h / L, L, q * L)
-
-
-def steepest_parabola(key, steps):
-    """Return ``L/2 x^2``, on which one step promises no more than it keeps."""
-    h, q, s, distance = _numbers(key)
-    return _one_parameter(s, jnp.inf, 0.0, distance, h / s**2, s**2, q * s**2)
-
-
-def diverging_parabola(key, steps):
-    """Return ``L/2 x^2`` with a step beyond 2/L, from which every run diverges."""
-    h, q, s, distance = _numbers(key)
-    return _one_parameter(s, jnp.inf, 0.0, distance, (2 + h) / s**2, s**2, q * s**2)
-
-
-def slowest_parabola(key, steps):
-    """Return ``L/2 x^2`` or ``mu/2 x^2``, whichever gradient descent contracts less."""
-    h, q, s, distance = _numbers(key)
-    steep = abs(1 - h) >= abs(1 - q * h)
-    stretch = jnp.where(steep, s, s * jnp.sqrt(q))
-    return _one_parameter(stretch, jnp.inf, 0.0, distance, h / s**2, s**2, q * s**2)
-
-
 THEOREMS = tuple(
     Theorem(family="convergence", needs=("step size",), **known)
     for known in (
@@ -185,7 +112,7 @@ THEOREMS = tuple(
             "source": "Drori and Teboulle, 2014 (eta <= 1/L); Kim, arXiv 2412.04427, 2024",
             "evidence": _value_rate,
             "assumes": ("f convex", "f L-smooth", "eta > 0", "eta < 2/L"),
-            "extremal": (huber, tailed_huber),
+            "extremal": (extremal.huber, extremal.tailed_huber),
         },
         {
             "name": "linear-distance",
@@ -193,7 +120,7 @@ THEOREMS = tuple(
             "source": "Taylor, Hendrickx and Glineur, JOTA 178, 2018",
             "evidence": _linear_distance,
             "assumes": ("f mu-strongly convex", "f L-smooth", "eta < 2/L"),
-            "extremal": (slowest_parabola,),
+            "extremal": (extremal.slowest_parabola,),
         },
         {
             "name": "linear-gradient",
@@ -201,7 +128,7 @@ THEOREMS = tuple(
             "source": "Taylor, Hendrickx and Glineur, JOTA 178, 2018",
             "evidence": _linear_gradient,
             "assumes": ("f mu-strongly convex", "f L-smooth", "eta < 2/L"),
-            "extremal": (slowest_parabola,),
+            "extremal": (extremal.slowest_parabola,),
         },
         {
             "name": "linear-value",
@@ -209,7 +136,7 @@ THEOREMS = tuple(
             "source": "Taylor, Hendrickx and Glineur, JOTA 178, 2018",
             "evidence": _linear_value,
             "assumes": ("f mu-strongly convex", "f L-smooth", "eta < 2/L"),
-            "extremal": (slowest_parabola,),
+            "extremal": (extremal.slowest_parabola,),
         },
         {
             "name": "divergence",
@@ -217,7 +144,7 @@ THEOREMS = tuple(
             "source": "the step identity on L/2 x^2",
             "evidence": _divergence,
             "assumes": ("f quadratic", "f of one parameter", "eta > 2/L"),
-            "extremal": (diverging_parabola,),
+            "extremal": (extremal.diverging_parabola,),
             "equality": True,
         },
     )

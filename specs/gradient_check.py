@@ -148,11 +148,15 @@ def _rows(subject, x):
         return [first, *blocked]
     derivative, reason = _derivative(subject, x)
     remainder = _remainder(subject, x, came, derivative)
-    return [
-        _row(subject, FORM, Verdict.HOLDS, instances=1, informative=1),
+    numbers = [
         _autodiff_row(subject, x, came, derivative, reason, remainder),
         _taylor_row(subject, x, came, derivative, remainder),
     ]
+    if any(row.verdict in (Verdict.HOLDS, Verdict.VIOLATED) for row in numbers):
+        return [_row(subject, FORM, Verdict.HOLDS, instances=1, informative=1), *numbers]
+    # Or else a report would be true of a gradient whose numbers were never tested.
+    reason = "of the right form, but nothing shows whether its numbers are right"
+    return [_row(subject, FORM, Verdict.VACUOUS, reason, instances=1), *numbers]
 
 
 def _row(subject, theorem, verdict, reason="", **known):
@@ -304,16 +308,23 @@ def _traced(f, form):
 
     with _wide():
         try:
-            if isinstance(f, Objective):
-                f = Objective(f.value, f.data, axes=f.axes)
-            double = Partial(f) if jax.tree_util.all_leaves([f]) else jax.tree.map(wide, f)
+            double = jax.tree.map(wide, _passed(f))
             hash(jax.tree.structure(double))
             out = jax.eval_shape(double, form.built(np.ones(sum(form.sizes)), np.float64))
-        except Exception as error:  # whatever NumPy, or a stranger's code, makes of a tracer
+        except jax.errors.TracerArrayConversionError:
+            return None, "f computes in NumPy: JAX cannot trace it"
+        except Exception as error:  # whatever a stranger's code makes of a tracer
             return None, f"JAX cannot trace f: {_first_line(error)}"
     if getattr(out, "dtype", None) != jnp.float64:
         return None, f"f gives {guards.describe(out)}, whatever it is given: JAX cannot refine it"
     return double, ""
+
+
+def _passed(f):
+    """Return f as an argument of a compiled function, which new data do not compile anew."""
+    if isinstance(f, Objective):
+        return Objective(f.value, f.data, axes=f.axes)  # nobody asks for its facts
+    return Partial(f) if jax.tree_util.all_leaves([f]) else f
 
 
 def _first_line(error):
@@ -474,11 +485,16 @@ def _own_error(subject, x, exact):
     if set(form.dtypes) == {np.dtype(np.float64)}:
         return 0.0
     try:
-        value, gradient = jax.jit(jax.value_and_grad(subject.f))(form.built(x))
+        value, gradient = _differentiated(_passed(subject.f), form.built(x))
         off = abs(np.append(float(value), _flat(gradient)) - exact)
     except Exception:  # it may demand what the point is not: float64 is what counts
         return 0.0
     return np.where(np.isfinite(off), off, 0.0)
+
+
+@jax.jit
+def _differentiated(f, x):
+    return jax.value_and_grad(f)(x)
 
 
 class _Errors(NamedTuple):
@@ -669,8 +685,8 @@ def _while(params, given, errors):
 
 # -- the remainder ---------------------------------------------------------------------------------
 
-_EVERY, _RANDOM = 64, 8  # so many coordinates have directions of their own; random directions
-_AT_MOST = 1024  # so many coordinates are looked at one by one where something is wrong
+_RANDOM = 8  # random directions
+_EVERY, _AT_MOST = 64, 1024  # so many coordinates are tried at every step, and at a few steps
 _STEPS = 4.0 ** -np.arange(26)
 
 
@@ -721,17 +737,20 @@ def _remainder(subject, x, came, derivative) -> list[Slope]:
     if derivative is None:
         rounding = _own_rounding(subject, x, came)
     else:
-        rounding = np.where(np.isnan(derivative.rounding), np.inf, derivative.rounding)[1:]
+        rounding = (derivative.rounding + derivative.jump)[1:]
+        rounding = np.where(np.isnan(rounding), np.inf, rounding)
     sizes = _natural(subject.form, x)
-    along = np.eye(d if d <= _EVERY else 0, d) * sizes
-    signs = random.choice([-1.0, -0.5, 0.5, 1.0], (_RANDOM if d > 1 else 0, d))
-    coordinates = [*range(len(along)), *[None] * len(signs)]
-    directions = np.concatenate([along, signs * sizes])
-    slopes = _slopes(subject, x, came.gradient, rounding, directions, coordinates)
-    if d > _EVERY and derivative is None and any(slope.wrong for slope in slopes):
-        worst = range(min(d, _AT_MOST))
-        each = np.eye(len(worst), d) * sizes
-        slopes += _slopes(subject, x, came.gradient, rounding, each, worst)
+    signs = random.choice([-1.0, -0.5, 0.5, 1.0], (_RANDOM if d > 1 else 0, d)) * sizes
+    ask = _Asked(subject, x, came.gradient, rounding)
+    if d <= _EVERY:
+        each = np.eye(d) * sizes
+        slopes = ask.slopes(np.concatenate([each, signs]), [*range(d), *[None] * len(signs)])
+    else:
+        slopes = ask.slopes(signs, [None] * len(signs))
+        best = [slope.steps[1] for slope in slopes if not slope.why]
+        if best and d <= _AT_MOST and derivative is None:
+            steps = np.median(best) * 4.0 ** np.arange(2, -3, -1)
+            slopes += ask.slopes(np.eye(d) * sizes, range(d), steps)
     if came.value is not None and derivative is None:
         slopes.append(_value(subject, x, came))
     return slopes
@@ -781,71 +800,71 @@ def _value(subject, x, came):
     return Slope(-1, 1.0, came.value, value, 0.0, rounding)
 
 
-def _slopes(subject, x, gradient, rounding, directions, coordinates):
-    """Return what f says of ``<g, d>`` for each of the directions, shape (q, d)."""
-    along, unit = _sampler(subject, x, gradient)
-    [[here]], _ = along(np.zeros((1, len(x))), np.zeros(1))
-    near, _ = along(_nearby(subject, x, None if unit > _U else np.float64) - x, np.ones(1))
-    steps = np.concatenate([_STEPS, -_STEPS])
-    values, predicted = along(directions, steps)
-    changes = abs(values - here)
-    seen = changes[(changes > 0) & np.isfinite(changes)]
-    # What f shows no finer change than, it is not known any finer than.
-    coarse = seen.min() if seen.size else subject.form.unit * abs(here)
-    noise = max(unit * abs(here), coarse, np.nanmax(abs(near - here), initial=0.0))
-    above, below = np.split(values - here, 2, axis=1)
-    ahead, behind = np.split(predicted, 2, axis=1)
-    odd = ((above - below) - (ahead - behind)) / (2 * _STEPS)
-    even = ((above + below) - (ahead + behind)) / (2 * _STEPS)
-    change = np.fmax(abs(above), abs(below))
-    found = []
-    for k, (j, direction) in enumerate(zip(coordinates, directions, strict=True)):
-        returned = float(gradient @ direction)
-        explained = float(rounding @ abs(direction))
-        size = float(abs(gradient) @ abs(direction))
-        limit = _limit(odd[k], even[k], change[k], noise, explained, size)
-        length = float(direction[j]) if j is not None else 1.0
-        error, *rest = limit
-        bound, why, steps, remainders = rest
-        found.append(
-            Slope(j, length, returned, returned + error, bound, explained, why, steps, remainders)
-        )
-    return found
+class _Asked:
+    """A function that is asked for its slopes; what it says first tells how far to trust it."""
+
+    def __init__(self, subject, x, gradient, rounding):
+        self.gradient, self.rounding = gradient, rounding
+        self.along, unit = _sampler(subject, x, gradient)
+        [[self.here]], _ = self.along(np.zeros((1, len(x))), np.zeros(1))
+        near = _nearby(subject, x, None if unit > _U else np.float64) - x
+        moved, _ = self.along(near, np.ones(1))
+        varied = np.nanmax(abs(moved - self.here), initial=0.0)
+        self.noise, self.known = max(unit * abs(self.here), varied), False
+        self.coarsest = subject.form.unit * abs(self.here)
+
+    def slopes(self, directions, coordinates, steps=_STEPS):
+        """Return what f says of ``<g, d>`` for each of the directions, shape (q, d)."""
+        values, predicted = self.along(directions, np.concatenate([steps, -steps]))
+        if not self.known:
+            changes = abs(values - self.here)
+            seen = changes[(changes > 0) & np.isfinite(changes)]
+            # What f shows no finer change than, it is not known any finer than.
+            self.noise = max(self.noise, seen.min() if seen.size else self.coarsest)
+            self.known = True
+        above, below = np.split(values - self.here, 2, axis=1)
+        ahead, behind = np.split(predicted, 2, axis=1)
+        odd = ((above - below) - (ahead - behind)) / (2 * steps)
+        even = ((above + below) - (ahead + behind)) / (2 * steps)
+        change = np.fmax(abs(above), abs(below))
+        found = []
+        for k, (j, direction) in enumerate(zip(coordinates, directions, strict=True)):
+            returned = float(self.gradient @ direction)
+            apart = direction != 0  # what is not known elsewhere does not matter
+            explained = float(self.rounding[apart] @ abs(direction[apart]))
+            size = float(abs(self.gradient) @ abs(direction))
+            rows = odd[k], even[k], change[k]
+            error, bound, why, *evidence = _limit(steps, *rows, self.noise, explained, size)
+            length = 1.0 if j is None else float(direction[j])
+            slope = returned + error
+            found.append(Slope(j, length, returned, slope, bound, explained, why, *evidence))
+        return found
 
 
-def _limit(odd, even, change, noise, explained, size):
+def _limit(steps, odd, even, change, noise, explained, size):
     """Return w in the limit s -> 0, a bound of its error, why it is none, and three remainders."""
     usable = np.isfinite(odd) & np.isfinite(even)
     moved = np.flatnonzero(usable & (change > 0))
     if moved.size:
         usable[moved[-1] + 1 :] = False  # f does not see so small a step
-    last = [k for k in range(2, len(odd)) if usable[k - 2 : k + 1].all()]
-    nothing = (0.0, math.inf)
-    if not last:
-        return *nothing, "f is finite at less than three steps of use", (), ()
-    k = np.array(last)
+    k = np.array([k for k in range(2, len(odd)) if usable[k - 2 : k + 1].all()], int)
+    if not k.size:
+        return 0.0, math.inf, "f has values for less than three steps of use", (), ()
     slopes = odd[1:] + np.diff(odd) / 15  # O(s^4)
     kinks = (4 * even[1:] - even[:-1]) / 3  # O(s^3)
-    error = slopes[k - 1]
-    bound = (
-        abs(slopes[k - 1] - slopes[k - 2])
-        + abs(kinks[k - 1])
-        + abs(kinks[k - 2])
-        + 2 * noise / _STEPS[k]
-    )
+    error, kink = slopes[k - 1], abs(kinks[k - 1])
+    spread = abs(slopes[k - 1] - slopes[k - 2]) + kink + abs(kinks[k - 2])
+    bound = spread + 2 * noise / steps[k]
     best, contradicted = int(np.argmin(bound)), False
     while True:
-        finer = np.flatnonzero(
-            (np.arange(len(k)) > best) & (abs(error - error[best]) > bound + bound[best])
-        )
+        apart = abs(error - error[best]) > bound + bound[best]
+        finer = np.flatnonzero(apart & (np.arange(len(k)) > best))
         if not finer.size:
             break
         contradicted, best = True, int(finer[-1] + np.argmin(bound[finer[-1] :]))
-    off, allowed = error[best], bound[best]
-    shown = slice(k[best] - 2, k[best] + 1)
-    evidence = _STEPS[shown], odd[shown]
+    off, allowed, place = float(error[best]), float(bound[best]), k[best]
     first = int(np.flatnonzero(usable)[0])
-    scale = max(size, abs(off), change[first] / _STEPS[first])
+    scale = max(size, abs(off), change[first] / steps[first])
     accused = abs(off) > allowed + explained
     why = ""
     if contradicted and accused:
@@ -853,13 +872,13 @@ def _limit(odd, even, change, noise, explained, size):
     elif 0 < change[usable].max() <= 2 * noise:
         why = "what f changes is no more than its rounding"
     elif not accused and allowed + explained > scale / 2:
-        kink = abs(kinks[k[best] - 1])
         why = "rounding of f hides its slope"
-        if kink > noise / _STEPS[k[best]] and kink > allowed / 8:
+        if kink[best] > max(noise / steps[place], allowed / 8):
             why = "f has a kink at the point"
-        if not change[usable].any():
+        elif not change[usable].any():
             why = "f does not change at all"
-    return float(off), float(allowed), why, *evidence
+    shown = slice(place - 2, place + 1)
+    return off, allowed, why, steps[shown], odd[shown]
 
 
 def _sampler(subject, x, gradient):
@@ -905,10 +924,13 @@ def _sampler(subject, x, gradient):
 
 @jax.jit
 def _along(f, x, directions, steps):
-    def at(direction, step):
-        return f(jax.tree.map(lambda leaf, move: leaf + step * move, x, direction))
+    count = jax.tree.leaves(directions)[0].shape[0]
 
-    return jax.lax.map(lambda move: jax.lax.map(lambda step: at(move, step), steps), directions)
+    def at(k):
+        row, step = k // len(steps), steps[k % len(steps)]
+        return f(jax.tree.map(lambda leaf, moves: leaf + step * moves[row], x, directions))
+
+    return jax.lax.map(at, jnp.arange(count * len(steps))).reshape(count, len(steps))
 
 
 # -- rows ------------------------------------------------------------------------------------------
@@ -971,7 +993,8 @@ def _autodiff_row(subject, x, came, derivative, reason, remainder):
         return _row(subject, AUTODIFF, Verdict.HOLDS, **known)
     why = "rounding explains as much as the gradient is: f is stationary here, or cancels"
     for j in np.flatnonzero(jump)[:1]:
-        why = f"f has a kink here: within rounding {found.labels[j]} jumps by {jump[j]:.2g}"
+        changed = f"{found.labels[j]} changes by {jump[j]:.2g} within rounding of the point"
+        why = f"{changed}: f has a kink here, or is stationary"
     for j in np.flatnonzero(~np.isfinite(found.truth))[:1]:
         why = f"JAX differentiates f to {found.truth[j]} for {found.labels[j]}"
     return _row(subject, AUTODIFF, Verdict.INCONCLUSIVE, why, **known)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from . import rounding
+from . import extremal, rounding
 from .balls import ball, dot, most, norm, stack
 from .instances import SHAPES
 from .theorem import (
@@ -174,8 +174,10 @@ def _flatness(trace):
 
 def _stops_flat(trace: Trace) -> Evidence:
     steepest, allowed = _flatness(trace)
-    tolerance = jnp.where(trace.run.converged, trace.instance.tolerance, jnp.inf)
-    return Evidence(steepest, ball(tolerance[None]), allowed, trace.run.converged[None])
+    converged = trace.run.converged
+    measured = ball(jnp.where(converged, steepest.middle, 0.0))
+    allowed = jnp.where(converged, allowed, 0.0)
+    return Evidence(measured, ball(trace.instance.tolerance[None]), allowed, converged[None])
 
 
 def _stops_when_flat(trace: Trace) -> Evidence:
@@ -213,6 +215,8 @@ def _stops_first(trace: Trace) -> Evidence:
         jnp.broadcast_to(known, trace.x[1:].shape),
     )
 
+
+_HARD_TO_STOP = (extremal.runaway_parabola, extremal.flat_start, extremal.last_moment)
 
 THEOREMS = tuple(
     Theorem(family="monotone descent", **known)
@@ -325,6 +329,7 @@ THEOREMS = tuple(
         },
         {
             "name": "stops-flat",
+            "hard": _HARD_TO_STOP,
             "statement": "converged: no entry of the gradient exceeds the tolerance",
             "source": "definition of the tolerance",
             "evidence": _stops_flat,
@@ -333,6 +338,7 @@ THEOREMS = tuple(
         },
         {
             "name": "stops-when-flat",
+            "hard": _HARD_TO_STOP,
             "statement": "not converged: some entry of the gradient exceeds the tolerance",
             "source": "definition of the tolerance",
             "evidence": _stops_when_flat,
@@ -341,6 +347,7 @@ THEOREMS = tuple(
         },
         {
             "name": "stops-first",
+            "hard": (extremal.flat_start, extremal.last_moment),
             "statement": "the point returned is the first that is flat, or that of the last step",
             "source": "definition of the tolerance",
             "evidence": _stops_first,

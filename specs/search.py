@@ -84,7 +84,8 @@ def run(subject: Subject, batch: Instance, shape: Shape, dtype, *, stopping=Fals
     """Run a subject on a batch of instances, in a dtype, as its user would; in float64 after."""
     with jax.enable_x64(True):
         problems = _cast(batch, dtype=dtype)
-    call = subject.stop if stopping else subject.run
+    # A method that only stops has no other runs.
+    call = subject.stop if stopping else subject.run or subject.stop
     assert call is not None
     with (
         jax.enable_x64(jnp.dtype(dtype) == jnp.float64),
@@ -259,21 +260,28 @@ def survey(
 
 
 def _attain(subject, tallies, dtype, size, seed):
-    """Try theorems where they are equalities: the extremal function of each."""
+    """Try theorems where they are equalities, and where they are broken first."""
     [shape] = (shape for shape in SHAPES if shape[:2] == (1, 1))
-    theorems = tuple(theorem for theorem in tallies if theorem.extremal)
-    functions = tuple(dict.fromkeys(f for theorem in theorems for f in theorem.extremal))
-    if not functions:
-        return
-    with jax.enable_x64(True):
-        made = _make_extremal(np.int64(seed), functions=functions, count=size, steps=shape.steps)
-        # Every number of them is short in any dtype, but for the bend.
-        made = [_cast(_cast(batch, dtype=dtype), dtype=jnp.float64) for batch in made]
-    for extremal, batch in zip(functions, made, strict=True):
-        found = judge(subject, theorems, batch, shape, dtype, attained=True)
-        for theorem, finding in zip(theorems, found, strict=True):
-            if extremal in theorem.extremal:
-                _count(tallies[theorem], batch, shape, finding, attained=True)
+    for attained in (True, False):
+
+        def of(theorem, attained=attained):
+            return theorem.extremal if attained else theorem.hard
+
+        theorems = tuple(theorem for theorem in tallies if of(theorem))
+        functions = tuple(dict.fromkeys(f for theorem in theorems for f in of(theorem)))
+        if not functions:
+            continue
+        with jax.enable_x64(True):
+            made = _make_extremal(
+                np.int64(seed), functions=functions, count=size, steps=shape.steps
+            )
+            # Every number of them is short in any dtype, but for the bend.
+            made = [_cast(_cast(batch, dtype=dtype), dtype=jnp.float64) for batch in made]
+        for function, batch in zip(functions, made, strict=True):
+            found = judge(subject, theorems, batch, shape, dtype, attained=attained)
+            for theorem, finding in zip(theorems, found, strict=True):
+                if function in of(theorem):
+                    _count(tallies[theorem], batch, shape, finding, attained)
 
 
 def _count(tally, batch, shape, finding, attained=False):

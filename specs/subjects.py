@@ -506,11 +506,17 @@ def _by_row(problems, steps, *, run):
 
 
 def _of_gradient(name, mode):
+    run = partial(_evaluate, mode=mode)
+    problems = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], example(instances.SHAPES[0]))
+    try:
+        has_rows = jax.eval_shape(lambda problems: run(problems, 2), problems).rows is not None
+    except Exception:
+        has_rows = False  # what is wrong is said where it is run
     return Subject(
         name,
-        partial(_evaluate, mode=mode),
+        run,
         None,
-        frozenset({"values and gradients"}),
+        frozenset({"values and gradients", "rows"} if has_rows else {"values and gradients"}),
         "gradient",
         None,
         2048,

@@ -180,6 +180,8 @@ class Theorem:
     extremal
         Functions ``(key, steps) -> Instance`` of one row and one parameter, on which the
         bound is attained in the last row: the subject has to hit it.
+    hard
+        Such functions of instances on which it is broken first, and that are rare by chance.
     twin
         ``twin(trace) -> Instance``: a second run that the theorem compares with the first.
     order
@@ -196,6 +198,7 @@ class Theorem:
     methods: str = "gradient descent"
     equality: bool = False
     extremal: tuple[Callable[..., Instance], ...] = ()
+    hard: tuple[Callable[..., Instance], ...] = ()
     twin: Callable[[Trace], Instance] | None = None
     order: Callable[[Any], Any] = lambda rows: rows
 

@@ -49,11 +49,15 @@ def failed(report: Report) -> list[str]:
     return [row.reason for row in report.rows if row.verdict is Verdict.ERROR]
 
 
-def passed(bug: Planted) -> frozenset[str] | None:
-    """The naive checks that a bug passes; None where they cannot be asked."""
-    if bug.kind not in ("descent", "step"):
-        return None
+def asked(bugs: Iterable[Planted]) -> dict[str, frozenset[str]]:
+    """The naive checks that bugs pass, where these can be asked.
 
+    To be called first: some bugs remember what they were called with.
+    """
+    return {bug.name: _passed(bug) for bug in bugs if bug.kind in ("descent", "step")}
+
+
+def _passed(bug):
     def passes(check):
         try:
             with np.errstate(all="ignore"):
@@ -81,9 +85,19 @@ def cover(caught: Caught) -> tuple[str, ...]:
                 return tuple(sorted(needed | set(more), key=lambda t: (-strength[t], t)))
 
 
-def table(bugs: Iterable[Planted], caught: Caught, theorems: Iterable[str]) -> str:
-    """The matrix as text: a row a bug, a column a theorem, and what follows from it."""
-    bugs, theorems = list(bugs), list(theorems)
+def table(bugs: Iterable[Planted], caught: Caught, asked: Caught, theorems: Iterable[str]) -> str:
+    """The matrix as text: a row a bug, a column a theorem, and what follows from it.
+
+    Parameters
+    ----------
+    bugs, theorems
+        The rows, and the names of the columns.
+    caught, asked
+        For every bug the theorems that are violated, and, where they could be asked, the naive
+        checks that are passed.
+    """
+    kinds = list(dict.fromkeys(bug.kind for bug in bugs))
+    bugs, theorems = sorted(bugs, key=lambda bug: kinds.index(bug.kind)), list(theorems)
     fewest = cover(caught)
     lines = ["Theorems: how many bugs they catch, and how many nothing else catches", ""]
     for k, theorem in enumerate(theorems):
@@ -98,7 +112,6 @@ def table(bugs: Iterable[Planted], caught: Caught, theorems: Iterable[str]) -> s
         lines.append(f"{k:3} {theorem:26}{len(by):4}{len(alone):4}  {said}".rstrip())
 
     missed = [bug.name for bug in bugs if not caught[bug.name]]
-    asked = {bug.name: found for bug in bugs if (found := passed(bug)) is not None}
     lines += [
         "",
         f"{len(bugs)} bugs, {len(bugs) - len(missed)} caught"
