@@ -9,6 +9,7 @@ the numbers in the balls may decide is admissible.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -17,11 +18,11 @@ import jax.numpy as jnp
 
 import gdpure as gd
 from gdpure import rules
-from gdpure.specs import rounding
-from gdpure.specs.balls import Ball, ball, dot, most
-from gdpure.specs.instances import Instance
-from gdpure.specs.subjects import Always
-from gdpure.specs.theorem import Evidence, Theorem, Trace, evaluations
+
+from . import instances, rounding
+from .balls import Ball, ball, dot, most
+from .subjects import Always
+from .theorem import Evidence, Theorem, Trace, evaluations
 
 _FAMILY = "monotone descent"
 
@@ -270,7 +271,7 @@ def _sufficient_decrease(trace: Trace, rule) -> Evidence:
     return Evidence(reached, bound, allowed, promised.middle > drowned)
 
 
-def _edge(make) -> Callable[..., Instance]:
+def _edge(make) -> Callable[..., instances.Instance]:
     """Return parabolas whose first trial ends as high as it began: their curvature is 2/t.
 
     Who demands no decrease takes it at every step. Within c of this edge alone the sign of c
@@ -278,24 +279,21 @@ def _edge(make) -> Callable[..., Instance]:
     """
 
     def edge(key, steps):
-        power, place, mantissa = jax.random.uniform(key, (3,), jnp.float64)
-        eta = jnp.ldexp(jnp.float64(1), (16 * power).astype(jnp.int32) - 8)
-        far = jnp.ldexp(1 + mantissa, (16 * place).astype(jnp.int32) - 8)
-        first = _number(make(eta).step_size)
-        zero, curvature = jnp.zeros((), jnp.float64), 2 / first
-        return Instance(
-            features=jnp.sqrt(curvature)[None, None],
-            center=zero[None],
-            bend=zero + jnp.inf,
-            tail=zero,
-            minimum=zero,
-            start=far[None],
-            step_size=first if isinstance(make, Always) else eta,
-            probe=far[None],
-            smoothness=curvature,
-            strong_convexity=curvature,
-            tolerance=curvature * far / 8,
+        powers = jax.random.randint(key, (2,), -6, 7)
+        eta, far = jnp.ldexp(jnp.ones(2, jnp.float64), powers)
+        first, none = _number(make(eta).step_size), jnp.zeros(1, jnp.float64)
+        recipe = instances.Recipe(
+            features=jnp.ones((1, 1), jnp.float64),
+            center=none,
+            bend=jnp.inf,
+            tail=0.0,
+            minimum=0.0,
+            offset=far[None],
+            probe=none,
+            fraction=2.0,
         )
+        made = instances.instance(recipe, jnp.float64, first)
+        return made if isinstance(make, Always) else replace(made, step_size=eta)
 
     return edge
 
@@ -303,7 +301,7 @@ def _edge(make) -> Callable[..., Instance]:
 # -- as data ---------------------------------------------------------------------------------------
 
 
-def _theorem(name, evidence, statement, source, edge=None, **known):
+def _theorem(name, evidence, statement, source, hard=None, **known):
     """Return a function of ``make``, a function step_size -> rule, that returns the theorem."""
 
     def theorem(make):
@@ -315,7 +313,7 @@ def _theorem(name, evidence, statement, source, edge=None, **known):
             lambda trace: evidence(trace, make(trace.eta)),
             methods="any",
             needs=("restart",),
-            extremal=() if edge is None else (edge(make),),
+            hard=() if hard is None else (hard(make),),
             **known,
         )
 
@@ -365,7 +363,7 @@ _THEOREMS: dict[type, tuple[Callable[..., Theorem], ...]] = {
             _armijo_step,
             "the step is the first of t, t beta, t beta^2, ... that descends enough, or none",
             _ARMIJO,
-            edge=_edge,
+            hard=_edge,
             equality=True,
         ),
         _theorem(

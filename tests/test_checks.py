@@ -9,6 +9,7 @@ import gdpure as gd
 from gdpure import specs
 from gdpure.specs import checks, instances, search
 from gdpure.specs.report import Verdict
+from gdpure.specs.theorem import ASSUMPTIONS, NEEDS
 
 SMALL = 192
 
@@ -43,9 +44,8 @@ def test_gradient_descent_is_accused_of_nothing_in_a_hundred_thousand_instances(
     assert {Verdict.HOLDS} == set.union(*verdicts(report).values()) - {Verdict.NOT_APPLICABLE}
 
 
-@pytest.mark.parametrize("subject", [honest.list_of_rows, honest.compensated])
-def test_a_numpy_loop_is_accused_of_nothing_in_a_thousand_instances(subject):
-    report = specs.check_optimizer(subject, instances=1024)
+def test_a_numpy_loop_is_accused_of_nothing_in_a_thousand_instances():
+    report = specs.check_optimizer(honest.list_of_rows, instances=1024)
     assert report and not violated(report)
 
 
@@ -55,9 +55,7 @@ def test_a_torch_loop_is_accused_of_nothing_in_a_thousand_instances():
     assert report and not violated(report)
 
 
-@pytest.mark.parametrize(
-    "mode", [gd.reverse, gd.forward, gd.analytic, gd.per_sample], ids=lambda m: m.__name__
-)
+@pytest.mark.parametrize("mode", [gd.reverse, gd.per_sample], ids=lambda m: m.__name__)
 def test_every_mode_of_differentiation_is_accused_of_nothing(mode):
     report = specs.check_optimizer(mode, instances=3 * 2048)
     assert report and not violated(report)
@@ -129,10 +127,13 @@ def test_what_does_not_apply_says_why():
     assert not report
 
 
-def test_a_theorem_without_instances_is_vacuous():
-    report = specs.check_optimizer(gd.Constant(0.1), instances=96, only=["divergence"])
-    assert {row.verdict for row in report.rows} == {Verdict.VACUOUS}
-    assert "no instance met" in report.rows[0].reason and not report
+def test_a_theorem_without_instances_or_claims_is_vacuous():
+    for tally, why in (
+        (search.Tally(specs.THEOREMS[-1]), "no instance met what it assumes: f quadratic"),
+        (search.Tally(specs.THEOREMS[-1], instances=9), "in every instance rounding drowns"),
+    ):
+        row = checks._verdict(tally, np.float32, {}, None)
+        assert row.verdict is Verdict.VACUOUS and why in row.reason
 
 
 def test_a_method_is_held_to_what_it_claims():
@@ -282,5 +283,5 @@ def test_theorems_are_data_with_one_line_each():
     assert len(set(names)) == len(names) >= 35
     for theorem in specs.THEOREMS:
         assert "\n" not in theorem.statement and len(theorem.statement) <= 90
-        assert theorem.source and set(theorem.assumes) <= set(checks.ASSUMPTIONS)
-        assert set(theorem.needs) <= set(checks.NEEDS) and theorem.methods in checks.METHODS
+        assert theorem.source and set(theorem.assumes) <= set(ASSUMPTIONS)
+        assert set(theorem.needs) <= set(NEEDS) and theorem.methods in checks.METHODS

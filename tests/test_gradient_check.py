@@ -1,4 +1,4 @@
-"""Gradients by hand: wrong ones are seen at any size and scale, right ones never accused."""
+"""Gradients by hand: the wrong ones are seen at any size and scale, the right ones never accused."""
 
 import chex
 import jax
@@ -61,15 +61,28 @@ def test_one_wrong_coordinate_is_seen_and_named(n, factor):
     assert is_violated(report) and "gradient[0]" in str(report)
 
 
-def test_check_grads_and_chex_miss_what_is_seen_here():
-    # Both multiply their tolerance by the number of elements.
-    @jax.custom_jvp
-    def wrong(x):
+def told(factors):
+    """half_square, of whose gradient JAX was told a wrong one."""
+
+    @jax.custom_vjp
+    def f(x):
         return half_square(x)
 
-    wrong.defjvp(lambda x, v: (half_square(x[0]), 2 * jnp.sum(x[0] * v[0])))
-    check_grads(wrong, (point(1000),), order=1, modes=["fwd"])
-    chex.assert_numerical_grads(half_square, (jnp.full(500, 0.1, jnp.float32),), order=1)
+    f.defvjp(lambda x: (half_square(x), x), lambda x, g: (g * factors * x,))
+    return f
+
+
+def test_check_grads_and_chex_miss_what_is_seen_here():
+    # One direction dilutes one coordinate; and chex multiplies its tolerance by the size.
+    first = np.ones(1000, np.float32)
+    first[0] = 1.01
+    check_grads(told(first), (point(1000),), order=1, modes=["rev"])
+    chex.assert_numerical_grads(told(np.float32(2)), (jnp.full(500, 0.1),), order=1)
+    for factors, at in ((first, point(1000)), (np.float32(2), jnp.full(500, 0.1))):
+        f = told(factors)
+        report = specs.check_gradient(f, jax.grad(f), at=at)
+        assert verdict(report)["gradient-matches-autodiff"] is Verdict.HOLDS  # they agree
+        assert is_violated(report)
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e-4, 1e-2, 1.0, 1e2, 1e4, 1e6])
