@@ -163,10 +163,10 @@ _QUIET = np.errstate(all="ignore")
 
 def _at(data, x, model):
     """Return the evaluation at points, any number of axes before the last."""
-    leaves = (np.asarray(leaf) for leaf in data)
-    return rounding.huber(
-        *(np.broadcast_to(leaf, (*x.shape[:-1], *leaf.shape)) for leaf in leaves), x, model
+    features, center, bend, tail, minimum = (
+        np.broadcast_to(leaf, (*x.shape[:-1], *np.shape(leaf))) for leaf in data
     )
+    return rounding.huber(features, center, bend, tail, minimum, x, model)
 
 
 @_QUIET

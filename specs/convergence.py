@@ -7,7 +7,6 @@ closer together, or spreads them by a known factor. Gaps are compared by their r
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 
 from . import bounds, extremal, rounding

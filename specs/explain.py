@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .instances import Instance
@@ -135,8 +137,9 @@ def _number(x, dtype) -> str:
     x = float(x)
     if not np.isfinite(x):
         return str(x)
-    text = np.format_float_positional(np.asarray(x).astype(dtype)[()], trim="-")
-    short = np.format_float_scientific(np.asarray(x).astype(dtype)[()], trim="-", exp_digits=1)
+    rounded: Any = np.asarray(x).astype(dtype)[()]
+    text = np.format_float_positional(rounded, trim="-")
+    short = np.format_float_scientific(rounded, trim="-", exp_digits=1)
     return text if len(text) <= max(8, len(short)) else short
 
 

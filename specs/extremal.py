@@ -1,4 +1,4 @@
-"""Extremal instances: the functions on which a bound is attained, and those that are hard to stop on.
+"""Extremal instances: functions on which a bound is attained, and those that are hard to stop on.
 
 All have one row and one parameter, and numbers that are short in any dtype.
 """

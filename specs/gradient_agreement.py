@@ -166,7 +166,7 @@ THEOREMS = tuple(
         },
         {
             "name": "interpolation",
-            "statement": "some L-smooth mu-strongly convex f has all rows (x, g, f), and (x*, 0, f*)",
+            "statement": "an L-smooth mu-strongly convex f has all rows (x, g, f) and (x*, 0, f*)",
             "source": "Taylor, Hendrickx and Glineur, Math. Program. 161, 2017, Theorem 4",
             "evidence": _interpolation,
             "assumes": ("f convex", "f L-smooth"),

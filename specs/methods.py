@@ -271,37 +271,46 @@ def _sufficient_decrease(trace: Trace, rule) -> Evidence:
     return Evidence(reached, bound, allowed, promised.middle > drowned)
 
 
-def _edge(make) -> Callable[..., instances.Instance]:
-    """Return parabolas whose first trial ends as high as it began: their curvature is 2/t.
+def _parabolas(fraction):
+    """Return a function of ``make`` that returns parabolas of the curvature ``fraction / t``."""
 
-    Who demands no decrease takes it at every step. Within c of this edge alone the sign of c
-    matters, which is one random instance in ten thousand.
-    """
+    def of(make):
+        def parabola(key, steps):
+            powers = jax.random.randint(key, (2,), -6, 7)
+            eta, far = jnp.ldexp(jnp.ones(2, jnp.float64), powers)
+            rule, none = make(eta), jnp.zeros(1, jnp.float64)
+            recipe = instances.Recipe(
+                features=jnp.ones((1, 1), jnp.float64),
+                center=none,
+                bend=jnp.inf,
+                tail=0.0,
+                minimum=0.0,
+                offset=far[None],
+                probe=none,
+                fraction=fraction(rule),
+            )
+            made = instances.instance(recipe, jnp.float64, _number(rule.step_size))
+            return made if isinstance(make, Always) else replace(made, step_size=eta)
 
-    def edge(key, steps):
-        powers = jax.random.randint(key, (2,), -6, 7)
-        eta, far = jnp.ldexp(jnp.ones(2, jnp.float64), powers)
-        first, none = _number(make(eta).step_size), jnp.zeros(1, jnp.float64)
-        recipe = instances.Recipe(
-            features=jnp.ones((1, 1), jnp.float64),
-            center=none,
-            bend=jnp.inf,
-            tail=0.0,
-            minimum=0.0,
-            offset=far[None],
-            probe=none,
-            fraction=2.0,
-        )
-        made = instances.instance(recipe, jnp.float64, first)
-        return made if isinstance(make, Always) else replace(made, step_size=eta)
+        return parabola
 
-    return edge
+    return of
+
+
+# The first trial ends as high as it began, and who demands no decrease takes it: the sign of c
+# matters within c of this edge alone, which is one random instance in ten thousand.
+_edge = _parabolas(lambda rule: 2.0)
+
+# The last trial ends higher than it began, too; or the 32nd, where numbers would overflow.
+_exhausting = _parabolas(
+    lambda rule: jnp.minimum(4.0 / _number(rule.shrink) ** int(rule.max_backtracks), 2.0**32)
+)
 
 
 # -- as data ---------------------------------------------------------------------------------------
 
 
-def _theorem(name, evidence, statement, source, hard=None, **known):
+def _theorem(name, evidence, statement, source, hard=(), **known):
     """Return a function of ``make``, a function step_size -> rule, that returns the theorem."""
 
     def theorem(make):
@@ -313,7 +322,7 @@ def _theorem(name, evidence, statement, source, hard=None, **known):
             lambda trace: evidence(trace, make(trace.eta)),
             methods="any",
             needs=("restart",),
-            hard=() if hard is None else (hard(make),),
+            hard=tuple(of(make) for of in hard),
             **known,
         )
 
@@ -363,7 +372,7 @@ _THEOREMS: dict[type, tuple[Callable[..., Theorem], ...]] = {
             _armijo_step,
             "the step is the first of t, t beta, t beta^2, ... that descends enough, or none",
             _ARMIJO,
-            hard=_edge,
+            hard=(_edge, _exhausting),
             equality=True,
         ),
         _theorem(

@@ -15,6 +15,7 @@ import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hypothesis import HealthCheck
 
 from . import instances, rounding
 from .instances import SHAPES, Instance, Setting, Shape
@@ -201,7 +202,7 @@ def draw_settings(count: int, seed: int, most_sixteenths: int = 40) -> list[Sett
         database=None,
         deadline=None,
         phases=[hypothesis.Phase.generate],
-        suppress_health_check=[*hypothesis.HealthCheck],
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.nested_given],
     )
     @hypothesis.given(instances.settings(most_sixteenths))
     def draw(setting):

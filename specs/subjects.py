@@ -268,7 +268,8 @@ def _descend(problems, steps, *, make):
         dtype = problem.start.dtype
         f, rule = instances.objective(problem, dtype), make(problem.step_size)
         run = gd.descend(f, problem.start, rule, steps=steps)
-        return Run(*run.history, run.final.point)
+        rows = run.history
+        return Run(rows.point, rows.value, rows.gradient, run.final.point)
 
     return jax.vmap(one)(problems)
 

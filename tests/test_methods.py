@@ -87,27 +87,39 @@ def verdicts(subject, method, only, instances=32):
     return {row.verdict for row in report.rows}
 
 
-def searching(sign):
-    """Armijo's rule with the customary c, and with a sign before it."""
+def armijo(step_size):
+    """Armijo's rule with the customary c."""
+    return gd.Backtracking(step_size, max_backtracks=3)
+
+
+def searching(sign=-1, exhausted=0.0):
+    """The same, with a sign before c, and with a last trial that is taken if none is enough."""
 
     def subject(value, gradient, start, step_size, steps):
         def move(x, _):
             g = gradient(x)
-            slope = sign * 1e-4 * (g * g).sum()
-            for k in range(31):
-                eta = step_size * 0.5**k
-                if value(x - eta * g) <= value(x) + eta * slope:
+            for eta in (step_size, step_size / 2, step_size / 4, step_size / 8):
+                if value(x - eta * g) <= value(x) + sign * 1e-4 * eta * (g * g).sum():
                     return x - eta * g
-            return x
+            return x - exhausted * step_size * g
 
-        return walk(move, start, steps)
+        with np.errstate(all="ignore"):
+            return walk(move, start, steps)
 
     return subject
 
 
-@pytest.mark.parametrize("sign, verdict", [(-1, Verdict.HOLDS), (1, Verdict.VIOLATED)])
-def test_a_sign_that_only_matters_at_the_edge_is_found(sign, verdict):
-    assert verdicts(searching(sign), gd.Backtracking, "armijo-step") == {verdict}
+@pytest.mark.parametrize(
+    "subject, verdict",
+    [
+        (searching(), Verdict.HOLDS),
+        (searching(sign=1), Verdict.VIOLATED),
+        (searching(exhausted=1 / 8), Verdict.VIOLATED),
+    ],
+    ids=["right", "sign", "taken when exhausted"],
+)
+def test_bugs_that_random_instances_rarely_meet_are_found(subject, verdict):
+    assert verdicts(subject, armijo, "armijo-step") == {verdict}
 
 
 def along(step_of):
