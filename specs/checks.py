@@ -286,7 +286,7 @@ def _counterexamples(subject, tallies, theorems, dtype, count, expected):
     violated = [t for t in tallies if t.violated and t.theorem.name not in expected]
     violated.sort(key=lambda tally: tally.theorem.name not in DEFINITIONS)
     until = time.monotonic() + _SHRINKING
-    size, small, shown = min(subject.batch, count), [], {}
+    size, small, shown = min(subject.batch, -(-count // 3)), [], {}
     for tally in violated:
         place = theorems.index(tally.theorem)
         begin = tally.simplest()
@@ -335,8 +335,8 @@ def _cause(subject, pairs, dtype):
 def _preflight(subject, dtype, seed):
     """Run no step, and one: what is no run at all is found before the many instances."""
     shape = SHAPES[0]
-    batch = search.batch_of(shape, dtype, subject, 4, Setting(0, 0, 0, 0, 16, seed))
-    if subject.run is not None:
+    batch = search.batch_of(shape, dtype, subject, [Setting(0, 0, 0, 0, 16, seed)] * 4, range(4))
+    if subject.call in ("iterates", "next point"):  # gd.descend runs all others
         for steps in (0, 1):
             search.run(subject, batch, shape._replace(steps=steps), dtype)
 

@@ -90,16 +90,27 @@ def _interpolation(trace: Trace) -> Evidence:
 
 
 def _examples(trace: Trace) -> Evidence:
-    """Compare the gradient of example i with that of the function of row i alone."""
+    """Compare value and gradient of example i with those of the function of row i alone."""
     features = trace.instance.features
     t = dot(trace.offset[:, None, :], features[None])
     bend, tail = trace.instance.bend, trace.instance.tail
     bounded = Ball(jnp.clip(t.middle, -bend, bend), t.radius)
     slope = bounded + (t - bounded) * tail
-    bound = Ball(slope.middle[..., None], slope.radius[..., None]) * features[None]
-    # The gradient is the mean over n examples: one of them is off by n times as much, at most.
-    allowed = len(features) * trace.gradient_error[:, None, :]
-    return Evidence(ball(trace.run.rows[1]), bound, allowed, abs(bound.middle) > allowed)
+    pull = Ball(slope.middle[..., None], slope.radius[..., None]) * features[None]
+    beyond = t - bounded
+    value = bounded * (t - bounded * 0.5) + beyond * beyond * (tail / 2) + trace.instance.minimum
+    bound = Ball(
+        *(
+            jnp.concatenate([one[..., None], many], -1)
+            for one, many in ((value.middle, pull.middle), (value.radius, pull.radius))
+        )
+    )
+    values, gradients = trace.run.rows
+    # Both are means over n examples: one of them is off by n times as much, at most.
+    error = jnp.concatenate([trace.value_error[:, None], trace.gradient_error], -1)
+    allowed = len(features) * error[:, None, :]
+    measured = ball(jnp.concatenate([values[..., None], gradients], -1))
+    return Evidence(measured, bound, allowed, abs(bound.middle) > allowed)
 
 
 _TRIPLES = ("values and gradients",)

@@ -301,7 +301,7 @@ def _parabolas(fraction):
 # matters within c of this edge alone, which is one random instance in ten thousand.
 _edge = _parabolas(lambda rule: 2.0)
 
-# The last trial ends higher than it began, too; or the 32nd, where numbers would overflow.
+# Even the last trial ends higher than it began: none is taken. Steeper than 2^32 would overflow.
 _exhausting = _parabolas(
     lambda rule: jnp.minimum(4.0 / _number(rule.shrink) ** int(rule.max_backtracks), 2.0**32)
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 
 import hypothesis
 import jax
@@ -59,12 +59,13 @@ class Tally:
 # -- running and judging ---------------------------------------------------------------------------
 
 
-@partial(jax.jit, static_argnames=("count", "shape", "dtype"), compiler_options=_QUICKLY)
-def _make(setting, step_size, *, count, shape, dtype):
-    def one(key):
+@partial(jax.jit, static_argnames=("shape", "dtype"), compiler_options=_QUICKLY)
+def _make(settings, numbers, step_size, *, shape, dtype):
+    def one(setting, number):
+        key = jax.random.fold_in(jax.random.key(setting.seed), number)
         return instances.instance(instances.sample(key, setting, shape), dtype, step_size)
 
-    return jax.vmap(one)(jax.random.split(jax.random.key(setting.seed), count))
+    return jax.vmap(one)(settings, numbers)
 
 
 @partial(jax.jit, static_argnames=("functions", "count", "steps"), compiler_options=_QUICKLY)
@@ -181,17 +182,18 @@ def _twins(subject, theorems, batch, runs, shape, dtype, model):
         return _judge_twins(batch, runs, twins, others, model, theorems=theorems)
 
 
-def batch_of(shape: Shape, dtype, subject: Subject, size: int, setting: Setting) -> Instance:
-    """Return a batch of instances for a subject."""
+def batch_of(shape: Shape, dtype, subject: Subject, settings, numbers) -> Instance:
+    """Return a batch of instances for a subject, one a setting and number."""
     with jax.enable_x64(True):
-        setting = Setting(*map(np.int64, setting))
+        settings = Setting(*(np.array(x, np.int64) for x in zip(*settings, strict=True)))
         step_size = None if subject.step_size is None else np.float64(subject.step_size)
-        return _make(setting, step_size, count=size, shape=shape, dtype=dtype)
+        return _make(settings, np.asarray(numbers), step_size, shape=shape, dtype=dtype)
 
 
 # -- many instances --------------------------------------------------------------------------------
 
 
+@cache
 def draw_settings(count: int, seed: int, most_sixteenths: int = 40) -> list[Setting]:
     """Return settings drawn by hypothesis: zeros and ones and ends of ranges among them."""
     drawn: list[Setting] = []
@@ -238,14 +240,15 @@ def survey(
         Told which fraction is done.
     """
     tallies = {theorem: Tally(theorem) for theorem in theorems}
-    size = min(subject.batch, count)
+    size = min(subject.batch, -(-count // len(SHAPES)))
     rounds = -(-count // size)
-    settings = draw_settings(min(rounds, 200), seed)
+    settings = draw_settings(min(count, 256), seed)
     began = 0.0
     for k in range(rounds):
-        shape, setting = SHAPES[k % len(SHAPES)], settings[k % len(settings)]
-        setting = setting._replace(seed=setting.seed + seed + k)
-        batch = batch_of(shape, dtype, subject, size, setting)
+        shape = SHAPES[k % len(SHAPES)]
+        numbers = np.arange(k * size, (k + 1) * size) + seed
+        drawn = [settings[i % len(settings)] for i in numbers]
+        batch = batch_of(shape, dtype, subject, drawn, numbers)
         found = judge(subject, theorems, batch, shape, dtype)
         for theorem, finding in zip(theorems, found, strict=True):
             _count(tallies[theorem], batch, shape, finding)
@@ -255,8 +258,7 @@ def survey(
         progress(max((k + 1) / rounds, min(spent, 1.0)))
         if spent > 1:
             break
-    if subject.step_size is None:
-        _attain(subject, tallies, dtype, size, seed)
+    _attain(subject, tallies, dtype, size, seed)
     return list(tallies.values())
 
 
@@ -266,6 +268,9 @@ def _attain(subject, tallies, dtype, size, seed):
     for attained in (True, False):
 
         def of(theorem, attained=attained):
+            # Of its own step size a subject knows only what its method's theorems know, too.
+            if subject.step_size is not None and (attained or "stopping" in theorem.needs):
+                return ()
             return theorem.extremal if attained else theorem.hard
 
         theorems = tuple(theorem for theorem in tallies if of(theorem))

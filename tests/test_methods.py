@@ -54,7 +54,7 @@ THEOREMS = tuple(
 def test_a_rule_follows_its_own_recurrence_and_no_other(name, subject, dtype):
     made, broken, tested = as_subject(subject), set(), set()
     for setting in search.draw_settings(8, seed=2):
-        batch = search.batch_of(SHAPES[0], dtype, STEP, 256, setting)
+        batch = search.batch_of(SHAPES[0], dtype, STEP, [setting] * 256, range(256))
         found = search.judge(made, [t for _, t in THEOREMS], batch, SHAPES[0], dtype)
         for (other, _), finding in zip(THEOREMS, found, strict=True):
             broken |= {other} if finding.violated.any() else set()
@@ -70,7 +70,7 @@ def test_where_rounding_decides_no_search_is_accused(distance):
     known = [theorem for other, theorem in THEOREMS if other == name]
     for seed in range(16):
         setting = Setting(FAMILIES.index("pool"), -6, 10, distance, 0, seed)
-        batch = search.batch_of(SHAPES[0], jnp.float32, STEP, 256, setting)
+        batch = search.batch_of(SHAPES[0], jnp.float32, STEP, [setting] * 256, range(256))
         made = as_subject(rule)
         for finding in search.judge(made, known, batch, SHAPES[0], jnp.float32):
             assert not finding.violated.any()
@@ -216,7 +216,7 @@ def test_theorems_of_a_method_are_compiled_once():
 def test_values_within_a_ball_cover_what_is_evaluated_there(dtype):
     """The ball holds every evaluation in the dtype, at every corner, and is not idle."""
     setting = Setting(0, scale=0, spread=4, distance=0, sixteenths=16, seed=5)
-    batch = search.batch_of(SHAPES[0], dtype, STEP, 256, setting)
+    batch = search.batch_of(SHAPES[0], dtype, STEP, [setting] * 256, range(256))
     with jax.enable_x64(True):
         key = jax.random.key(0)
         radius = 10.0 ** jax.random.uniform(key, batch.start.shape, jnp.float64, -9, -1)

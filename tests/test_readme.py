@@ -86,7 +86,7 @@ def test_commands_do_all_the_set_up_by_themselves():
         assert command[:5] == ["python3", "-m", "venv", ".venv", "&&"]
         assert command[5:8] == [".venv/bin/pip", "install", "-e"]
     assert lesson[9:] == ["&&", ".venv/bin/gdpure"]
-    assert tests[9:] == ["&&", ".venv/bin/python", "-m", "pytest", "-n", "2"]
+    assert tests[9:] == ["&&", ".venv/bin/python", "-m", "pytest", *"-n 2 --dist loadfile".split()]
 
 
 def test_layout_lists_the_modules_there_are():

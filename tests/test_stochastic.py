@@ -216,7 +216,9 @@ def test_no_epochs_are_the_start():
     assert run.history.point.tolist() == [START.tolist()] and run.final.count == 0
 
 
-@pytest.mark.parametrize("rule", [0.05, np.full(5, 0.05), optax.adam(0.1)], ids=str)
+@pytest.mark.parametrize(
+    "rule", [0.05, np.full(5, 0.05), optax.adam(0.1)], ids=["number", "array", "adam"]
+)
 def test_keeping_no_record_changes_nothing_else(rule):
     recorded, bare = epochs(5, rule=rule), epochs(5, rule=rule, record=None)
     assert bare.history is None and same(bare.final, recorded.final)
