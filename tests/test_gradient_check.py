@@ -1,6 +1,7 @@
 """A gradient against its function: right ones hold, wrong ones are named, and nothing is tuned."""
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -683,7 +684,11 @@ def test_reproductions_run_without_gdpure(tmp_path, monkeypatch):
     python = row(report, TAYLOR).counterexample.reproduction
     assert "gdpure" not in python and "from gradient_homework import slope" in python
     done = subprocess.run(
-        [sys.executable, "-c", python], cwd=tmp_path, capture_output=True, text=True, check=True
+        [sys.executable, "-c", python],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     came, slope = done.stdout.splitlines()[-1].split(" while f has the slope ")
     assert float(came) == 2 and abs(float(slope) - 1) < 1e-9
