@@ -1,7 +1,8 @@
 """What is proven about gradient descent, as programs that run on anybody's descent."""
 
 from . import bounds, rounding
-from .checks import THEOREMS, check_optimizer, parametrize_with_theorems
+from .checks import check_optimizer, parametrize_with_theorems
+from .families import THEOREMS
 from .gradient_check import check_gradient
 
 __all__ = [

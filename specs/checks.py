@@ -13,28 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import (
-    bookkeeping,
-    causes,
-    convergence,
-    gradient_agreement,
-    methods,
-    monotone_descent,
-    search,
-)
+from . import causes, methods, search
 from .explain import explain
+from .families import THEOREMS
 from .instances import SHAPES, Setting
 from .report import DEFINITIONS, Report, Row, Verdict, versions
 from .shrinking import shrink
-from .subjects import Malformed, Subject, as_subject
+from .subjects import MANY, Malformed, Subject, as_subject
 from .theorem import NEEDS, Theorem
-
-THEOREMS: tuple[Theorem, ...] = (
-    *bookkeeping.THEOREMS,
-    *gradient_agreement.THEOREMS,
-    *monotone_descent.THEOREMS,
-    *convergence.THEOREMS,
-)
 
 _DTYPES = (jnp.float32, jnp.float64)
 _INSTANCES = 51_200
@@ -71,8 +57,8 @@ def check_optimizer(
         should follow; "descent"; "any". By default gradient descent, or what a gdpure rule says of
         itself.
     instances
-        How many to try in each dtype. By default 51,200, or what 10 seconds allow for a function
-        that JAX cannot trace.
+        How many to try in each dtype, rounded up to batches of 64, three at least. By default
+        51,200, or what 10 seconds allow for a function that JAX cannot trace.
     only
         Names of theorems or families; all by default.
     expected_failures
@@ -257,8 +243,8 @@ def _check(subject, theorems, dtype, instances, expected, seed, progress):
     """Return the rows of one dtype."""
     refused = {t: _refusal(t, subject) for t in theorems}
     tried = [t for t in theorems if not refused[t]]
-    count = instances or (_INSTANCES if subject.batch >= 1024 else 10**6)
-    seconds = 600.0 if instances or subject.batch >= 1024 else _SECONDS
+    count = instances or (_INSTANCES if subject.batch == MANY else 10**6)
+    seconds = 600.0 if instances or subject.batch == MANY else _SECONDS
     rows = {
         t: _row(t, dtype, Verdict.NOT_APPLICABLE, reason=reason)
         for t, reason in refused.items()
@@ -286,7 +272,7 @@ def _counterexamples(subject, tallies, theorems, dtype, count, expected):
     violated = [t for t in tallies if t.violated and t.theorem.name not in expected]
     violated.sort(key=lambda tally: tally.theorem.name not in DEFINITIONS)
     until = time.monotonic() + _SHRINKING
-    size, small, shown = min(subject.batch, -(-count // 3)), [], {}
+    size, small, shown = search.batch_size(subject, count), [], {}
     for tally in violated:
         place = theorems.index(tally.theorem)
         begin = tally.simplest()

@@ -18,8 +18,9 @@ import numpy as np
 from hypothesis import HealthCheck
 
 from . import instances, rounding
+from .families import companions
 from .instances import SHAPES, Instance, Setting, Shape
-from .subjects import Subject
+from .subjects import FEW, Subject
 from .theorem import Finding, Run, Theorem, find, observe
 
 # The programs of the judge are long and run for milliseconds: they are compiled in 0.6 of the
@@ -96,43 +97,53 @@ def run(subject: Subject, batch: Instance, shape: Shape, dtype, *, stopping=Fals
         jax.numpy_rank_promotion("allow"),
     ):
         runs = jax.block_until_ready(call(problems, shape.steps))
-    # In float64 whatever the dtype of the run was: the judge is compiled once.
+    # In float64 and of one structure, whatever ran: the judge is compiled once.
     with jax.enable_x64(True):
-        return _cast(runs, dtype=jnp.float64)
+        return _complete(_cast(runs, dtype=jnp.float64))
+
+
+def _complete(runs):
+    """Return runs with NaN for what a subject does not record, but gradients of examples."""
+    point = runs.point
+    unknown = Run(
+        point, *(np.full(np.shape(x), np.nan) for x in (point[..., 0], point, point[:, 0]))
+    )._replace(converged=np.zeros(len(point), bool), limit=np.zeros(len(point)))
+    return Run(*(b if a is None else a for a, b in zip(runs, unknown, strict=True)))
 
 
 def _model(dtype):
     return rounding.Arithmetic(*map(np.float64, rounding.arithmetic(dtype)))
 
 
-@partial(jax.jit, static_argnames=("theorems", "attained"), compiler_options=_QUICKLY)
-def _judge(batch, runs, model, *, theorems, attained=False):
-    def one(instance, run):
-        trace = observe(instance, run, model)
+@partial(jax.jit, compiler_options=_QUICKLY)
+def _observe(batch, runs, model):
+    return jax.vmap(lambda instance, run: observe(instance, run, model))(batch, runs)
+
+
+@partial(jax.jit, static_argnames="theorems", compiler_options=_QUICKLY)
+def _find(traces, attained, *, theorems):
+    def one(trace):
         return [find(theorem, trace, attained=attained) for theorem in theorems]
 
-    return jax.vmap(one)(batch, runs)
+    return jax.vmap(one)(traces)
 
 
-@partial(jax.jit, static_argnames="theorems", compiler_options=_QUICKLY)
-def _make_twins(batch, runs, model, *, theorems):
-    def one(instance, run):
-        trace = observe(instance, run, model)
-        return [theorem.twin(trace) for theorem in theorems]
-
-    return jax.vmap(one)(batch, runs)
+@partial(jax.jit, static_argnames="theorem", compiler_options=_QUICKLY)
+def _make_twins(traces, *, theorem):
+    twins = jax.vmap(theorem.twin)(traces)
+    order = theorem.order(np.arange(len(twins.start)))
+    return jax.tree.map(lambda leaf: leaf[order], twins)
 
 
-@partial(jax.jit, static_argnames="theorems", compiler_options=_QUICKLY)
-def _judge_twins(batch, runs, twins, others, model, *, theorems):
-    def one(instance, run, twins, others):
-        trace = observe(instance, run, model)
-        return [
-            find(theorem, trace, observe(twin, other, model))
-            for theorem, twin, other in zip(theorems, twins, others, strict=True)
-        ]
+@partial(jax.jit, static_argnames="theorem", compiler_options=_QUICKLY)
+def _find_twins(traces, twins, others, model, *, theorem):
+    back = np.argsort(theorem.order(np.arange(len(twins.start))))
 
-    return jax.vmap(one)(batch, runs, twins, others)
+    def one(trace, twin, other):
+        return find(theorem, trace, observe(twin, other, model))
+
+    twins, others = jax.tree.map(lambda leaf: leaf[back], (twins, others))
+    return jax.vmap(one)(traces, twins, others)
 
 
 def judge(
@@ -146,40 +157,33 @@ def judge(
 ) -> list[Finding]:
     """Run a subject on a batch, and return what each theorem finds in it, in NumPy arrays."""
     model, found = _model(dtype), {}
-    stopping = tuple(t for t in theorems if "stopping" in t.needs)
-    plain = tuple(t for t in theorems if t.twin is None and t not in stopping)
-    twins = tuple(t for t in theorems if t.twin is not None)
-    if plain or twins:
-        runs = run(subject, batch, shape, dtype)
+
+    def observed(stopping):
+        runs = run(subject, batch, shape, dtype, stopping=stopping)
         with jax.enable_x64(True):
-            judged = _judge(batch, runs, model, theorems=plain, attained=attained)
-        found.update(zip(plain, judged, strict=True))
-    if twins:
-        judged = _twins(subject, twins, batch, runs, shape, dtype, model)
-        found.update(zip(twins, judged, strict=True))
-    if stopping:
-        runs = run(subject, batch, shape, dtype, stopping=True)
-        with jax.enable_x64(True):
-            judged = _judge(batch, runs, model, theorems=stopping)
-        found.update(zip(stopping, judged, strict=True))
+            return _observe(batch, runs, model)
+
+    traced = cache(observed)
+    for theorem in theorems:
+        if theorem in found:
+            continue
+        traces = traced("stopping" in theorem.needs)
+        if theorem.twin is None:
+            together = companions(theorem)
+            with jax.enable_x64(True):
+                found |= zip(together, _find(traces, attained, theorems=together), strict=True)
+        else:
+            with jax.enable_x64(True):
+                twins = _make_twins(traces, theorem=theorem)
+            others = run(subject, twins, shape, dtype)
+            with jax.enable_x64(True):
+                found[theorem] = _find_twins(traces, twins, others, model, theorem=theorem)
     return jax.device_get([found[theorem] for theorem in theorems])
 
 
-def _twins(subject, theorems, batch, runs, shape, dtype, model):
-    """Judge the theorems that compare two runs of each instance."""
-    with jax.enable_x64(True):
-        twins = _make_twins(batch, runs, model, theorems=theorems)
-    others = []
-    for theorem, twin in zip(theorems, twins, strict=True):
-        order = theorem.order(np.arange(len(batch.start)))
-        with jax.enable_x64(True):
-            arranged = jax.tree.map(lambda leaf, order=order: leaf[order], twin)
-        other = run(subject, arranged, shape, dtype)
-        back = np.argsort(order)
-        with jax.enable_x64(True):
-            others.append(jax.tree.map(lambda leaf, back=back: leaf[back], other))
-    with jax.enable_x64(True):
-        return _judge_twins(batch, runs, twins, others, model, theorems=theorems)
+def batch_size(subject: Subject, count: int) -> int:
+    """Return one of two sizes of a batch: every size is compiled anew."""
+    return subject.batch if count >= len(SHAPES) * subject.batch else FEW
 
 
 def batch_of(shape: Shape, dtype, subject: Subject, settings, numbers) -> Instance:
@@ -231,7 +235,7 @@ def survey(
     subject, theorems, dtype
         What is tried on what; the subject brings all that the theorems need.
     count
-        How many instances, over all shapes.
+        How many instances at least, over all shapes.
     seconds
         How long at most, once every shape was tried.
     seed
@@ -240,8 +244,8 @@ def survey(
         Told which fraction is done.
     """
     tallies = {theorem: Tally(theorem) for theorem in theorems}
-    size = min(subject.batch, -(-count // len(SHAPES)))
-    rounds = -(-count // size)
+    size = batch_size(subject, count)
+    rounds = max(-(-count // size), len(SHAPES))
     settings = draw_settings(min(count, 256), seed)
     began = 0.0
     for k in range(rounds):

@@ -32,6 +32,7 @@ from .theorem import Run
 _WHOLE = {"value", "gradient", "start", "step_size", "steps"}
 _STEP = {"point", "value", "gradient", "step_size"}
 _STOPS = _WHOLE | {"tolerance"}
+MANY, FEW = 2048, 64  # the two sizes of a batch
 
 
 class Malformed(Exception):
@@ -206,7 +207,7 @@ def _of_factory(name, factory, method):
         _LOOP | (_FREE if fixed is None else set()),
         _held_to(method),
         fixed,
-        2048,
+        MANY,
         "transformation",
         frozenset(),
     )
@@ -231,7 +232,7 @@ def _of_transformation(name, rule, method):
         _LOOP,
         _held_to(method),
         None if step_size is None else float(step_size),
-        2048,
+        MANY,
         "transformation",
         frozenset(),
         notes,
@@ -334,7 +335,7 @@ def _of_black_box(name, function, wanted, method):
         frozenset(brings),
         _held_to(method),
         fixed,
-        1024 if traced else 32,
+        MANY if traced else FEW,
         "next point" if "point" in wanted else "iterates",
         frozenset(wanted),
     )
@@ -349,7 +350,7 @@ def _of_stopping(name, function, wanted, method):
         frozenset({"step size", "stopping"} if "step_size" in wanted else {"stopping"}),
         _held_to(method),
         None,
-        1024 if _traced(run) else 32,
+        MANY if _traced(run) else FEW,
         "stopping",
         frozenset(wanted),
     )
@@ -520,7 +521,7 @@ def _of_gradient(name, mode):
         frozenset({"values and gradients", "rows"} if has_rows else {"values and gradients"}),
         "gradient",
         None,
-        2048,
+        MANY,
         "gradient",
         frozenset(),
     )

@@ -323,17 +323,18 @@ class Finding(NamedTuple):
 
 
 def find(theorem: Theorem, trace: Trace, twin: Trace | None = None, *, attained=False) -> Finding:
-    """Return what a theorem finds in one run; `attained` demands equality."""
+    """Return what a theorem finds in one run; `attained` demands equality, in the last row."""
     found = theorem.evidence(trace) if twin is None else theorem.evidence(trace, twin)
-    if attained:
-        found = jax.tree.map(lambda leaf: leaf[-1:], found)
     measured, bound = found.measured.middle, found.bound.middle
     allowed = found.measured.radius + found.bound.radius + found.rounding
-    measured, bound, allowed = jnp.broadcast_arrays(measured, bound, allowed)
+    measured, bound, allowed, informative = jnp.broadcast_arrays(
+        measured, bound, allowed, found.informative
+    )
+    rows = jnp.arange(len(measured)).reshape(-1, *[1] * (measured.ndim - 1))
+    counts = jnp.logical_not(attained) | (rows == len(measured) - 1)
     off = measured - bound
-    if theorem.equality or attained:
-        off = abs(off)
-    broken = ~(off <= allowed)
+    off = jnp.where(theorem.equality | jnp.asarray(attained), abs(off), off)
+    broken = ~(off <= allowed) & counts
     ratio = jnp.where(off <= 0, 0, off / jnp.where(allowed > 0, allowed, 1e-300))
     by_row = broken.reshape(len(broken), -1).any(axis=1)
     row = jnp.argmax(by_row)
@@ -343,9 +344,9 @@ def find(theorem: Theorem, trace: Trace, twin: Trace | None = None, *, attained=
     return Finding(
         applies,
         applies & broken.any(),
-        jnp.where(jnp.isnan(ratio), jnp.inf, ratio).max(),
+        jnp.where(counts, jnp.where(jnp.isnan(ratio), jnp.inf, ratio), 0).max(),
         row + max(len(trace.x) - len(by_row), 0),
-        jnp.any(jnp.broadcast_to(found.informative, off.shape)),
+        jnp.any(informative & counts),
         jnp.isfinite(trace.x).all(),
         measured[row],
         bound[row],
