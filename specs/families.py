@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from . import bookkeeping, convergence, gradient_agreement, monotone_descent
+from . import bookkeeping, convergence, gradient_agreement, monotone_descent, symmetries
 from .theorem import Theorem
 
 THEOREMS: tuple[Theorem, ...] = (
@@ -12,6 +12,7 @@ THEOREMS: tuple[Theorem, ...] = (
     *gradient_agreement.THEOREMS,
     *monotone_descent.THEOREMS,
     *convergence.THEOREMS,
+    *symmetries.THEOREMS,
 )
 
 

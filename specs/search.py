@@ -136,14 +136,10 @@ def _make_twins(traces, *, theorem):
 
 
 @partial(jax.jit, static_argnames="theorem", compiler_options=_QUICKLY)
-def _find_twins(traces, twins, others, model, *, theorem):
-    back = np.argsort(theorem.order(np.arange(len(twins.start))))
-
-    def one(trace, twin, other):
-        return find(theorem, trace, observe(twin, other, model))
-
-    twins, others = jax.tree.map(lambda leaf: leaf[back], (twins, others))
-    return jax.vmap(one)(traces, twins, others)
+def _find_twins(traces, others, *, theorem):
+    back = np.argsort(theorem.order(np.arange(len(others.x))))
+    others = jax.tree.map(lambda leaf: leaf[back], others)
+    return jax.vmap(lambda trace, other: find(theorem, trace, other))(traces, others)
 
 
 def judge(
@@ -175,9 +171,10 @@ def judge(
         else:
             with jax.enable_x64(True):
                 twins = _make_twins(traces, theorem=theorem)
-            others = run(subject, twins, shape, dtype)
+            runs = run(subject, twins, shape, dtype)
             with jax.enable_x64(True):
-                found[theorem] = _find_twins(traces, twins, others, model, theorem=theorem)
+                others = _observe(twins, runs, model)
+                found[theorem] = _find_twins(traces, others, theorem=theorem)
     return jax.device_get([found[theorem] for theorem in theorems])
 
 

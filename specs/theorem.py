@@ -15,7 +15,13 @@ from . import instances, rounding
 from .balls import Ball, ball, most, norm
 from .instances import Instance
 
-FAMILIES = ("bookkeeping", "gradient agreement", "monotone descent", "convergence")
+FAMILIES = (
+    "bookkeeping",
+    "gradient agreement",
+    "monotone descent",
+    "convergence",
+    "symmetries",
+)
 
 
 class Run(NamedTuple):

@@ -127,6 +127,18 @@ def clipping_of_entries(gradient, start, step_size, steps):
 
 
 @bug
+def one_sided_clipping(gradient, start, step_size, steps):
+    """Entries of the gradient below -1 are cut off, those above 1 are not: abs was forgotten."""
+    return walk(lambda x, _: x - step_size * gradient(x).clip(min=-1), start, steps)
+
+
+@bug
+def step_divided_by_the_value(value, gradient, start, step_size, steps):
+    """The step size is divided by 1 + f, as if the minimum were 0."""
+    return walk(lambda x, _: x - step_size / (1 + abs(value(x))) * gradient(x), start, steps)
+
+
+@bug
 def normalized_gradient(gradient, start, step_size, steps):
     """The step has the length of the step size, whatever the gradient is."""
 
