@@ -231,29 +231,27 @@ def exact_line_search_rate(smoothness, strong_convexity, steps):
     return worst ** (2 * xp.multiply(1.0, steps))
 
 
-def least_armijo_step(smoothness, step_size, decrease, shrink):
-    """Return the least step that backtracking accepts: ``min(t, 2 beta (1 - c)/L)``.
-
-    t is the step tried first, c the decrease asked for, beta the shrinkage, as in
-    `gdpure.Backtracking` [BV04]_. ``L/2 x^2`` accepts any eta <= 2 (1 - c)/L, and no other; least
-    is the infimum.
-
-    >>> assert least_armijo_step(1.0, 8.0, 0.5, 0.5) == 0.5
-    """
-    xp = _library(smoothness, step_size, decrease, shrink)
-    return xp.minimum(step_size, xp.true_divide(2 * shrink * (1 - decrease), smoothness))
-
-
 def most_backtracks(smoothness, step_size, decrease, shrink):
-    """Return how often backtracking shrinks a step at most; see `least_armijo_step`.
+    """Return how often Armijo's rule, as in `gdpure.Backtracking`, shrinks its step t at most.
 
-    ``max(0, ceil(log(2 (1 - c)/(L t)) / log beta))``
+    ``n = max(0, ceil(log(2 (1 - c)/(L t)) / log beta))``, c the decrease asked for and beta the
+    shrinkage: a step of at most 2 (1 - c)/L descends enough [BV04]_, and on ``L/2 x^2`` no other.
 
     >>> assert most_backtracks(1.0, 8.0, 0.5, 0.5) == 3
     """
     xp = _library(smoothness, step_size, decrease, shrink)
     enough = xp.true_divide(2 * (1 - decrease), xp.multiply(smoothness, step_size))
     return xp.maximum(0, xp.ceil(xp.log2(enough) / xp.log2(shrink)))
+
+
+def least_armijo_step(smoothness, step_size, decrease, shrink):
+    """Return the least step that Armijo's rule may come out at; see `most_backtracks`.
+
+    ``t beta^n``, which is above ``min(t, 2 beta (1 - c)/L)``.
+
+    >>> assert least_armijo_step(1.0, 8.0, 0.5, 0.5) == 1.0
+    """
+    return step_size * shrink ** most_backtracks(smoothness, step_size, decrease, shrink)
 
 
 def polyak_value_upper_bound(smoothness, steps):
@@ -270,8 +268,8 @@ def polyak_contraction(smoothness, strong_convexity, step_size):
     """Return c with ``|x+ - x*|^2 <= c |x - x*|^2`` for Polyak's step ``2 (f - f*)/|g|^2``, mu > 0.
 
     ``c = (h - 1) (1 - q h) / (h (1 + q) - 1)``, h in [1, 1/q] being what the step was [BTA20]_.
-    The worst is h = 2/(1 + q), with ((1 - q)/(1 + q))^2, attained by ``(mu x_1^2 + L x_2^2)/2``
-    from ``(1, sqrt(q))``, at every step.
+    Attained by ``(mu x_1^2 + L x_2^2)/2``; the worst, ((1 - q)/(1 + q))^2 for h = 2/(1 + q), from
+    ``(1, sqrt(q))`` at every step.
 
     >>> assert polyak_contraction(3.0, 1.0, 0.5) == 0.25
     """
@@ -341,9 +339,10 @@ def silver_value_upper_bound(smoothness, steps):
 def _silver_power(smoothness, steps):
     """Return ``r^k``, which is one more than the sum of the N = 2^k - 1 silver steps."""
     xp = _library(smoothness, steps)
-    k = xp.log2(xp.multiply(1.0, steps) + 1)
-    if not traced(k) and np.any(k != np.round(k)):
-        raise ValueError(f"silver rates: steps must be 2^k - 1 (1, 3, 7, ...), got {steps!r}")
+    with np.errstate(invalid="ignore"):
+        k = xp.log2(xp.multiply(1.0, steps) + 1)
+    if not traced(k) and not np.all((k >= 0) & (k == np.round(k))):
+        raise ValueError(f"bounds.silver: steps must be 0, 1, 3, 7, ..., 2^k - 1, got {steps}")
     return (1 + 2**0.5) ** k
 
 
