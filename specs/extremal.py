@@ -61,6 +61,38 @@ def _slowest(steps, h, q, s, distance):
     return _one_parameter(s, bend, q, distance, h / L, L, q * L)
 
 
+def slowest_quadratic(key, steps):
+    """Return the parabola that is slowest for values after N steps, of a curvature in [mu, L]."""
+    h, q, s, distance = _numbers(key)
+    a = jnp.clip(1 / (h * (2 * steps + 1)), q, 1)
+    slow = a * abs(1 - a * h) ** (2 * steps) >= abs(1 - h) ** (2 * steps)
+    stretch = jnp.where(slow, s * jnp.sqrt(a), s)
+    return _one_parameter(stretch, jnp.inf, 0.0, distance, h / s**2, s**2, q * s**2)
+
+
+def gradient_huber(key, steps):
+    """Return the convex function whose gradient is slowest after N steps: Huber's, or a parabola.
+
+    Descent on it ends where the function bends.
+    """
+    h, _, s, bend = _numbers(key)
+    return _steepest_end(steps, h, 0.0, s, bend, steps * h + 1)
+
+
+def gradient_tailed_huber(key, steps):
+    """Return the mu-strongly convex function whose gradient is slowest after N steps."""
+    h, q, s, bend = _numbers(key)
+    c = (1 - q) / q
+    return _steepest_end(steps, h, q, s, bend, (1 + c) / abs(1 - q * h) ** steps - c)
+
+
+def _steepest_end(steps, h, q, s, bend, ratio):
+    L = s**2
+    bent = bounds.bend(L, q * L, h / L, float(steps)) >= (1 - h) ** (2 * steps)
+    bent_at = jnp.where(bent, s * bend, jnp.inf)
+    return _one_parameter(s, bent_at, q, bend * ratio, h / L, L, q * L)
+
+
 def steepest_parabola(key, steps):
     """Return ``L/2 x^2``, on which one step promises no more than it keeps."""
     h, q, s, distance = _numbers(key)

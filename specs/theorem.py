@@ -217,6 +217,9 @@ ASSUMPTIONS: dict[str, Callable[[Trace], Any]] = {
     "f quadratic": lambda t: jnp.isinf(t.instance.bend),
     "f of one parameter": lambda t: t.x.shape[-1] == 1,
     "f mu-strongly convex": lambda t: t.instance.strong_convexity > 0,
+    "fewer examples than parameters": lambda t: (
+        t.instance.features.shape[0] < t.instance.features.shape[1]
+    ),
     "eta > 0": lambda t: t.eta > 0,
     "eta <= 1/L": lambda t: t.h.middle <= 1,
     "eta <= 1.618/L": lambda t: t.h.middle <= 1.618,  # (1 + sqrt 5) / 2
@@ -343,7 +346,7 @@ def find(theorem: Theorem, trace: Trace, twin: Trace | None = None, *, attained=
     broken = ~(off <= allowed) & counts
     ratio = jnp.where(off <= 0, 0, off / jnp.where(allowed > 0, allowed, 1e-300))
     by_row = broken.reshape(len(broken), -1).any(axis=1)
-    row = jnp.argmax(by_row)
+    row = jnp.where(jnp.asarray(attained), len(by_row) - 1, jnp.argmax(by_row))
     applies = jnp.asarray(True)
     for name in theorem.assumes:
         applies &= ASSUMPTIONS[name](trace)

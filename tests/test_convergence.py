@@ -1,0 +1,60 @@
+"""Rates: attained by their extremal functions, and broken by what is not gradient descent."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from planted import descents
+
+import gdpure as gd
+from gdpure import specs
+from gdpure.specs import checks, search
+from gdpure.specs.instances import SHAPES
+from gdpure.specs.report import Verdict
+from gdpure.specs.subjects import as_subject
+
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
+RATES = [theorem for theorem in specs.THEOREMS if theorem.extremal and theorem.name != "divergence"]
+TIGHT = [(theorem, function) for theorem in RATES for function in theorem.extremal]
+[LINE] = (shape for shape in SHAPES if shape[:2] == (1, 1))
+
+
+def attained(theorem, function, dtype):
+    """Measured over bound in the last row, and the finding, on 64 extremal instances."""
+    with jax.enable_x64(True):
+        [batch] = search._make_extremal(np.int64(0), functions=(function,), count=64, steps=16)
+        batch = search._cast(search._cast(batch, dtype=dtype), dtype=jnp.float64)
+    subject = as_subject(gd.Constant)
+    [finding] = search.judge(subject, [theorem], batch, LINE, dtype, attained=True)
+    return finding
+
+
+@pytest.mark.parametrize(
+    ("theorem", "function"), TIGHT, ids=lambda x: getattr(x, "name", None) or x.__name__
+)
+def test_every_tight_theorem_is_attained_by_its_extremal_functions(theorem, function):
+    finding = attained(theorem, function, jnp.float64)
+    inside = finding.applies
+    assert inside.sum() >= 16 and not finding.violated.any()
+    # Below 2^-60 of where they began, runs are made of rounding.
+    seen = inside & (np.abs(finding.bound) > 2.0**-40)
+    ratio = finding.measured[seen] / finding.bound[seen]
+    assert len(ratio) >= 8 and np.abs(ratio - 1).max() < 1e-9
+    finding = attained(theorem, function, jnp.float32)
+    assert finding.applies.any() and not finding.violated.any()
+
+
+BROKEN = {
+    "quadratic-value-rate": descents.one_step_less,
+    "gradient-rate": descents.one_step_less,
+    "gradient-rate-from-decrease": descents.one_step_less,
+    "more-parameters": descents.frozen_coordinate,
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_bug_breaks_its_rate(name, monkeypatch):
+    monkeypatch.setattr(checks, "_DTYPES", (jnp.float32,))
+    report = specs.check_optimizer(BROKEN[name], instances=192, only=[name])
+    assert {row.verdict for row in report.rows} == {Verdict.VIOLATED}
