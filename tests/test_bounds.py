@@ -102,7 +102,8 @@ def bend(smoothness, strong_convexity, step_size, steps):
 
 
 def contraction(smoothness, strong_convexity, step_size):
-    return max(abs(1 - step_size * curvature) for curvature in (smoothness, strong_convexity))
+    curves = parabola(smoothness), parabola(strong_convexity)
+    return max(abs(ends(curve, F(1), [step_size])[-1]) for curve in curves)
 
 
 def quadratic_value_rate(smoothness, strong_convexity, step_size, steps):
@@ -255,20 +256,17 @@ def fast_gradient_value_rate_conjecture(smoothness, steps):
 
 
 def optimized_gradient_value_rate(smoothness, steps):
-    thetas = [1.0]
+    """Both functions attain it: Huber's with its bend at 1/theta_N^2, and ``L/2 x^2``."""
+    L, thetas = float(smoothness), [1.0]
     for k in range(1, steps + 1):
         thetas.append((1 + math.sqrt(1 + (8 if k == steps else 4) * thetas[-1] ** 2)) / 2)
-    values, L = [], float(smoothness)
+    values = []
     for value, slope in (huber(L, thetas[-1] ** -2), parabola(L)):
-        x = last = 1.0
+        x = moved = 1.0
         for now, following in zip(thetas, thetas[1:], strict=False):
-            moved = x - slope(x) / L
-            x, last = (
-                moved + ((now - 1) * (moved - last) + now * (moved - x)) / following,
-                moved,
-            )
+            last, moved = moved, x - slope(x) / L
+            x = moved + ((now - 1) * (moved - last) + now * (moved - x)) / following
         values.append(value(x))
-    # Both of them attain it.
     assert abs(values[0] / values[1] - 1) < ROUNDING
     return values[0]
 
@@ -282,12 +280,22 @@ def cases(names, *rows):
 
 L_MU_STEP_N = "smoothness strong_convexity step_size steps"
 L_MU_N = "smoothness strong_convexity steps"
-ARMIJO = "smoothness step_size decrease shrink"
 # Short steps, of 1/L, beyond it where Huber's function is slowest, and where L/2 x^2 is.
 CONSTANT = cases(
     L_MU_STEP_N,
     *[(F(1), F(0), F(h, 16), N) for h in (4, 16, 23, 31) for N in (1, 2, 5, 20)],
     *[(F(4), F(q, 4), F(h, 64), N) for q in (1, 8) for h in (8, 16, 23, 31) for N in (1, 3, 20)],
+)
+QUADRATIC = cases(L_MU_N, (F(4), F(1), 1), (F(1), F(1, 10), 5), (F(1), F(1, 100), 16))
+SILVER = cases("smoothness steps", *[(F(2), 2**k - 1) for k in range(7)])
+SHORT = cases(
+    "smoothness step_sizes",
+    *[(F(2), [F(1, 2), F(1, 8), F(1, 4)]), (F(1), [F(k, 9) for k in range(9)]), (F(1), [F(1, 4)])],
+)
+BACKTRACKING = cases(
+    "smoothness step_size decrease shrink",
+    *[(F(2), F(17), F(1, 4), F(1, 2)), (F(1), F(9), F(1, 3), F(3, 4))],
+    *[(F(2), F(12), F(1, 4), F(1, 2)), (F(1), F(1), F(1, 4), F(1, 2))],
 )
 CASES = {
     "contraction": [dict(list(case.items())[:3]) for case in CONSTANT],
@@ -308,40 +316,20 @@ CASES = {
     "exact_line_search_rate": cases(L_MU_N, (F(3), F(1), 1), (F(8), F(1), 6), (F(1), F(1, 9), 20)),
     "polyak_contraction": cases(
         "smoothness strong_convexity step_size",
-        (3.0, 1.0, 0.5),
-        (1.0, 0.25, 1.6),
-        (2.0, 0.02, 0.75),
-        (1.0, 0.1, 9.0),
+        *[(3.0, 1.0, 0.5), (1.0, 0.25, 1.6), (2.0, 0.02, 0.75), (1.0, 0.1, 9.0)],
     ),
-    "least_armijo_step": cases(
-        ARMIJO, (F(2), F(12), F(1, 4), F(1, 2)), (F(1), F(1), F(1, 4), F(1, 2))
-    ),
-    "most_backtracks": cases(
-        ARMIJO,
-        (F(2), F(17), F(1, 4), F(1, 2)),
-        (F(1), F(9), F(1, 3), F(3, 4)),
-        (F(1), F(1), F(1, 4), F(1, 2)),
-    ),
-    "any_schedule_lower_bound": cases(
-        "smoothness step_sizes",
-        (F(2), [F(1, 2), F(2), F(1, 8)]),
-        (F(1), [F(3, 2)]),
-        (F(1), [F(1, 4)]),
-    ),
-    "short_steps_value_rate": cases(
-        "smoothness step_sizes",
-        (F(2), [F(1, 2), F(1, 8), F(1, 4)]),
-        (F(1), [F(k, 9) for k in range(9)]),
-    ),
-    "silver_value_rate": cases("smoothness steps", *[(F(2), 2**k - 1) for k in range(7)]),
-    "silver_gradient_rate": cases("smoothness steps", *[(F(2), 2**k - 1) for k in range(7)]),
-    "chebyshev_rate": cases(L_MU_N, (F(4), F(1), 1), (F(1), F(1, 10), 5), (F(1), F(1, 100), 16)),
-    "heavy_ball_on_quadratics": cases(
-        L_MU_N, (F(4), F(1), 1), (F(1), F(1, 10), 5), (F(1), F(1, 100), 16)
-    ),
-    "nesterov_on_quadratics": cases(
-        L_MU_N, (F(4), F(1), 1), (F(1), F(1, 10), 5), (F(1), F(1, 100), 16)
-    ),
+    "least_armijo_step": BACKTRACKING,
+    "most_backtracks": BACKTRACKING,
+    "any_schedule_lower_bound": [
+        *SHORT,
+        *cases("smoothness step_sizes", (F(2), [F(1, 2), F(2), F(1, 8)]), (F(1), [F(3, 2)])),
+    ],
+    "short_steps_value_rate": SHORT,
+    "silver_value_rate": SILVER,
+    "silver_gradient_rate": SILVER,
+    "chebyshev_rate": QUADRATIC,
+    "heavy_ball_on_quadratics": QUADRATIC,
+    "nesterov_on_quadratics": QUADRATIC,
     "optimized_gradient_value_rate": cases("smoothness steps", (F(1), 1), (F(3), 4), (F(1), 20)),
     "fast_gradient_value_rate_conjecture": cases(
         "smoothness steps", (F(1), 1), (F(3), 4), (F(1), 40)
@@ -385,15 +373,20 @@ def z(q):
     return (1 - math.sqrt(q)) / (1 + math.sqrt(q))
 
 
+def torn(q, h, power):
+    return 1 / ((q - 1) / q + (1 - q * h) ** -power) if q else bent(q, h, power)
+
+
 # Formulas that are seen in print, or are easily written down instead of the true one.
 WRONG = {
+    "no slow end": ("contraction", written(lambda L, q, h, N: abs(1 - h))),
     "no parabola": ("value_rate", written(lambda L, q, h, N: L / 2 * bent(q, h, 2 * N))),
     "no Huber": ("value_rate", written(lambda L, q, h, N: L / 2 * (1 - h) ** (2 * N))),
     "no curvature": ("value_rate", written(lambda L, q, h, N: bounds.value_rate(L, 0.0, h / L, N))),
     "1/(4Nh)": ("value_rate", written(lambda L, q, h, N: L / (4 * N * h))),
     "a bracket too early": (
         "value_rate",
-        written(lambda L, q, h, N: L / 2 / ((q - 1) / (q or 1) + (1 - q * h) ** (-2 * N) or 1)),
+        written(lambda L, q, h, N: L / 2 * max(torn(q, h, 2 * N), (1 - h) ** (2 * N))),
     ),
     "A(N)": ("bend", written(lambda L, q, h, N: bent(q, h, N))),
     "L F0": ("gradient_rate", written(lambda L, q, h, N: L * bent(q, h, 2 * N))),
@@ -420,6 +413,10 @@ WRONG = {
     "the threshold": (
         "least_armijo_step",
         lambda smoothness, decrease, **_: 2 * (1 - decrease) / smoothness,
+    ),
+    "c for 1 - c": (
+        "most_backtracks",
+        lambda decrease, **others: bounds.most_backtracks(decrease=1 - decrease, **others),
     ),
     "as published": ("silver_value_rate", bounds.silver_value_upper_bound),
     "silver in values": ("silver_gradient_rate", bounds.silver_value_rate),
