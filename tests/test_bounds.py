@@ -322,7 +322,7 @@ CASES = {
     "most_backtracks": BACKTRACKING,
     "any_schedule_lower_bound": [
         *SHORT,
-        *cases("smoothness step_sizes", (F(2), [F(1, 2), F(2), F(1, 8)]), (F(1), [F(3, 2)])),
+        *cases("smoothness step_sizes", (F(2), [F(1, 4), F(2), F(1, 8)]), (F(1), [F(3, 2)])),
     ],
     "short_steps_value_rate": SHORT,
     "silver_value_rate": SILVER,
@@ -608,6 +608,8 @@ def test_quadratics_lie_within_convex_functions_and_published_constants_above_ex
     for n in steps.tolist():
         looser = bounds.silver_value_upper_bound(1.0, n) / bounds.silver_value_rate(1.0, n)
         assert 1.39 < looser < 2
+    # By the paper's formula, with a calculator.
+    assert abs(bounds.silver_value_upper_bound(10.0, 7) - 0.34377511) < 5e-9
 
 
 # -- how they are called ---------------------------------------------------------------------------
