@@ -2,7 +2,7 @@
 
 L is the smoothness, mu the strong convexity, eta the step size, N the number of steps; in formulas
 q = mu/L and h = eta L. All functions take floats or arrays, which broadcast; inside a traced
-function they compute with JAX, but for the few that say so.
+function they compute with JAX. Where N is said to be a whole number it is one, and not traced.
 
 A name says what its constant is. What ends in `_upper_bound` is proven, but not attained; what ends
 in `_lower_bound` is attained, but larger numbers may be, too; what ends in `_conjecture` is
@@ -15,6 +15,7 @@ References
 .. [BTA20] Barre, Taylor and d'Aspremont, "Complexity guarantees for Polyak steps", COLT 2020.
 .. [BV04] Boyd and Vandenberghe, "Convex Optimization", section 9.3, Cambridge, 2004.
 .. [DT14] Drori and Teboulle, Math. Program. 145, 2014 (arXiv 1206.3209).
+.. [GSW24] Grimmer, Shu and Wang, "Composing optimized stepsize schedules", arXiv 2410.16249.
 .. [KGT17] de Klerk, Glineur and Taylor, Optim. Lett. 11, 2017 (arXiv 1606.09365).
 .. [HK19] Hazan and Kakade, "Revisiting the Polyak step size", arXiv 1905.00313.
 .. [Kim24] Kim, "A proof of the exact convergence rate of gradient descent", arXiv 2412.04427.
@@ -32,6 +33,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import numpy as np
+
+from gdpure import guards
 
 from .rounding import traced
 
@@ -171,10 +174,11 @@ def hypoconvex_gradient_rate(smoothness, strong_convexity, step_size, steps):
         h min(2 + q h/(1 - q), (2 - h) (2 - q h)/(2 - h - q h)),
 
     D beginning with ``G_n(1) + (G_n(q) - G_n(1)) (1 - (1 - h)^2)/((1 - q h)^2 - (1 - h)^2)`` and
-    being at most G_N(1). `steps` is an int.
+    being at most G_N(1). N is a whole number.
 
     >>> assert hypoconvex_gradient_rate(1.0, -1.0, 1.0, 2) == 0.5
     """
+    steps = guards.whole("bounds.hypoconvex_gradient_rate", "steps", steps)
     xp = _library(smoothness, strong_convexity, step_size)
     h, q = xp.multiply(step_size, smoothness), xp.true_divide(strong_convexity, smoothness)
     one = xp.ones_like(q)
@@ -193,12 +197,14 @@ def optimal_step_size_for_values(smoothness, strong_convexity, steps):
     """Return the eta of the least `value_rate` after N >= 1 steps, and of the `gradient_rate`.
 
     The h in (1, 2/(1 + q)] where ``A = (1 - h)^(2N)``, over L: both functions that attain the rate
-    are equally slow [DT14]_, [Kim24]_. Found by bisection, for numbers and NumPy arrays.
+    are equally slow [DT14]_, [Kim24]_. Found by bisection; nothing may be traced. N is a whole
+    number.
 
     >>> assert abs(optimal_step_size_for_values(1.0, 0.0, 1) - 1.5) < 1e-15
     """
+    steps = guards.whole("bounds.optimal_step_size_for_values", "steps", steps, least=1)
     q = np.true_divide(strong_convexity, smoothness)
-    low, high = np.broadcast_arrays(np.ones_like(q), 2 / (1 + q), steps)[:2]
+    low, high = np.ones_like(q), 2 / (1 + q)
     # As many halvings as a number has digits.
     for _ in range(np.finfo(float).nmant):
         h = (low + high) / 2
@@ -247,7 +253,7 @@ def most_backtracks(smoothness, step_size, decrease, shrink):
 def least_armijo_step(smoothness, step_size, decrease, shrink):
     """Return the least step that Armijo's rule may come out at; see `most_backtracks`.
 
-    ``t beta^n``, which is above ``min(t, 2 beta (1 - c)/L)``.
+    ``t beta^n``, which is at least ``min(t, 2 beta (1 - c)/L)``.
 
     >>> assert least_armijo_step(1.0, 8.0, 0.5, 0.5) == 1.0
     """
@@ -285,12 +291,12 @@ def any_schedule_lower_bound(smoothness, step_sizes):
     """Return c such that ``f(x_N) - f* >= c |x_0 - x*|^2`` for some convex f, steps of any sizes.
 
     ``c = L/2 max(1/(1 + 2 sum h_k), prod (1 - h_k)^2)``: Huber's function and ``L/2 x^2`` keep any
-    descent from being faster. Step sizes of shape (..., N), all at least 0.
+    descent from being faster. Step sizes of shape (..., N), all at least 0; L of shape (...).
 
     >>> assert any_schedule_lower_bound(1.0, np.array([1.5])) == 0.125
     """
     xp = _library(smoothness, step_sizes)
-    h = xp.multiply(smoothness, step_sizes)
+    h = xp.multiply(xp.expand_dims(smoothness, -1), step_sizes)
     steepest = xp.multiply(1.0, smoothness) / 2
     return steepest * xp.maximum(1 / (1 + 2 * h.sum(-1)), ((1 - h) ** 2).prod(-1))
 
@@ -298,52 +304,53 @@ def any_schedule_lower_bound(smoothness, step_sizes):
 def short_steps_value_rate(smoothness, step_sizes):
     """Return c with ``f(x_N) - f* <= c |x_0 - x*|^2`` for steps of any sizes in (0, 1/L].
 
-    ``c = L / (2 (1 + 2 sum h_k))`` [TV23]_. Step sizes of shape (..., N).
+    ``c = L / (2 (1 + 2 sum h_k))`` [TV23]_. Step sizes of shape (..., N), L of shape (...).
 
     >>> assert short_steps_value_rate(1.0, np.array([1.0, 0.5])) == 0.125
     """
     xp = _library(smoothness, step_sizes)
-    return xp.true_divide(smoothness, 2 + 4 * xp.multiply(smoothness, step_sizes).sum(-1))
+    return smoothness / (2 + 4 * smoothness * xp.asarray(step_sizes).sum(-1))
 
 
 def silver_value_rate(smoothness, steps):
     """Return c with ``f(x_N) - f* <= c |x_0 - x*|^2`` for the silver schedule of N = 2^k - 1 steps.
 
-    ``c = L / (4 r^k - 2)``, r = 1 + sqrt(2) [ZJ24]_.
+    ``c = L / (4 r^k - 2)``, r = 1 + sqrt(2) [GSW24]_, [ZJ24]_. Attained by Huber's function. N is a
+    whole number.
 
     >>> assert abs(silver_value_rate(1.0, 1) - 1 / (2 + 4 * 2**0.5)) < 1e-16
     """
-    return smoothness / (4 * _silver_power(smoothness, steps) - 2)
+    return smoothness / (4 * _silver_power("bounds.silver_value_rate", steps) - 2)
 
 
 def silver_gradient_rate(smoothness, steps):
     """Return c with ``|g_N|^2 <= c (f(x_0) - f*)`` for the silver schedule of N = 2^k - 1 steps.
 
-    ``c = 2L / (2 r^k - 1)``, four times the `silver_value_rate` [ZJ24]_.
+    ``c = 2L / (2 r^k - 1)``, four times the `silver_value_rate` [GSW24]_, [ZJ24]_. N is a whole
+    number.
 
     >>> assert silver_gradient_rate(1.0, 3) == 4 * silver_value_rate(1.0, 3)
     """
-    return 4 * silver_value_rate(smoothness, steps)
+    return 2 * smoothness / (2 * _silver_power("bounds.silver_gradient_rate", steps) - 1)
 
 
 def silver_value_upper_bound(smoothness, steps):
     """Return the c of `silver_value_rate` as first published, 1.4 to 2 times as large.
 
-    ``c = L / (1 + sqrt(4 r^(2k) - 3))`` [AP24]_.
+    ``c = L / (1 + sqrt(4 r^(2k) - 3))`` [AP24]_. N is a whole number.
 
     >>> assert silver_value_upper_bound(1.0, 7) > 1.8 * silver_value_rate(1.0, 7)
     """
-    return smoothness / (1 + (4 * _silver_power(smoothness, steps) ** 2 - 3) ** 0.5)
+    power = _silver_power("bounds.silver_value_upper_bound", steps)
+    return smoothness / (1 + (4 * power**2 - 3) ** 0.5)
 
 
-def _silver_power(smoothness, steps):
+def _silver_power(caller, steps):
     """Return ``r^k``, which is one more than the sum of the N = 2^k - 1 silver steps."""
-    xp = _library(smoothness, steps)
-    with np.errstate(invalid="ignore"):
-        k = xp.log2(xp.multiply(1.0, steps) + 1)
-    if not traced(k) and not np.all((k >= 0) & (k == np.round(k))):
-        raise ValueError(f"bounds.silver: steps must be 0, 1, 3, 7, ..., 2^k - 1, got {steps}")
-    return (1 + 2**0.5) ** k
+    steps = guards.whole(caller, "steps", steps)
+    if steps & (steps + 1):
+        raise ValueError(f"{caller}: steps must be 2^k - 1, one of 0, 1, 3, 7, ..., got {steps}")
+    return (1 + 2**0.5) ** steps.bit_length()
 
 
 def chebyshev_rate(smoothness, strong_convexity, steps):
@@ -385,9 +392,9 @@ def nesterov_on_quadratics(smoothness, strong_convexity, steps):
     """Return c with ``|y_N - x*| <= c |y_0 - x*|`` for Nesterov's method on quadratics, from rest.
 
     ``c = (1 - s)^N (1 + N s/(1 + s))``, s = sqrt(q), for eta = 1/L and momentum (1 - s)/(1 + s); y
-    are the points where gradients are taken. With p = 1 - s, t = 1 - lambda/L and a cosine c in
-    [0, 1] that falls with lambda, the error is (p c)^(N+1) (T_(N+1)(c) + s c U_N(c))/t, largest at
-    c = 1, which is mu, as |T| <= 1 and |c U_N| <= N + 1.
+    are the points where gradients are taken. With p = 1 - s, t = 1 - lambda/L and a cosine v in
+    [0, 1] that falls with lambda, the error is (p v)^(N+1) (T_(N+1)(v) + s v U_N(v))/t, largest at
+    v = 1, which is mu, as |T| <= 1 and |v U_N| <= N + 1.
 
     >>> assert nesterov_on_quadratics(4.0, 1.0, 1) == 2 / 3
     """
@@ -400,10 +407,11 @@ def optimized_gradient_value_rate(smoothness, steps):
     """Return c with ``f(x_N) - f* <= c |x_0 - x*|^2`` for the optimized gradient method.
 
     ``c = L / (2 theta_N^2)``, theta_0 = 1, theta_k = (1 + sqrt(1 + 4 theta_(k-1)^2))/2, with 8 for
-    the 4 at the last step [KF16]_: no first-order method has a smaller one. `steps` is an int.
+    the 4 at the last step [KF16]_: no first-order method has a smaller one. N is a whole number.
 
     >>> assert optimized_gradient_value_rate(1.0, 1) == 0.125
     """
+    steps = guards.whole("bounds.optimized_gradient_value_rate", "steps", steps)
     theta = 1.0
     for k in range(1, steps + 1):
         theta = (1 + (1 + (8 if k == steps else 4) * theta**2) ** 0.5) / 2
