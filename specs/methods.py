@@ -20,11 +20,9 @@ import gdpure as gd
 from gdpure import rules
 
 from . import instances, rounding
-from .balls import Ball, ball, dot, most
+from .balls import Ball, ball, dot, most, norm, stack
 from .subjects import Always
 from .theorem import Evidence, Theorem, Trace, evaluations
-
-_FAMILY = "monotone descent"
 
 
 @lru_cache(maxsize=256)  # the same theorems are compiled once
@@ -196,6 +194,59 @@ def _nesterov(trace: Trace, rule) -> Evidence:
     return _follows(trace, _plus(trace, y, -step, *ahead))
 
 
+# -- what the rules promise ------------------------------------------------------------------------
+
+
+def _astray(followed: Evidence):
+    """Return how far a step may be from the exact one, (N,): both are within what is followed."""
+    far = 2 * most(norm(ball(followed.rounding)))
+    return jnp.where(jnp.isnan(far), jnp.inf, far)
+
+
+def _promised(measured, bound, allowed) -> Evidence:
+    allowed = jnp.where(jnp.isnan(allowed), jnp.inf, allowed)
+    drowned = allowed + measured.radius + bound.radius
+    return Evidence(measured, bound, allowed, abs(bound.middle) > drowned)
+
+
+def _orthogonal_gradients(trace: Trace, rule) -> Evidence:
+    astray, g = _astray(_exact_line_search(trace, rule)), trace.g
+    allowed = trace.L * astray * most(norm(g[:-1]))
+    allowed = jnp.where(jnp.isnan(allowed), jnp.inf, allowed)
+    measured = dot(g[:-1], g[1:])
+    seen = (norm(g[:-1]) * norm(g[1:])).middle > allowed + measured.radius
+    return Evidence(measured, ball(jnp.zeros_like(allowed)), allowed, seen)
+
+
+def _line_search_rate(trace: Trace, rule) -> Evidence:
+    astray = _astray(_exact_line_search(trace, rule))
+    q = ball(trace.instance.strong_convexity) / trace.L
+    bound = trace.gap[:-1] * ((1.0 - q) / (1.0 + q)) ** 2
+    # f is convex: f(x+) is at most f(T) + <g(x+), x+ - T>.
+    return _promised(trace.gap[1:], bound, most(norm(trace.g[1:])) * astray)
+
+
+def _polyak_distance(trace: Trace, rule) -> Evidence:
+    astray, offset = _astray(_polyak(trace, rule)), trace.offset
+    gap, g, r = trace.gap[:-1], trace.g[:-1], ball(_number(rule.relaxation))
+    gain = gap * gap / dot(g, g) * (r * (2.0 - r))
+    allowed = 2 * most(norm(offset[1:])) * astray + astray**2
+    # Of any other number than the minimum nothing is promised.
+    knows = trace.instance.minimum == _number(rule.minimum)
+    return _promised(
+        dot(offset[1:], offset[1:]),
+        dot(offset[:-1], offset[:-1]) - gain,
+        jnp.where(knows, allowed, jnp.inf),
+    )
+
+
+def _between_curvatures(trace: Trace, rule) -> Evidence:
+    astray = _astray(_barzilai_borwein(trace, rule))[1:]  # the first step is its user's
+    move, slope = norm(trace.move)[1:], norm(trace.g)[1:-1]
+    shortest, longest = slope / trace.L, slope / trace.instance.strong_convexity
+    return _promised(stack([shortest, move]), stack([move, longest]), astray[:, None])
+
+
 # -- Armijo's rule ---------------------------------------------------------------------------------
 
 
@@ -310,13 +361,13 @@ _exhausting = _parabolas(
 # -- as data ---------------------------------------------------------------------------------------
 
 
-def _theorem(name, evidence, statement, source, hard=(), **known):
+def _theorem(name, evidence, statement, source, hard=(), family="monotone descent", **known):
     """Return a function of ``make``, a function step_size -> rule, that returns the theorem."""
 
     def theorem(make):
         return Theorem(
             name,
-            _FAMILY,
+            family,
             statement,
             source,
             lambda trace: evidence(trace, make(trace.eta)),
@@ -333,6 +384,8 @@ def _recurrence(evidence, statement, source, **known):
     return (_theorem("recurrence", evidence, statement, source, equality=True, **known),)
 
 
+_POLYAK = "Polyak, USSR Comput. Math. Math. Phys. 9, 1969"
+_BARZILAI = "Barzilai and Borwein, IMA J. Numer. Anal. 8, 1988"
 _ARMIJO = "Armijo, Pacific J. Math. 16, 1966"
 _NESTEROV = "Nesterov, Lectures on Convex Optimization, 2nd ed., 2018"
 
@@ -340,21 +393,59 @@ _THEOREMS: dict[type, tuple[Callable[..., Theorem], ...]] = {
     gd.Constant: _recurrence(
         _gradient_descent, "x[k+1] = x[k] - eta g[k]", f"{_NESTEROV}, section 1.2.3"
     ),
-    gd.ExactLineSearch: _recurrence(
-        _exact_line_search,
-        "x[k+1] = x[k] - eta g,  eta = <g, g> / <g, H g>",
-        "definition of exact line search",
-        assumes=("f quadratic",),
+    gd.ExactLineSearch: (
+        *_recurrence(
+            _exact_line_search,
+            "x[k+1] = x[k] - eta g,  eta = <g, g> / <g, H g>",
+            "definition of exact line search",
+            assumes=("f quadratic",),
+        ),
+        _theorem(
+            "orthogonal-gradients",
+            _orthogonal_gradients,
+            "<g[k], g[k+1]> = 0",
+            "definition of exact line search",
+            assumes=("f quadratic",),
+            equality=True,
+        ),
+        _theorem(
+            "line-search-rate",
+            _line_search_rate,
+            "f(x[k+1]) - f* <= ((L - mu) / (L + mu))^2 (f(x[k]) - f*)",
+            "de Klerk, Glineur and Taylor, Optim. Lett. 11, 2017, Theorem 1.2",
+            assumes=("f quadratic", "f mu-strongly convex"),
+            family="convergence",
+        ),
     ),
-    gd.Polyak: _recurrence(
-        _polyak,
-        "x[k+1] = x[k] - eta g,  eta = r (f - f*) / |g|^2",
-        "Polyak, USSR Comput. Math. Math. Phys. 9, 1969",
+    gd.Polyak: (
+        *_recurrence(
+            _polyak,
+            "x[k+1] = x[k] - eta g,  eta = r (f - f*) / |g|^2",
+            _POLYAK,
+        ),
+        _theorem(
+            "polyak-distance",
+            _polyak_distance,
+            "|x[k+1] - x*|^2 <= |x[k] - x*|^2 - r (2 - r) (f(x[k]) - f*)^2 / |g|^2",
+            _POLYAK,
+            assumes=("f convex",),
+            family="convergence",
+        ),
     ),
-    gd.BarzilaiBorwein: _recurrence(
-        _barzilai_borwein,
-        "x[k+1] = x[k] - eta g,  eta = <s, s> / <s, y> or <s, y> / <y, y>",
-        "Barzilai and Borwein, IMA J. Numer. Anal. 8, 1988",
+    gd.BarzilaiBorwein: (
+        *_recurrence(
+            _barzilai_borwein,
+            "x[k+1] = x[k] - eta g,  eta = <s, s> / <s, y> or <s, y> / <y, y>",
+            _BARZILAI,
+        ),
+        _theorem(
+            "between-curvatures",
+            _between_curvatures,
+            "1/L <= |x[k+1] - x[k]| / |g[k]| <= 1/mu   from the second step on",
+            _BARZILAI,
+            assumes=("f convex", "f L-smooth"),
+            family="convergence",
+        ),
     ),
     gd.HeavyBall: _recurrence(
         _heavy_ball,

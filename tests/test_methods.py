@@ -197,6 +197,49 @@ def test_bugs_of_barzilai_and_borwein_are_found(step_of, verdict):
     assert verdicts(along(step_of), QUOTIENT, "recurrence", 96) == {verdict}
 
 
+def line_search(factor):
+    """Exact line search by a difference of gradients, times a factor."""
+
+    def subject(gradient, start, steps):
+        def move(x, _):
+            g = gradient(x)
+            h = gradient(x - g) - g  # -H g, where f is quadratic
+            return x - x.dtype.type(factor) * quotient(g @ g, -(g @ h)) * g
+
+        with np.errstate(all="ignore"):
+            return walk(move, start, steps)
+
+    return subject
+
+
+PROMISES = {
+    "orthogonal-gradients": (gd.ExactLineSearch(), line_search(1.1)),
+    "line-search-rate": (gd.ExactLineSearch(), line_search(1.9)),
+    "polyak-distance": (
+        gd.Polyak(0.0),
+        along(lambda x, f, g, last: quotient(max(f, 0), np.sqrt(g @ g))),
+    ),
+    "between-curvatures": (
+        QUOTIENT,
+        along(barzilai_borwein(lambda s, y: 2 * (s @ s), lambda s, y: s @ y)),
+    ),
+}
+
+
+def test_every_promise_has_a_bug_that_breaks_it():
+    rules_ = (gd.ExactLineSearch(), gd.Polyak(0.0), QUOTIENT)
+    known = {t.name for rule in rules_ for t in methods.theorems_of(Always(rule))}
+    assert known - {"recurrence"} == set(PROMISES)
+
+
+@pytest.mark.parametrize("name", PROMISES)
+def test_a_bug_breaks_the_promise_of_its_rule(name):
+    rule, bug = PROMISES[name]
+    assert verdicts(bug, rule, name, 96) == {Verdict.VIOLATED}
+    report = specs.check_optimizer(rule, instances=192, only=name)
+    assert report and {row.verdict for row in report.rows} == {Verdict.HOLDS}
+
+
 # -- what is no method -----------------------------------------------------------------------------
 
 
