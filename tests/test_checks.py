@@ -127,10 +127,13 @@ def test_what_does_not_apply_says_why():
     assert not report
 
 
+[QUADRATIC] = (theorem for theorem in specs.THEOREMS if theorem.name == "divergence")
+
+
 def test_a_theorem_without_instances_or_claims_is_vacuous():
     for tally, why in (
-        (search.Tally(specs.THEOREMS[-1]), "no instance met what it assumes: f quadratic"),
-        (search.Tally(specs.THEOREMS[-1], instances=9), "in every instance rounding drowns"),
+        (search.Tally(QUADRATIC), "no instance met what it assumes: f quadratic"),
+        (search.Tally(QUADRATIC, instances=9), "in every instance rounding drowns"),
     ):
         row = checks._verdict(tally, np.float32, {}, None)
         assert row.verdict is Verdict.VACUOUS and why in row.reason
