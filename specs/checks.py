@@ -329,6 +329,8 @@ def _preflight(subject, dtype, seed):
 
 def _refusal(theorem, subject):
     """Return why a theorem does not apply to a subject, or nothing."""
+    if subject.run is None and theorem.needs and "stopping" not in theorem.needs:
+        return NEEDS["restart"]  # it shows no steps, whatever else it brings
     for need in theorem.needs:
         if need not in subject.brings:
             return NEEDS[need]

@@ -3,7 +3,7 @@
 import numpy as np
 import optax
 import pytest
-from planted import honest
+from planted import honest, stopping
 
 import gdpure as gd
 from gdpure import specs
@@ -125,6 +125,15 @@ def test_what_does_not_apply_says_why():
     assert "step size must be known" in reasons["step-identity"]
     assert "records no values" in reasons["value"] and "no final state" in reasons["ends"]
     assert not report
+
+
+def test_a_method_that_only_stops_is_held_to_how_it_stops(monkeypatch):
+    monkeypatch.setattr(checks, "_DTYPES", (np.float32,))
+    report = specs.check_optimizer(stopping.minimize, instances=SMALL)
+    held = {row.theorem for row in report.rows if row.verdict is Verdict.HOLDS}
+    assert report and held == {"form", "stops-flat", "stops-when-flat", "stops-first"}
+    assert {row.verdict for row in report.rows} == {Verdict.HOLDS, Verdict.NOT_APPLICABLE}
+    assert violated(specs.check_optimizer(stopping.tolerance_twice, instances=SMALL))
 
 
 [QUADRATIC] = (theorem for theorem in specs.THEOREMS if theorem.name == "divergence")
