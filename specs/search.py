@@ -87,7 +87,7 @@ def run(subject: Subject, batch: Instance, shape: Shape, dtype, *, stopping=Fals
     """Run a subject on a batch of instances, in a dtype, as its user would; in float64 after."""
     with jax.enable_x64(True):
         problems = _cast(batch, dtype=dtype)
-    # A method that only stops has no other runs.
+    # A method that only stops has no other runs; what it needs no steps for is told by those.
     call = subject.stop if stopping else subject.run or subject.stop
     assert call is not None
     with (
