@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from functools import cache
 
-from . import bookkeeping, convergence, gradient_agreement, monotone_descent, symmetries
+from . import (
+    bookkeeping,
+    convergence,
+    gradient_agreement,
+    monotone_descent,
+    sampling,
+    symmetries,
+)
 from .theorem import Theorem
 
 THEOREMS: tuple[Theorem, ...] = (
@@ -13,6 +20,7 @@ THEOREMS: tuple[Theorem, ...] = (
     *monotone_descent.THEOREMS,
     *convergence.THEOREMS,
     *symmetries.THEOREMS,
+    *sampling.THEOREMS,
 )
 
 
@@ -26,6 +34,10 @@ def companions(theorem: Theorem) -> tuple[Theorem, ...]:
         return (theorem,)
 
     def kind(other):
-        return other.family, other.twin is None, "stopping" in other.needs, "rows" in other.needs
+        return (
+            other.family,
+            other.twin is None,
+            {"stopping", "rows", "mini-batches"} & {*other.needs},
+        )
 
     return tuple(other for other in THEOREMS if kind(other) == kind(theorem))

@@ -89,16 +89,20 @@ def _interpolation(trace: Trace) -> Evidence:
     return Evidence(measured, bound, 0.0, informative)
 
 
+def examples(trace: Trace) -> tuple[Ball, Ball]:
+    """Return the exact values (N + 1, n) and gradients (N + 1, n, d) of the examples."""
+    instance = trace.instance
+    t = dot(trace.offset[:, None, :], instance.features[None])
+    bounded = Ball(jnp.clip(t.middle, -instance.bend, instance.bend), t.radius)
+    beyond = t - bounded
+    value = bounded * (t - bounded * 0.5) + beyond * beyond * (instance.tail / 2)
+    slope = bounded + beyond * instance.tail
+    return value + instance.minimum, slope[..., None] * instance.features[None]
+
+
 def _examples(trace: Trace) -> Evidence:
     """Compare value and gradient of example i with those of the function of row i alone."""
-    features = trace.instance.features
-    t = dot(trace.offset[:, None, :], features[None])
-    bend, tail = trace.instance.bend, trace.instance.tail
-    bounded = Ball(jnp.clip(t.middle, -bend, bend), t.radius)
-    slope = bounded + (t - bounded) * tail
-    pull = Ball(slope.middle[..., None], slope.radius[..., None]) * features[None]
-    beyond = t - bounded
-    value = bounded * (t - bounded * 0.5) + beyond * beyond * (tail / 2) + trace.instance.minimum
+    value, pull = examples(trace)
     bound = Ball(
         *(
             jnp.concatenate([one[..., None], many], -1)
@@ -108,7 +112,7 @@ def _examples(trace: Trace) -> Evidence:
     values, gradients = trace.run.rows
     # Both are means over n examples: one of them is off by n times as much, at most.
     error = jnp.concatenate([trace.value_error[:, None], trace.gradient_error], -1)
-    allowed = len(features) * error[:, None, :]
+    allowed = len(trace.instance.features) * error[:, None, :]
     measured = ball(jnp.concatenate([values[..., None], gradients], -1))
     return Evidence(measured, bound, allowed, abs(bound.middle) > allowed)
 

@@ -14,6 +14,7 @@ What is random is a `Recipe`. Hypothesis and a key draw different recipes; `inst
 
 from __future__ import annotations
 
+import itertools
 import math
 from functools import partial
 from typing import Any, NamedTuple
@@ -119,6 +120,11 @@ def gradient(x, data):
     features = data[0]
     _, bounded, beyond = _slopes(x, data)
     return (features * (bounded + beyond)[:, None]).sum(axis=0) / len(features)
+
+
+def minibatches(n: int) -> np.ndarray:
+    """Return all mini-batches of half of n examples, at least one: indices (count, size)."""
+    return np.array(list(itertools.combinations(range(n), max(n // 2, 1))))
 
 
 def objective(instance: Instance, dtype) -> gd.Objective:

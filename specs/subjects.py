@@ -8,6 +8,7 @@ some of value, gradient, start, step_size, steps             iterates (steps + 1
 some of point, value, gradient, step_size, with point        the next point
 the first kind, with tolerance                               (point, whether it converged)
 objective                                                    params -> (value, gradient)
+objective and batch, the indices of some examples            the same, of their mean
 ===========================================================  =====================================
 """
 
@@ -116,6 +117,8 @@ def as_subject(target, method=None, name=None) -> Subject:
     if target in gradients.MODES or target is gd.per_sample:
         return _of_gradient(name, target)
     wanted, required = _parameters(name, target)
+    if {"objective", "batch"} <= wanted:
+        return _of_minibatches(name, target)
     if "objective" in wanted:
         return _of_gradient(name, target)
     if not wanted & {"value", "gradient", "start", "point"}:
@@ -518,7 +521,7 @@ def _of_gradient(name, mode):
         name,
         run,
         None,
-        frozenset({"values and gradients", "rows"} if has_rows else {"values and gradients"}),
+        frozenset({"values and gradients", "examples"} | ({"rows"} if has_rows else set())),
         "gradient",
         None,
         MANY,
@@ -527,15 +530,42 @@ def _of_gradient(name, mode):
     )
 
 
+def _of_minibatches(name, mode):
+    return Subject(
+        name,
+        partial(_evaluate_batches, mode=mode),
+        None,
+        frozenset({"mini-batches"}),
+        "gradient",
+        None,
+        MANY,
+        "gradient",
+        frozenset(),
+    )
+
+
+def _way(problem, steps):
+    """Return points on the way from the start to the probe, and the minimizer."""
+    way = jnp.linspace(0, 1, steps, dtype=problem.start.dtype)[:, None]
+    points = problem.start[None] + way * (problem.probe - problem.start)[None]
+    return jnp.concatenate([points, problem.center[None]])
+
+
+@partial(jax.jit, static_argnames=("steps", "mode"))
+def _evaluate_batches(problems, steps, *, mode):
+    def one(problem):
+        points, f = _way(problem, steps), instances.objective(problem, problem.start.dtype)
+        some = jnp.asarray(instances.minibatches(len(problem.features)))
+        slopes = [jax.vmap(mode(f, batch))(points)[1] for batch in some]
+        return Run(points, batches=jnp.stack(slopes, axis=1))
+
+    return jax.vmap(one)(problems)
+
+
 @partial(jax.jit, static_argnames=("steps", "mode"))
 def _evaluate(problems, steps, *, mode):
-    """Evaluate on the way from the start to the probe, and at the minimizer."""
-
     def one(problem):
-        way = jnp.linspace(0, 1, steps, dtype=problem.start.dtype)[:, None]
-        points = problem.start[None] + way * (problem.probe - problem.start)[None]
-        points = jnp.concatenate([points, problem.center[None]])
-        f = instances.objective(problem, problem.start.dtype)
+        points, f = _way(problem, steps), instances.objective(problem, problem.start.dtype)
         values, slopes = jax.vmap(mode(f))(points)
         rows = None
         if values.ndim == 2:

@@ -21,6 +21,7 @@ FAMILIES = (
     "monotone descent",
     "convergence",
     "symmetries",
+    "sampling",
 )
 
 
@@ -39,6 +40,9 @@ class Run(NamedTuple):
         How many steps such a method might have done, shape ().
     rows
         Values (steps + 1, n) and gradients (steps + 1, n, d) of the examples one by one, or None.
+    batches
+        Gradients (steps + 1, count, d) of all mini-batches, as `instances.minibatches` counts them,
+        or None.
     """
 
     point: Any
@@ -48,6 +52,7 @@ class Run(NamedTuple):
     converged: Any = None
     limit: Any = None
     rows: Any = None
+    batches: Any = None
 
 
 @trees.pytree
@@ -235,7 +240,9 @@ NEEDS = {
     "final state": "the subject returns no final state beside its iterates",
     "restart": "the subject does not step",
     "stopping": "the subject does not stop by itself: it takes no tolerance",
+    "examples": "the subject does not see the examples: it is no function of objective",
     "rows": "the subject has no gradients of single examples",
+    "mini-batches": "the subject has no gradients of mini-batches: it is no function of batch",
 }
 
 
