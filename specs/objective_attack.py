@@ -1,0 +1,158 @@
+"""Points at which the facts of an objective are most likely to fail.
+
+The ends of the curvature are found by Rayleigh's quotients in a Krylov space, and climbed over the
+point; low values by descent. Nothing here decides anything: what is found are points.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+import gdpure as gd
+
+from .gradient_subjects import Subject, wide
+
+_AXES = 32  # of a Hessian of up to so many rows, the spectrum is found entirely
+_CLIMB = 0.7 ** np.arange(12)  # the steps of an ascent, in units of the scale of its start
+_DESCENT = 100
+_BEST, _ENDS, _SIMPLE = 3, 8, 4
+
+
+class Found(NamedTuple):
+    """Points (p, d), the first of them as given, and the ends of the curvature that was seen."""
+
+    points: np.ndarray
+    least: float
+    most: float
+
+
+def attack(subject: Subject, first, at, instances: int) -> Found:
+    """Return points around two given ones.
+
+    Parameters
+    ----------
+    subject
+        A function that JAX can trace.
+    first, at
+        Shape (d,): the minimizer that is claimed, and another point.
+    instances
+        How many starts there are of ascents and descents, on scales from 2^-8 to 2^8.
+
+    Examples
+    --------
+    >>> from .gradient_subjects import form_of, traced
+    >>> f = lambda x: x[0] ** 2 - 3 * x[1] ** 2
+    >>> form, x = form_of(np.zeros(2))
+    >>> found = attack(Subject(f, f, form, 0, *traced(f, form)), x, x + 1, 4)
+    >>> assert abs(found.most - 2) < 1e-9 and abs(found.least + 6) < 1e-9
+    """
+    random, d = subject.random, len(first)
+    unit = max(1.0, float(abs(first).max()))
+    scales = unit * 2.0 ** np.linspace(-8, 8, instances)
+    around = first + scales[:, None] * random.normal(size=(instances, d))
+    simple = np.concatenate([np.zeros((1, d)), np.ones((1, d)), np.eye(d)[:_SIMPLE]])
+    starts = np.concatenate([first[None], at[None], np.zeros((1, d)), around])
+    lengths = np.concatenate([np.full(3, unit), scales])
+    noise = random.normal(size=(min(d, _AXES), d))
+    with wide():
+        like = subject.form.built(first, np.float64)
+        axes, climbs = jax.tree.map(
+            np.asarray, _climb(subject.traced, like, starts, lengths, noise)
+        )
+        low = np.asarray(_descend(subject.traced, like, starts[: 3 + instances // 2]))
+    ends = np.concatenate([axes[:_ENDS], axes[_ENDS:][-_ENDS:]])
+    points = [first[None], at[None], simple, first + simple, around, low]
+    points += [first + unit * step * ends for step in (1.0, 2.0**-6)]
+    for sign, (curvature, x, v) in zip((1, -1), zip(*climbs, strict=True), strict=True):
+        order = np.argsort(-np.where(np.isfinite(curvature), sign * curvature, -np.inf))[:_BEST]
+        for step in (1.0, 2.0**-4, 2.0**-8):
+            move = (step * lengths[order])[:, None] * v[order]
+            points += [x[order] - move, x[order] + move]
+    seen = climbs[0][np.isfinite(climbs[0])]
+    return Found(np.concatenate(points), seen.min(initial=np.inf), seen.max(initial=-np.inf))
+
+
+def _flat(f, like):
+    """Return f as a function of one vector."""
+    _, built = ravel_pytree(like)
+    return lambda x: f(built(x))
+
+
+def _spectrum(f, x, noise):
+    """Return Ritz values and vectors of the Hessian, by Lanczos with full orthogonalization.
+
+    The space goes on in a random direction where it is exhausted, so that of a small Hessian all
+    is found, repeated eigenvalues, too.
+    """
+
+    def times(v):
+        return jax.jvp(jax.grad(f), (x,), (v,))[1]
+
+    def grow(carry, row):
+        basis, images, w = carry
+        k, fresh = row
+
+        def off(w):
+            return w - basis.T @ (basis @ w)
+
+        rest, fresh = off(off(w)), off(off(fresh))
+        exhausted = jnp.linalg.norm(rest) <= 1e-8 * jnp.linalg.norm(w)
+        q = jnp.where(exhausted, fresh, rest)
+        q = q / jnp.linalg.norm(q)
+        image = times(q)
+        return (basis.at[k].set(q), images.at[k].set(image), image), None
+
+    zero = jnp.zeros_like(noise)
+    (basis, images, _), _ = jax.lax.scan(
+        grow, (zero, zero, noise[0]), (jnp.arange(len(noise)), noise)
+    )
+    projected = basis @ images.T
+    values, vectors = jnp.linalg.eigh((projected + projected.T) / 2)
+    return values, vectors.T @ basis
+
+
+@jax.jit
+def _climb(f, like, starts, lengths, noise):
+    """Return the axes at the first start, and the curvatures, points and directions of ascents."""
+    f = _flat(f, like)
+
+    def climb(sign, start, length):
+        def step(carry, factor):
+            x, best = carry
+            values, vectors = _spectrum(f, x, noise)
+            k = jnp.argmax(sign * values)
+            v = vectors[k]
+            best = jax.tree.map(
+                lambda new, old: jnp.where(sign * values[k] > sign * best[0], new, old),
+                (values[k], x, v),
+                best,
+            )
+            rise = jax.grad(lambda x: sign * jax.jvp(jax.grad(f), (x,), (v,))[1] @ v)(x)
+            size = jnp.linalg.norm(rise)
+            move = jnp.where(size > 0, rise / jnp.where(size > 0, size, 1), 0)
+            return (x + factor * length * move, best), None
+
+        worst = (-sign * jnp.inf, start, noise[0] / jnp.linalg.norm(noise[0]))
+        (_, best), _ = jax.lax.scan(step, (start, worst), jnp.asarray(_CLIMB))
+        return best
+
+    each = jax.vmap(climb, in_axes=(None, 0, 0))
+    climbs = jax.vmap(each, in_axes=(0, None, None))(jnp.array([1.0, -1.0]), starts, lengths)
+    return _spectrum(f, starts[0], noise)[1], climbs
+
+
+@jax.jit
+def _descend(f, like, starts):
+    """Return where descents end."""
+
+    def end(start):
+        rule = gd.Backtracking()
+        final = gd.descend(_flat(f, like), start, rule, steps=_DESCENT, record=None).final
+        return final.point
+
+    return jax.vmap(end)(starts)
