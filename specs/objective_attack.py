@@ -23,58 +23,68 @@ _DESCENT = 100
 _BEST, _ENDS, _SIMPLE = 3, 8, 4
 
 
-class Found(NamedTuple):
-    """Points (p, d), the first of them as given, and the ends of the curvature that was seen."""
+class Starts(NamedTuple):
+    """Where attacks begin, (s, d), and on which scales, (s,)."""
+
+    points: np.ndarray
+    lengths: np.ndarray
+
+
+class Curved(NamedTuple):
+    """Points (p, d) where f curves most and least, and how much it does there."""
 
     points: np.ndarray
     least: float
     most: float
 
 
-def attack(subject: Subject, first, at, instances: int) -> Found:
-    """Return points around two given ones.
-
-    Parameters
-    ----------
-    subject
-        A function that JAX can trace.
-    first, at
-        Shape (d,): the minimizer that is claimed, and another point.
-    instances
-        How many starts there are of ascents and descents, on scales from 2^-8 to 2^8.
+def starts(subject: Subject, first, at, instances: int) -> Starts:
+    """Return points around two given ones, which come first, on scales from 2^-8 to 2^8.
 
     Examples
     --------
     >>> from .gradient_subjects import form_of, traced
     >>> f = lambda x: x[0] ** 2 - 3 * x[1] ** 2
     >>> form, x = form_of(np.zeros(2))
-    >>> found = attack(Subject(f, f, form, 0, *traced(f, form)), x, x + 1, 4)
+    >>> subject = Subject(f, f, form, 0, *traced(f, form))
+    >>> around = starts(subject, x, x + 1, 4)
+    >>> found = curved(subject, around)
     >>> assert abs(found.most - 2) < 1e-9 and abs(found.least + 6) < 1e-9
     """
-    random, d = subject.random, len(first)
-    unit = max(1.0, float(abs(first).max()))
+    d, unit = len(first), max(1.0, float(abs(first).max()))
     scales = unit * 2.0 ** np.linspace(-8, 8, instances)
-    around = first + scales[:, None] * random.normal(size=(instances, d))
-    simple = np.concatenate([np.zeros((1, d)), np.ones((1, d)), np.eye(d)[:_SIMPLE]])
-    starts = np.concatenate([first[None], at[None], np.zeros((1, d)), around])
-    lengths = np.concatenate([np.full(3, unit), scales])
-    noise = random.normal(size=(min(d, _AXES), d))
+    around = first + scales[:, None] * subject.random.normal(size=(instances, d))
+    # As many whatever d is: what compares points then need not be compiled anew.
+    simple = np.concatenate([np.zeros((1, d)), np.ones((1, d)), np.eye(d)[np.arange(_SIMPLE) % d]])
+    points = np.concatenate([first[None], at[None], simple, first + simple, around])
+    return Starts(points, np.append(np.full(len(points) - instances, unit), scales))
+
+
+def low(subject: Subject, around: Starts) -> np.ndarray:
+    """Return where descents end, (s, d)."""
+    with wide():
+        like = subject.form.built(around.points[0], np.float64)
+        return np.asarray(_descend(subject.traced, like, around.points))
+
+
+def curved(subject: Subject, around: Starts) -> Curved:
+    """Return pairs of points along the ends of the curvature, and the axes at the first start."""
+    first, d = around.points[0], around.points.shape[1]
+    noise = subject.random.normal(size=(min(d, _AXES), d))
     with wide():
         like = subject.form.built(first, np.float64)
-        axes, climbs = jax.tree.map(
-            np.asarray, _climb(subject.traced, like, starts, lengths, noise)
-        )
-        low = np.asarray(_descend(subject.traced, like, starts[: 3 + instances // 2]))
-    ends = np.concatenate([axes[:_ENDS], axes[_ENDS:][-_ENDS:]])
-    points = [first[None], at[None], simple, first + simple, around, low]
-    points += [first + unit * step * ends for step in (1.0, 2.0**-6)]
-    for sign, (curvature, x, v) in zip((1, -1), zip(*climbs, strict=True), strict=True):
-        order = np.argsort(-np.where(np.isfinite(curvature), sign * curvature, -np.inf))[:_BEST]
+        found = _climb(subject.traced, like, *around, noise)
+        axes, (curvatures, x, v) = jax.tree.map(np.asarray, found)
+    k = np.arange(_ENDS) % len(axes)
+    ends = np.concatenate([axes[k], axes[-1 - k]])
+    points = [first + around.lengths[0] * step * ends for step in (1.0, 2.0**-6)]
+    for end, value in enumerate((curvatures[0], -curvatures[1])):
+        best = np.argsort(-np.where(np.isfinite(value), value, -np.inf))[:_BEST]
         for step in (1.0, 2.0**-4, 2.0**-8):
-            move = (step * lengths[order])[:, None] * v[order]
-            points += [x[order] - move, x[order] + move]
-    seen = climbs[0][np.isfinite(climbs[0])]
-    return Found(np.concatenate(points), seen.min(initial=np.inf), seen.max(initial=-np.inf))
+            move = (step * around.lengths[best])[:, None] * v[end, best]
+            points += [x[end, best] - move, x[end, best] + move]
+    seen = curvatures[np.isfinite(curvatures)]
+    return Curved(np.concatenate(points), seen.min(initial=np.inf), seen.max(initial=-np.inf))
 
 
 def _flat(f, like):

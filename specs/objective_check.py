@@ -26,7 +26,7 @@ from .autodiff import derivative
 from .balls import Ball, ball, dot
 from .gradient_check import AUTODIFF, check_gradient
 from .gradient_subjects import Subject, flat, form_of, scalar, traced, wide
-from .objective_attack import attack
+from .objective_attack import Curved, curved, low, starts
 from .objective_cases import counterexample, shown
 from .objective_claims import CLAIMS, FLAT, Known, Points, judged
 from .report import Report, Row, Verdict, versions
@@ -34,6 +34,7 @@ from .rounding import unit_roundoff
 from .subjects import name_of
 
 _NUMBERS = ("smoothness", "strong_convexity", "growth", "minimum")
+_CURVATURE = ("smoothness", "strong_convexity", "growth", "flat")
 _PROBES = 8
 PROJECTOR = "flat-projector"
 
@@ -252,9 +253,13 @@ def _by_hand(gradient, data, params):
 def _rows(subject, x, claimed, instances):
     form, first = subject.form, claimed.get("minimizer", x)
     scalar("f at the claimed minimizer", subject.f(form.built(first)))
-    found = attack(subject, first, x, instances)
+    around = starts(subject, first, x, instances)
+    found = Curved(around.points[:0], np.inf, -np.inf)
+    if any(fact in claimed for fact in _CURVATURE):
+        found = curved(subject, around)
+    vectors = np.concatenate([around.points, low(subject, around), found.points])
     with wide():
-        points = _evaluated(subject, found.points)
+        points = _evaluated(subject, vectors)
         if isinstance(points, str):
             return _unknown(form, points), []
         known = _known(claimed, points, found)
@@ -309,16 +314,17 @@ def _evaluated(subject, vectors):
 
     Where f is not finite, or nothing is known of its rounding, there is the first point instead.
     """
-    known = []
-    for x in vectors:
-        found, reason = derivative(subject, x)
+    known, x = [], np.array(vectors)
+    largest = min(float(jnp.finfo(dtype).max) for dtype in subject.form.dtypes)
+    x[~(abs(x) < largest).all(1)] = x[0]
+    for point in x:
+        found, reason = derivative(subject, point)
         if found is None:
             return reason
         known.append(found)
     exact = np.stack([one.exact for one in known])
     radius = np.stack([one.rounding + one.jump for one in known])
-    x = np.array(vectors)
-    lost = ~(np.isfinite(exact).all(1) & np.isfinite(radius).all(1) & np.isfinite(x).all(1))
+    lost = ~(np.isfinite(exact).all(1) & np.isfinite(radius).all(1))
     for array in (exact, radius, x):
         array[lost] = array[0]
     return Points(x, Ball(exact[:, 0], radius[:, 0]), Ball(exact[:, 1:], radius[:, 1:]))

@@ -1,12 +1,11 @@
 """What the facts of an objective say, as inequalities between points, with their rounding.
 
-A claim is a function of points and of one more point; its formula is written with balls, so that
-it comes out with what rounding explains. Row 0 of the points is the minimizer that is claimed.
+A claim is a function of points, or of all pairs of them; its formula is written with balls, so that
+it comes out with what rounding explains. The first of the points is the minimizer that is claimed.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,18 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .balls import Ball, ball, dot, norm
+from .balls import Ball, ball, dot
 from .gradient_agreement import _NESTEROV
 
 
 class Points(NamedTuple):
-    """Points with exact values and gradients, each known up to rounding.
-
-    Attributes
-    ----------
-    x, f, g
-        An array (p, d), balls (p,) and (p, d); or without the leading axis.
-    """
+    """Points, an array (p, d), and values and gradients there, balls (p,) and (p, d)."""
 
     x: Any
     f: Ball
@@ -42,9 +35,9 @@ class Known(NamedTuple):
 
 
 class Sides(NamedTuple):
-    """Both sides of ``measured <= bound``, balls of shape (k,).
+    """Both sides of ``measured <= bound``, balls (rows, k).
 
-    `size` (k,) is what rounding must stay below for the comparison to say anything.
+    `size` is what rounding must stay below for the comparison to say anything.
     """
 
     measured: Ball
@@ -52,78 +45,100 @@ class Sides(NamedTuple):
     size: Any
 
 
+class Pairs(NamedTuple):
+    """What claims need to know of all pairs, balls (p, p): row j is about y, column i about x.
+
+    ``|x - y|^2``, ``|g(x) - g(y)|^2``, ``<g(x) - g(y), x - y>``, ``<g(y), x - y>``.
+    """
+
+    move: Ball
+    change: Ball
+    bent: Ball
+    along: Ball
+
+
+@jax.jit
+def pairs(points: Points) -> Pairs:
+    """Return what claims need to know of all pairs."""
+
+    def beside(there):
+        move, change = ball(points.x) - there.x[None], points.g - there.g[None]
+        return Pairs(*(dot(*both) for both in _products(move, change, there.g[None])))
+
+    return jax.lax.map(beside, points)
+
+
+def _products(move, change, slope):
+    return (move, move), (change, change), (change, move), (move, slope)
+
+
 # -- the formulas ----------------------------------------------------------------------------------
 
 
-def _between(here, there):
-    """Return the steps from a point to others, and the changes of the gradient."""
-    return ball(here.x) - there.x[None], here.g - there.g[None]
+def _rise(points):
+    return points.f[None] - points.f[:, None]
 
 
-def _smooth(known: Known, here: Points, there: Points) -> Sides:
-    move, change = _between(here, there)
-    bound = known.smoothness * norm(move)
-    return Sides(norm(change), bound, bound.middle)
+def _smooth(known: Known, points: Points) -> Sides:
+    both = pairs(points)
+    bound = known.smoothness * both.move.sqrt()
+    return Sides(both.change.sqrt(), bound, bound.middle)
 
 
-def _strongly_convex(known: Known, here: Points, there: Points) -> Sides:
-    move, change = _between(here, there)
-    bent = dot(change, move)
-    return Sides(known.strong_convexity * dot(move, move), bent, abs(bent.middle))
+def _strongly_convex(known: Known, points: Points) -> Sides:
+    both = pairs(points)
+    return Sides(known.strong_convexity * both.move, both.bent, abs(both.bent.middle))
 
 
-def _convex(known: Known, here: Points, there: Points) -> Sides:
-    move, _ = _between(here, there)
-    rise, bent = here.f - there.f, known.strong_convexity / 2.0 * dot(move, move)
-    return Sides(dot(move, there.g[None]) + bent, rise, abs(rise.middle))
+def _convex(known: Known, points: Points) -> Sides:
+    both, rise = pairs(points), _rise(points)
+    return Sides(both.along + known.strong_convexity / 2 * both.move, rise, abs(rise.middle))
 
 
-def _interpolates(known: Known, here: Points, there: Points) -> Sides:
-    """Compare with the condition that some function of the class has these two rows."""
-    move, change = _between(here, there)
+def _interpolates(known: Known, points: Points) -> Sides:
+    """Compare with the condition that some function of the class has two such rows."""
+    both, bound = pairs(points), _rise(points)
     L, mu = known.smoothness, known.strong_convexity
     # Any smaller mu is true as well, and far from L nothing is divided by 1 - mu / L = 0.
     mu = Ball(jnp.clip(mu.middle, -L.middle, L.middle / 2), mu.radius + L.radius)
-    rest = move - change / L
-    needed = dot(move, there.g[None]) + dot(change, change) / (2.0 * L)
-    bound = here.f - there.f
-    measured = needed + dot(rest, rest) * (mu / 2.0 / (1.0 - mu / L))
-    return Sides(measured, bound, abs(bound.middle))
+    bent = both.change / L + mu * (both.move - 2 * both.bent / L)
+    return Sides(both.along + bent / (2 * (1 - mu / L)), bound, abs(bound.middle))
 
 
-def _grows(known: Known, here: Points, there: Points) -> Sides:
-    bound = dot(here.g, here.g) / 2.0
-    return Sides(known.growth * (here.f - known.minimum), bound, bound.middle)
+def _grows(known: Known, points: Points) -> Sides:
+    bound = dot(points.g, points.g) / 2
+    return _one(Sides(known.growth * (points.f - known.minimum), bound, bound.middle))
 
 
-def _bounded(known: Known, here: Points, there: Points) -> Sides:
-    return Sides(known.minimum + ball(0.0 * here.f.middle), here.f, abs(here.f.middle))
+def _bounded(known: Known, points: Points) -> Sides:
+    size = abs(points.f.middle - known.minimum.middle)
+    return _one(Sides(known.minimum + 0 * points.f, points.f, size))
 
 
-def _least(known: Known, here: Points, there: Points) -> Sides:
-    return Sides(there.f + ball(0.0 * here.f.middle), here.f, abs(here.f.middle - there.f.middle))
+def _least(known: Known, points: Points) -> Sides:
+    return _one(Sides(points.f[0] + 0 * points.f, points.f, abs(_rise(points).middle[0])))
 
 
-def _stationary(known: Known, here: Points, there: Points) -> Sides:
-    # Elsewhere the gradient must be seen to be something else than zero.
-    return Sides(abs(there.g), ball(0.0 * there.g.middle), jnp.nanmax(abs(here.g.middle), axis=0))
+def _attained(known: Known, points: Points) -> Sides:
+    # Elsewhere, values must be seen to be others.
+    size = abs(_rise(points).middle[0]).max()
+    return _one(Sides(abs(points.f[:1] - known.minimum), ball(jnp.zeros(1)), size))
 
 
-def _attained(known: Known, here: Points, there: Points) -> Sides:
-    gap = abs(there.f - known.minimum)
-    typical = jnp.nanmedian(abs(here.f.middle - there.f.middle))
-    return Sides(_one(gap), ball(jnp.zeros(1)), typical[None])
+def _stationary(known: Known, points: Points) -> Sides:
+    size = abs(points.g.middle).max(axis=0)
+    return _one(Sides(abs(points.g[0]), ball(jnp.zeros_like(size)), size))
 
 
-def _one(x):
-    return Ball(x.middle[None], x.radius[None])
-
-
-def _flat(known: Known, here: Points, there: Points) -> Sides:
+def _flat(known: Known, points: Points) -> Sides:
     """Compare with what a step of the same length may change across the flat directions."""
-    move, _ = _between(here, there)
-    change, steep = abs(here.f - there.f), known.smoothness / 2.0 * dot(move, move)
-    return Sides(change, ball(0.0 * change.middle), steep.middle)
+    move, change = ball(points.x) - points.x[:1], abs(_rise(points)[0])
+    across = known.smoothness / 2 * dot(move, move)
+    return _one(Sides(change, ball(jnp.zeros_like(across.middle)), across.middle))
+
+
+def _one(sides):
+    return jax.tree.map(lambda x: jnp.atleast_1d(x)[None], sides)
 
 
 # -- the claims ------------------------------------------------------------------------------------
@@ -139,7 +154,7 @@ class Claim(NamedTuple):
     facts
         The names of the facts that it needs; the first is the wrong one where it fails.
     evidence
-        ``(known, points, one point) -> Sides``.
+        ``(known, points) -> Sides``.
     compared
         Both sides in words.
     wrong
@@ -157,7 +172,7 @@ class Claim(NamedTuple):
     statement: str
     source: str
     facts: tuple[str, ...]
-    evidence: Callable[[Known, Points, Points], Sides]
+    evidence: Callable[[Known, Points], Sides]
     compared: tuple[str, str]
     wrong: str
     shown: str
@@ -326,15 +341,7 @@ def judged(claim: Claim, known: Known, points: Points) -> Cases:
     ...     assert judged(CLAIMS[0], known, points).wrong.sum() == 2
     ...     assert judged(CLAIMS[1], known, points).wrong.sum() == 0
     """
-    return jax.tree.map(np.asarray, _compared(claim, known, points))
-
-
-@functools.partial(jax.jit, static_argnames="claim")
-def _compared(claim, known, points):
-    def against(there):
-        measured, bound, size = claim.evidence(known, points, there)
-        gap = measured - bound
-        return Cases(measured.middle, bound.middle, gap.middle, gap.radius, size > gap.radius)
-
-    pairs = claim.points == ("x", "y")
-    return jax.lax.map(against, points if pairs else jax.tree.map(lambda x: x[:1], points))
+    measured, bound, size = claim.evidence(known, points)
+    gap = measured - bound
+    found = Cases(measured.middle, bound.middle, gap.middle, gap.radius, size > gap.radius)
+    return jax.tree.map(np.asarray, found)
