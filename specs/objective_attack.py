@@ -61,10 +61,10 @@ def starts(subject: Subject, first, at, instances: int) -> Starts:
 
 
 def low(subject: Subject, around: Starts) -> np.ndarray:
-    """Return where descents end, (s, d)."""
+    """Return where descents from every other start end, (s / 2, d)."""
     with wide():
         like = subject.form.built(around.points[0], np.float64)
-        return np.asarray(_descend(subject.traced, like, around.points))
+        return np.asarray(_descend(subject.traced, like, around.points[::2]))
 
 
 def curved(subject: Subject, around: Starts) -> Curved:
@@ -74,17 +74,18 @@ def curved(subject: Subject, around: Starts) -> Curved:
     with wide():
         like = subject.form.built(first, np.float64)
         found = _climb(subject.traced, like, *around, noise)
-        axes, (curvatures, x, v) = jax.tree.map(np.asarray, found)
+        axes, ends = jax.tree.map(np.asarray, found)
     k = np.arange(_ENDS) % len(axes)
-    ends = np.concatenate([axes[k], axes[-1 - k]])
-    points = [first + around.lengths[0] * step * ends for step in (1.0, 2.0**-6)]
-    for end, value in enumerate((curvatures[0], -curvatures[1])):
+    along = np.concatenate([axes[k], axes[-1 - k]])
+    points = [first + around.lengths[0] * step * along for step in (1.0, 2.0**-6)]
+    for sign, (curvature, x, v) in zip((-1, 1), ends, strict=True):
+        value = sign * curvature
         best = np.argsort(-np.where(np.isfinite(value), value, -np.inf))[:_BEST]
         for step in (1.0, 2.0**-4, 2.0**-8):
-            move = (step * around.lengths[best])[:, None] * v[end, best]
-            points += [x[end, best] - move, x[end, best] + move]
-    seen = curvatures[np.isfinite(curvatures)]
-    return Curved(np.concatenate(points), seen.min(initial=np.inf), seen.max(initial=-np.inf))
+            move = (step * around.lengths[best])[:, None] * v[best]
+            points += [x[best] - move, x[best] + move]
+    least, most = (end[0][np.isfinite(end[0])] for end in ends)
+    return Curved(np.concatenate(points), least.min(initial=np.inf), most.max(initial=-np.inf))
 
 
 def _flat(f, like):
@@ -128,32 +129,31 @@ def _spectrum(f, x, noise):
 
 @jax.jit
 def _climb(f, like, starts, lengths, noise):
-    """Return the axes at the first start, and the curvatures, points and directions of ascents."""
+    """Return the axes at the first start, and of each ascent the ends of the curvature it saw.
+
+    Every other ascent goes down, to the least curvature. An end is a curvature, the point where it
+    is, and its direction; the least first.
+    """
     f = _flat(f, like)
 
     def climb(sign, start, length):
         def step(carry, factor):
-            x, best = carry
+            x, (least, most) = carry
             values, vectors = _spectrum(f, x, noise)
-            k = jnp.argmax(sign * values)
-            v = vectors[k]
-            best = jax.tree.map(
-                lambda new, old: jnp.where(sign * values[k] > sign * best[0], new, old),
-                (values[k], x, v),
-                best,
-            )
+            low, high = ((values[k], x, vectors[k]) for k in (0, -1))
+            least = jax.tree.map(lambda *two: jnp.where(low[0] < least[0], *two), low, least)
+            most = jax.tree.map(lambda *two: jnp.where(high[0] > most[0], *two), high, most)
+            v = jnp.where(sign > 0, high[2], low[2])
             rise = jax.grad(lambda x: sign * jax.jvp(jax.grad(f), (x,), (v,))[1] @ v)(x)
             size = jnp.linalg.norm(rise)
             move = jnp.where(size > 0, rise / jnp.where(size > 0, size, 1), 0)
-            return (x + factor * length * move, best), None
+            return (x + factor * length * move, (least, most)), None
 
-        worst = (-sign * jnp.inf, start, noise[0] / jnp.linalg.norm(noise[0]))
-        (_, best), _ = jax.lax.scan(step, (start, worst), jnp.asarray(_CLIMB))
-        return best
+        nothing = ((jnp.inf, start, noise[0]), (-jnp.inf, start, noise[0]))
+        return jax.lax.scan(step, (start, nothing), jnp.asarray(_CLIMB))[0][1]
 
-    each = jax.vmap(climb, in_axes=(None, 0, 0))
-    climbs = jax.vmap(each, in_axes=(0, None, None))(jnp.array([1.0, -1.0]), starts, lengths)
-    return _spectrum(f, starts[0], noise)[1], climbs
+    signs = 1.0 - 2.0 * (jnp.arange(len(starts)) % 2)
+    return _spectrum(f, starts[0], noise)[1], jax.vmap(climb)(signs, starts, lengths)
 
 
 @jax.jit
