@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .gradient_causes import _imported, _lengths, _point, _source
+from .gradient_causes import _digits, _imported, _lengths, _point, _source
 from .gradient_subjects import Subject
 from .objective_claims import Cases, Claim, Known, Points, judged
 from .report import Counterexample
@@ -33,8 +33,7 @@ def counterexample(
     there, here = np.unravel_index(np.argmax(share), share.shape)
     if claim.points != ("x*",):
         simple = evaluated(subject, _simpler(points.x, here, there))
-        if isinstance(simple, Points):
-            tried.append((simple, judged(claim, known, simple)))
+        tried.append((simple, judged(claim, known, simple)))
     found = [
         _Case(subject, claim, known, some, cases, here, there)
         for some, cases in tried
@@ -76,10 +75,10 @@ class _Case:
         claim = self.claim
         cause, implied = self._cause()
         left, right = claim.compared
-        bound = f"at most {shown(self.must_be)}" if self.must_be else "0"
-        beside = "" if right == "0" else f" = {right}"
+        bound, returned = (_digits(x, self.explained) for x in (self.must_be, self.returned))
+        must_be, beside = ("0", "") if right == "0" else (f"at most {bound}", f" = {right}")
         sides = (
-            f"must be    {bound}{beside}\nis         {shown(self.returned)}\n"
+            f"must be    {must_be}{beside}\nis         {returned}\n"
             f"off by     {self.off_by:.3g}; rounding explains at most {self.explained:.2g}"
         )
         lines = (
@@ -90,8 +89,8 @@ class _Case:
         return Counterexample(
             lines,
             self.text,
-            f"{left} {bound}",
-            shown(self.returned),
+            f"{left} {must_be}",
+            returned,
             self.off_by,
             self.explained,
             cause,
@@ -106,6 +105,8 @@ class _Case:
         if "{claimed}" not in self.claim.wrong:
             return self.claim.wrong.format(implied=shown(implied)), shown(implied)
         claimed = float(getattr(self.known, fact).middle)
+        if abs(self.must_be) <= self.explained and self.claim.compared[1] != "0":
+            implied = 0.0  # as far as rounding lets see
         digits = next((n for n in range(4, 17) if f"{implied:.{n}g}" != f"{claimed:.{n}g}"), 17)
         texts = {"implied": f"{implied:.{digits}g}", "claimed": f"{claimed:.{max(digits, 6)}g}"}
         return self.claim.wrong.format(**texts) + self._meaning(implied, claimed), texts["implied"]
@@ -116,8 +117,8 @@ class _Case:
             return ""
         known = {2.0: "a missing factor 2", 0.5: "a factor 2 too many"}
         for n, whose in _lengths(self.subject).items():
-            known[float(n)] = f"{whose}, {n}: a sum is not a mean"
-            known[1 / n] = f"1/{n}, one over {whose}: a mean is no sum"
+            known.setdefault(float(n), f"{whose}: a sum is no mean")
+            known.setdefault(1 / n, f"one over {whose}: a mean is no sum")
         for factor, meaning in known.items():
             if abs(implied / claimed - factor) <= (1 - _NEARLY) * factor:
                 return f"; {factor:g} times what is claimed, as of {meaning}"

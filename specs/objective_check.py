@@ -25,7 +25,7 @@ from gdpure.objectives import Objective
 from .autodiff import derivative
 from .balls import Ball, ball, dot
 from .gradient_check import AUTODIFF, check_gradient
-from .gradient_subjects import Subject, flat, form_of, scalar, traced, wide
+from .gradient_subjects import Subject, flat, form_of, passed, scalar, traced, wide
 from .objective_attack import Curved, curved, low, starts
 from .objective_cases import counterexample, shown
 from .objective_claims import CLAIMS, FLAT, Known, Points, judged
@@ -100,15 +100,16 @@ def check_objective(
             f"check_objective: facts must be gd.Facts(...), got {guards.describe(facts)}"
         )
     facts = gd.facts(objective) if facts is None else facts
-    name = name or _name(objective)
+    called = _name(objective) if name is None else name
     with _told():
         form, x = form_of(_point_of(objective, facts) if at is None else at)
     double = form.double or jnp.result_type(float) == jnp.float64
     with jax.default_matmul_precision("highest"), jax.enable_x64(double), _told():
         scalar("f(at)", objective(form.built(x)))
         claimed = _claimed(form, facts)
-        subject = Subject(objective, objective, form, seed, *traced(objective, form))
-        rows, notes = _gradient_rows(subject, x), []
+        f = passed(objective) if isinstance(objective, Objective) else objective
+        subject = Subject(f, f, form, seed, *traced(f, form))
+        rows, notes = _gradient_rows(subject, objective, x), []
         if subject.traced is None:
             rows += _unknown(form, subject.reason)
         else:
@@ -119,7 +120,7 @@ def check_objective(
         notes = ["it claims nothing: gd.Objective(value, facts=gd.Facts(smoothness=...)) does"]
     wrong = [row for row in rows if row.verdict is Verdict.VIOLATED]
     held_to = f"its claims: {_headline(wrong[0])}" if wrong else "its claims"
-    return Report(name, held_to, platform, versions(), seed, tuple(rows), tuple(notes))
+    return Report(called, held_to, platform, versions(), seed, tuple(rows), tuple(notes))
 
 
 # -- what is claimed -------------------------------------------------------------------------------
@@ -138,20 +139,24 @@ def _told():
 
 
 def _headline(row):
-    return row.counterexample.cause.split(";")[0] if row.counterexample else row.reason
+    """Return in a few words what is wrong."""
+    found = row.counterexample.cause.split(";")[0] if row.counterexample else row.reason
+    if row.family != "gradient agreement":
+        return found
+    return f"gradient, {found.split(',')[0] or 'not the derivative of f'}"
 
 
 def _name(objective):
-    if not isinstance(objective, Objective):
-        return name_of(objective)
-    return getattr(objective.value, "name", None) or name_of(objective.value)
+    value = objective.value if isinstance(objective, Objective) else objective
+    name = getattr(value, "name", None) or name_of(value)
+    return name.rpartition(":")[2].rpartition(".")[2].lstrip("_")
 
 
 def _point_of(objective, facts):
     """Return parameters as the claimed minimizer or the data say that they look."""
     if facts.minimizer is not None:
         like = guards.parameters("check_objective", "facts.minimizer", facts.minimizer)
-        return jax.tree.map(lambda x: jnp.where(jnp.isfinite(x), x, 0), like)
+        return jax.tree.map(_finite, like)
     leaves = jax.tree.leaves(getattr(objective, "data", None))
     dtype = next(
         (x.dtype for x in leaves if jnp.issubdtype(x.dtype, jnp.floating)), jnp.result_type(float)
@@ -165,6 +170,10 @@ def _point_of(objective, facts):
         "check_objective: at must be a point, for the objective claims no minimizer, whose form "
         "the parameters would have"
     )
+
+
+def _finite(x):
+    return (jnp if isinstance(x, jax.Array) else np).nan_to_num(x, posinf=0.0, neginf=0.0)
 
 
 def _claimed(form, facts) -> dict[str, Any]:
@@ -232,17 +241,17 @@ def _unknown(form, why):
     return [_row(form, claim, Verdict.INCONCLUSIVE, why) for claim in (*CLAIMS, FLAT)]
 
 
-def _gradient_rows(subject, x):
+def _gradient_rows(subject, objective, x):
     """Return what `check_gradient` says of a gradient that is derived by hand."""
-    form, by_hand = subject.form, getattr(subject.f, "gradient", None)
-    if not isinstance(subject.f, Objective) or by_hand is None:
+    form = subject.form
+    if not isinstance(objective, Objective) or objective.gradient is None:
         why = "brings no gradient that is derived by hand"
         return [Row(AUTODIFF, "gradient agreement", form.dtype, Verdict.NOT_APPLICABLE, why)]
     # At a minimizer rounding explains as much as the gradient is.
     far = flat(form.built(x + (1 + abs(x)) * subject.random.normal(size=x.shape)))
     if not np.isfinite(float(subject.f(form.built(far)))):
         far = x
-    gradient = functools.partial(_by_hand, by_hand, subject.f.data)
+    gradient = functools.partial(_by_hand, objective.gradient, objective.data)
     return list(check_gradient(subject.f, gradient, form.built(far), seed=subject.seed).rows)
 
 
@@ -253,6 +262,9 @@ def _by_hand(gradient, data, params):
 def _rows(subject, x, claimed, instances):
     form, first = subject.form, claimed.get("minimizer", x)
     scalar("f at the claimed minimizer", subject.f(form.built(first)))
+    with wide():
+        if derivative(subject, first)[0] is None:
+            return _unknown(form, derivative(subject, first)[1]), []
     around = starts(subject, first, x, instances)
     found = Curved(around.points[:0], np.inf, -np.inf)
     if any(fact in claimed for fact in _CURVATURE):
@@ -260,8 +272,6 @@ def _rows(subject, x, claimed, instances):
     vectors = np.concatenate([around.points, low(subject, around), found.points])
     with wide():
         points = _evaluated(subject, vectors)
-        if isinstance(points, str):
-            return _unknown(form, points), []
         known = _known(claimed, points, found)
         rows: list[Row] = []
         for claim in CLAIMS:
@@ -310,20 +320,16 @@ def _notes(claimed, found):
 
 
 def _evaluated(subject, vectors):
-    """Return points with values and gradients, or why there are none.
+    """Return points with values and gradients.
 
     Where f is not finite, or nothing is known of its rounding, there is the first point instead.
     """
-    known, x = [], np.array(vectors)
+    x = np.array(vectors)
     largest = min(float(jnp.finfo(dtype).max) for dtype in subject.form.dtypes)
     x[~(abs(x) < largest).all(1)] = x[0]
-    for point in x:
-        found, reason = derivative(subject, point)
-        if found is None:
-            return reason
-        known.append(found)
-    exact = np.stack([one.exact for one in known])
-    radius = np.stack([one.rounding + one.jump for one in known])
+    known = [found for found, _ in (derivative(subject, point) for point in x) if found]
+    exact = np.stack([found.exact for found in known])
+    radius = np.stack([found.rounding + found.jump for found in known])
     lost = ~(np.isfinite(exact).all(1) & np.isfinite(radius).all(1))
     for array in (exact, radius, x):
         array[lost] = array[0]
