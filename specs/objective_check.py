@@ -327,9 +327,10 @@ def _evaluated(subject, vectors):
     x = np.array(vectors)
     largest = min(float(jnp.finfo(dtype).max) for dtype in subject.form.dtypes)
     x[~(abs(x) < largest).all(1)] = x[0]
-    known = [found for found, _ in (derivative(subject, point) for point in x) if found]
-    exact = np.stack([found.exact for found in known])
-    radius = np.stack([found.rounding + found.jump for found in known])
+    different, which = np.unique(x, axis=0, return_inverse=True)
+    known = [found for found, _ in (derivative(subject, point) for point in different) if found]
+    exact = np.stack([found.exact for found in known])[which]
+    radius = np.stack([found.rounding + found.jump for found in known])[which]
     lost = ~(np.isfinite(exact).all(1) & np.isfinite(radius).all(1))
     for array in (exact, radius, x):
         array[lost] = array[0]

@@ -112,7 +112,7 @@ def test_parameters_of_any_form():
     assert those(wrong) == {"smoothness"}
     assert "smoothness is 6 at least, not 2" in str(wrong).splitlines()[0]
     case = row(wrong, "smoothness").counterexample
-    assert "['b']: " in case.smallest and "{'b': jnp.array(" in case.reproduction
+    assert "['b']: " in case.smallest and "{'b': np.array(" in case.reproduction
 
 
 # -- planted bugs ----------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ def test_an_L_that_is_too_small_is_reported_as_such():
 def test_a_counterexample_can_be_checked_on_paper():
     report = check_objective(square, np.zeros(2), facts=gd.Facts(smoothness=1.0))
     case = row(report, "smoothness").counterexample
-    assert case.smallest == "x = (1, 0), y = (0, 0)"
+    assert case.smallest in ("x = (1, 0), y = (0, 0)", "x = (0, 1), y = (0, 0)")
     assert (case.must_be, case.returned) == ("|g(x) - g(y)| at most 1", "2")
     assert case.cause.startswith("smoothness is 2 at least, not 1; 2 times what is claimed")
 
