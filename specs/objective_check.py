@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -272,7 +273,9 @@ def _rows(subject, x, claimed, instances):
     vectors = np.concatenate([around.points, low(subject, around), found.points])
     with wide():
         points = _evaluated(subject, vectors)
-        known = _known(claimed, points, found)
+        known = _known(claimed, points, found, _computed(subject))
+        if "minimizer" in claimed:
+            points = _moved(points, known, _computed(subject) * np.linalg.norm(first))
         rows: list[Row] = []
         for claim in CLAIMS:
             why = _missing(claim, claimed)
@@ -297,17 +300,36 @@ def _missing(claim, claimed):
     return ""
 
 
-def _known(claimed, points, found):
-    nothing = ball(0.0)
+def _computed(subject):
+    """Return the relative error, as of a vector or a matrix, of facts computed in float64.
+
+    That of a backward stable algorithm, such as a decomposition by singular values.
+    """
+    shapes = [np.shape(leaf) for leaf in jax.tree.leaves(getattr(subject.f, "data", None))]
+    return max(sum(subject.form.sizes), *itertools.chain((1,), *shapes)) * unit_roundoff("float64")
+
+
+def _known(claimed, points, found, error):
     smoothness = claimed.get("smoothness", ball(max(found.most, -found.least)))
-    lowest = int(np.argmin(points.f.middle))
-    return Known(
-        smoothness,
-        # What is L-smooth is -L-strongly convex.
-        claimed.get("strong_convexity", -smoothness),
-        claimed.get("growth", nothing),
-        claimed.get("minimum", points.f[lowest]),
+    lowest = points.f[int(np.argmin(points.f.middle))]
+    # What is L-smooth is -L-strongly convex.
+    convexity, growth = claimed.get("strong_convexity", -smoothness), claimed.get("growth", ball(0))
+    # Eigenvalues are off by as much as their matrix is, by Weyl.
+    off = error * abs(float(smoothness.middle))
+    smoothness, convexity, growth = (
+        Ball(fact.middle, fact.radius + off) for fact in (smoothness, convexity, growth)
     )
+    return Known(smoothness, convexity, growth, claimed.get("minimum", lowest))
+
+
+def _moved(points, known, off):
+    """Allow for a minimizer, the first of the points, that is off by so much."""
+    f, g = points.f.radius.copy(), points.g.radius.copy()
+    L, slope = float(known.smoothness.middle), points.g.middle[0]
+    L = L if np.isfinite(L) else 0.0
+    f[0] += (np.linalg.norm(abs(slope) + g[0]) + L * off / 2) * off
+    g[0] += L * off
+    return points._replace(f=Ball(points.f.middle, f), g=Ball(points.g.middle, g))
 
 
 def _notes(claimed, found):

@@ -63,6 +63,16 @@ def test_least_squares_claims_what_holds(name, dtype):
     assert (flat <= those(report, Verdict.HOLDS)) == (name in ("rank-deficient", "wide"))
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_columns_of_very_different_scales(seed):
+    """A minimizer that is computed is right as a vector, not coordinate by coordinate."""
+    random = np.random.default_rng(seed)
+    with jax.enable_x64(True):
+        X = random.normal(size=TALL) * 10.0 ** random.uniform(-3, 3, size=2)
+        report = check_objective(gd.least_squares(X, random.normal(size=8)))
+    assert report, report
+
+
 def test_real_data_in_its_own_units():
     X, y = load_diabetes(return_X_y=True, scaled=False)
     assert check_objective(gd.least_squares(X.astype(np.float32), y.astype(np.float32)))
