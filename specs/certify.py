@@ -437,7 +437,7 @@ def _over(case):
     if eta is None or not L or case.steps.finding.verdict is Verdict.VIOLATED:
         return None
     doubt = np.zeros_like(eta) if case.steps.doubt is None else case.steps.doubt
-    beyond = np.nan_to_num(eta - doubt) * L > 2 * (1 + 1e-6)
+    beyond = (eta - doubt) * L > 2 * (1 + 1e-6)
     if not beyond.any():
         return None
     k = int(np.argmax(beyond))
@@ -473,8 +473,8 @@ def _floor(case):
     rests = "" if k is None else f"; the point stands still from k = {k} on"
     if eta is None or F is None or case.G is None:
         return f"{rows.dtype} floor reached at k = {k}: the point stands still" if rests else ""
-    h = 1.0 if case.L is None else np.nan_to_num(eta) * case.L
-    promised = np.nan_to_num(eta) * abs(1 - h / 2) * norm(case.G[:-1]) ** 2
+    h = 1.0 if case.L is None else eta * case.L
+    promised = eta * abs(1 - h / 2) * norm(case.G[:-1]) ** 2
     floor = _from(promised <= rounding.unit_roundoff(rows.dtype) * abs(F[:-1]))
     if floor is None:
         return f"{rows.dtype} floor reached at k = {k}: the point stands still" if rests else ""
@@ -493,7 +493,7 @@ def _estimated(case):
     found = {}
     obeyed = case.steps.finding.verdict is not Verdict.VIOLATED
     if case.steps.how != "given" and case.steps.eta is not None and obeyed:
-        eta = case.steps.eta[np.isfinite(case.steps.eta)]
+        eta = case.steps.eta[case.steps.doubt < abs(case.steps.eta) / 2]
         least, most = eta.min(), eta.max()
         size = f"= {least:.5g}" if least == most else f"from {least:.4g} to {most:.4g}"
         found["eta"] = f"{size} ({case.steps.how})"

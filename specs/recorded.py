@@ -24,7 +24,7 @@ from gdpure.quadratics import _quadratic
 
 from . import rounding
 from .autodiff import derivative
-from .gradient_subjects import Form, Subject, first_line, flat, form_of, traced
+from .gradient_subjects import Form, Subject, first_line, flat, form_of, traced, wide
 
 _F64 = np.finfo(np.float64)
 _U = float(_F64.eps) / 2
@@ -120,8 +120,6 @@ def read(run: Any, values: Any = None, gradients: Any = None) -> Rows:
             f"{', '.join(map(guards.describe, leaves))}"
         )
     count = len(leaves[0])
-    if count < 2:
-        raise ValueError("certify: the points must be at least two rows, one step, got 1")
     given = [*leaves]
     if values is not None:
         values = _tree("the values", values)
@@ -142,6 +140,8 @@ def read(run: Any, values: Any = None, gradients: Any = None) -> Rows:
                 f"{', '.join(map(guards.describe, jax.tree.leaves(gradients)))}"
             )
         given += jax.tree.leaves(gradients)
+    if count < 2:
+        raise ValueError("certify: the points must be at least two rows, one step, got 1")
     x = _matrix(points)
     v = None if values is None else np.asarray(values, np.float64)
     r = None if gradients is None else _matrix(gradients)
@@ -245,37 +245,43 @@ def truth(objective: Any, rows: Rows) -> Truth:
     """
     if objective is None:
         return _assumed(rows, None, "there is no objective")
-    form, x0 = _form(objective, rows)
     value = getattr(objective, "value", None)
+    form, x, double, why = _form(objective, rows)
     if value in (_least_squares, _quadratic):
         at = _derived(objective, rows.dtype)
         return _told([at(x) for x in rows.point], at, "derived")
-    double, why = traced(objective, form)
-    if double is None:
-        return _assumed(rows, _called(objective, form, rows), why)
-    subject = Subject(objective, objective, form, 0, double, "")
-    known, why = derivative(subject, x0)
-    if known is None:
-        return _assumed(rows, _called(objective, form, rows), why)
-    at = _measured(subject)
-    return _told([at(x) for x in rows.point], at, "measured")
+    if double is not None:
+        subject = Subject(objective, objective, form, 0, double, "")
+        known, why = derivative(subject, x)
+        if known is not None:
+            at = _measured(subject)
+            return _told([at(x) for x in rows.point], at, "measured")
+    with wide():
+        values = [float(objective(form.built(x, np.float64))) for x in rows.point]
+    return _assumed(rows, np.array(values), why)
 
 
-def _form(objective, rows) -> tuple[Form, np.ndarray]:
-    """Return the form of the parameters that the objective takes; one number may be a vector."""
+def _form(objective, rows) -> tuple[Form, np.ndarray, Any, str]:
+    """Return the form of the parameters that the objective takes, and f in float64, if it is there.
+
+    One number may be a vector of one.
+    """
     candidates = [rows.one]
-    if rows.point.shape[1] == 1 and np.ndim(rows.one) < 2 and not isinstance(rows.one, dict):
-        candidates.append(np.reshape(rows.one, (1,) if np.ndim(rows.one) == 0 else ()))
+    if rows.point.shape[1] == 1 and isinstance(rows.one, np.ndarray) and rows.one.ndim < 2:
+        candidates.append(rows.one.reshape(() if rows.one.ndim else (1,)))
     errors = []
     for one in candidates:
         form, x = form_of(one)
+        double, why = traced(objective, form)
         try:
-            out = objective(form.built(x, rows.dtype))
+            with wide():
+                point = form.built(x, np.float64)
+                out = objective(point) if double is None else jax.eval_shape(double, point)
         except Exception as error:  # whatever a stranger's code makes of a point of another form
             errors.append(first_line(error))
             continue
-        if np.shape(out) == () and guards.is_number(out):
-            return form, x
+        if np.shape(out) == ():
+            return form, x, double, why
         errors.append(f"it returned {guards.describe(out)}, not one number")
     raise ValueError(
         f"certify: the objective must take row 0 of the points, {guards.describe(rows.one)}, and "
@@ -296,11 +302,6 @@ def _assumed(rows, value, why):
     slope_error = None if rows.gradient is None else half * abs(rows.gradient)
     doubt = None if value is None else value_error
     return Truth(value, None, doubt, None, value_error, slope_error, "assumed", why, None)
-
-
-def _called(objective, form, rows):
-    """Return what the function itself says in float64."""
-    return np.array([float(objective(form.built(x, np.float64))) for x in rows.point])
 
 
 def _derived(objective: Objective, dtype):

@@ -138,17 +138,20 @@ def _inferred(rows, slopes, _):
     middle = sharp[np.argsort(each[sharp])[len(sharp) // 2]]
     eta, unsure = np.full(len(each), each[middle]), np.full(len(each), doubt[middle])
     one = _follows(rows, slopes, eta, unsure)
-    fits = abs(each - eta) <= doubt + unsure
-    if one.verdict is not Verdict.VIOLATED or fits[clear].mean() > 0.5:
-        return Steps(eta, unsure, "inferred", one)
-    if rows.point.shape[1] == 1:
-        why = "of one parameter, every move is a multiple of the gradient, and no step size is known"
-        row_by_row = Finding(*_LAW, Verdict.INCONCLUSIVE, why)
-        return Steps(each, doubt, "inferred row by row", row_by_row)
+    alike = Steps(eta, unsure, "inferred", one)
+    if one.verdict is not Verdict.VIOLATED:
+        return alike
+    # Else a step size a row; but to stand still is no step, and uphill there is none.
+    each = np.where(moves.any(axis=1), each, eta)
     own = _follows(rows, slopes, np.maximum(each, 0), doubt)
-    if own.verdict is Verdict.VIOLATED:
-        return Steps(eta, unsure, "inferred", one if one.first == own.first else own)
-    return Steps(np.where(clear, each, np.nan), doubt, "inferred row by row", own)
+    apart = Steps(each, doubt, "inferred row by row", own)
+    several = rows.point.shape[1] > 1
+    if several and own.verdict is not Verdict.VIOLATED:
+        return apart
+    if several or (abs(each - eta) <= doubt + unsure)[clear].mean() > 0.5:
+        return alike
+    why = "of one parameter, every move is a multiple of the gradient, and no step size is known"
+    return apart._replace(finding=Finding(*_LAW, Verdict.INCONCLUSIVE, why))
 
 
 def compared(law, statement, off, allowed, clear, *, shift=0, sentence="", rows=None) -> Finding:
@@ -178,7 +181,7 @@ def compared(law, statement, off, allowed, clear, *, shift=0, sentence="", rows=
 def _cause(rows, known, slopes, steps):
     """Return what the steps were instead, in a clause, or ""."""
     x, moves, g = rows.point[:-1], np.diff(rows.point, axis=0), slopes.g
-    eta = np.nan_to_num(steps.eta)
+    eta = steps.eta
     allowed = allowed_step(rows, slopes, abs(eta)) + steps.doubt[:, None] * abs(g)
     broken = (abs(moves + eta[:, None] * g) > allowed).any(axis=1)
     size = norm(allowed)

@@ -174,7 +174,8 @@ def test_the_list_of_a_notebook():
     assert certify(lambda t: t[0] ** 2, column)
     # A function of NumPy has no gradient that anybody could ask for.
     numpy = certify(lambda t: float(np.exp(t[0])), np.array([[0.0], [-0.1]]), values=[1.0, 0.905])
-    assert not numpy and numpy["step"].verdict is Verdict.NOT_APPLICABLE
+    assert numpy["value"].verdict is Verdict.HOLDS
+    assert numpy["step"].verdict is Verdict.NOT_APPLICABLE and "NumPy" in str(numpy)
 
 
 def test_gradients_of_float32_in_a_loop_of_python():
@@ -245,7 +246,8 @@ def test_what_was_done_instead_is_named(name, wide):
     assert cause in found.story[0] and found.story[0].startswith("not gradient descent from row")
     assert shown(found)
     blind = certify(wide, x)
-    assert name == "one percent" or (not blind and violated(blind) == ["step"])
+    # Without a step size, any positive multiple of the gradient will do.
+    assert violated(blind) == ([] if name in ("one percent", "clipped") else ["step"])
 
 
 def test_rows_that_are_not_what_they_should_be(wide):
@@ -281,7 +283,7 @@ def test_facts_that_are_wrong_are_not_blamed_on_the_run(wide):
     found = certify(wide, rows, facts=gd.Facts(smoothness=smoothness(wide) / 2))
     assert not found and found.story[0].startswith("f is not what the facts say: interpolation")
     wrong = gd.facts(wide)
-    wrong = gd.Facts(wrong.smoothness, wrong.strong_convexity * 2)
+    wrong = gd.Facts(float(wrong.smoothness), float(wrong.strong_convexity) * 2)
     found = certify(wide, loop(plain, steps=60), facts=wrong)
     assert not found and found.story[0].startswith("f is not what the facts say")
 
@@ -296,7 +298,7 @@ def test_an_unknown_smoothness_is_estimated_and_named_so():
     run = gd.descend(f, jnp.array([2.0, 1.0]), 0.9, steps=8)
     found = certify(f, run, step_size=0.9)
     assert found.story[0] == "diverged: step 0.9 exceeds 2/L, which is at most 0.37"
-    assert found and "estimated     L >= 5.4 (from the gradients of these rows)" in str(found)
+    assert found and "estimated   L >= 5.4 (from the gradients of these rows)" in str(found)
     assert found["descent lemma"].verdict is Verdict.NOT_APPLICABLE
 
 
@@ -337,7 +339,7 @@ BAD = [
     ((BOWL, None), {}, ValueError, "the points must"),
     ((BOWL, 1.0), {}, ValueError, "one leading axis"),
     ((BOWL, np.ones((3, 3))), {}, ValueError, "must have 2 parameters, as the minimizer has"),
-    ((lambda x: x[0] * x[1], np.ones((3, 1))), {}, ValueError, "must take row 0 of the points"),
+    ((lambda x: x @ jnp.ones(2), np.ones((3, 1))), {}, ValueError, "must take row 0 of the points"),
     ((lambda x: x, np.ones((3, 2))), {}, ValueError, "not one number"),
     ((3.0, np.ones((3, 2))), {}, TypeError, "the objective"),
     ((BOWL, np.full((3, 2), np.nan)), {}, ValueError, "row 0 is not finite"),
