@@ -144,14 +144,17 @@ def _case(objective, rows, step_size, facts):
 
 
 def _curvatures(facts, d):
-    """Return an L that is not too small, and a mu that is not too large: facts are rounded."""
+    """Return an L that is not too small, and a mu that is not too large.
+
+    Facts are good to their dtype, relative to L, as eigenvalues are.
+    """
     L, mu = facts.smoothness, facts.strong_convexity
-    slack = 8 * max(_unit_of(L), _unit_of(mu))
+    slack = 8 * d * max(_unit_of(L), _unit_of(mu))
     L, mu = (None if x is None or not np.isfinite(x) else float(x) for x in (L, mu))
-    steep = 0.0 if L is None else 8 * d * _U * L
+    steep = slack * max(abs(x) for x in (L, mu, 0.0) if x is not None)
     if mu is not None:
-        mu = max(mu - slack * abs(mu) - steep, 0.0) if mu >= 0 else mu * (1 + slack) - steep
-    return None if L is None else L * (1 + slack) + steep, mu
+        mu = max(mu - steep, 0.0) if mu >= 0 else mu - steep
+    return None if L is None else L + steep, mu
 
 
 def _unit_of(fact):
@@ -166,7 +169,7 @@ def _minimizer(known, facts, mu):
     x = flat(facts.minimizer)
     if known.at is None:
         minimum = None if facts.minimum is None else float(facts.minimum)
-        return x, minimum, 0.0
+        return x, minimum, 2 * _unit_of(facts.minimizer) * float(norm(x))
     value, slope, _, doubt, _, _ = known.at(x)
     growth = float(facts.growth) if facts.growth is not None else mu
     steepest = norm(abs(slope) + doubt)
@@ -270,7 +273,7 @@ def _interpolation(case):
         if case.L is not None:
             L = case.L
             # Any smaller mu is true as well, and far from L nothing is divided by 0.
-            mu = -L if case.mu is None else min(case.mu, L / 2)
+            mu = -L if case.mu is None else min(max(case.mu, -L), L / 2)
             e = norm(dg[i] + dg)
             w = norm(move - change / L)
             m = mu / (1 - mu / L)
@@ -301,9 +304,9 @@ def _some(count):
 
 def _strays(case):
     """Return how far each step is from the exact one, (N,), by the truth as far as it is known."""
-    moves = np.diff(case.rows.point, axis=0)
-    eta = case.steps.eta[:, None]
-    return norm(abs(moves + eta * case.G[:-1]) + eta * case.dG[:-1])
+    moves, eta = np.diff(case.rows.point, axis=0), case.steps.eta[:, None]
+    pull, doubt = eta * case.G[:-1], abs(eta) * case.dG[:-1]
+    return norm(abs(moves + pull) + doubt + 4 * _U * (abs(moves) + abs(pull))) * (1 + 1e-12)
 
 
 def _descent(case):
@@ -316,7 +319,7 @@ def _descent(case):
     unsure = norm(case.dG[:-1])
     promised = eta * (1 - h / 2) * slope**2
     off = np.diff(case.F) + promised
-    allowed = case.dF[1:] + case.dF[:-1] + abs(1 - h) * slope * e + case.L * e**2 / 2
+    allowed = case.dF[1:] + case.dF[:-1] + abs(1 - h) * (slope + unsure) * e + case.L * e**2 / 2
     allowed += 2 * abs(eta * (1 - h / 2)) * unsure * (slope + unsure)
     allowed += 16 * _U * (abs(case.F[:-1]) + abs(case.F[1:]) + abs(promised))
     clear = abs(promised) > allowed
@@ -414,8 +417,6 @@ def _events(case):
         if F is not None:
             yield f"f went from {F[0]:.4g} to {F[-1]:.4g} in {len(F) - 1} steps"
         return
-    if over is not None:
-        yield f"{over[1]}, and yet f falls: the run keeps clear of the steepest direction"
     floor = _floor(case)
     if floor:
         yield floor
@@ -429,6 +430,8 @@ def _events(case):
     if case.G is not None:
         yield f"|gradient| went from {norm(case.G[0]):.3g} to {norm(case.G[-1]):.3g}"
 
+    if over is not None:
+        yield f"{over[1]}, and yet f falls: the run keeps clear of the steepest direction"
 
 def _over(case):
     """Return the first iteration whose step exceeds 2/L, and a clause; None where there is none."""

@@ -28,8 +28,8 @@ from .gradient_subjects import Form, Subject, first_line, flat, form_of, traced,
 
 _F64 = np.finfo(np.float64)
 _U = float(_F64.eps) / 2
-# Wherever NumPy's extended precision is float64, this is float64.
-_EXTENDED = rounding.Arithmetic(float(np.finfo(np.longdouble).eps) / 2, float(_F64.tiny))
+# NumPy's extended precision, 32 times coarser: 1 + u has to be a number of it.
+_EXTENDED = rounding.Arithmetic(16 * np.finfo(np.longdouble).eps, float(_F64.tiny))
 
 
 class Rows(NamedTuple):
@@ -295,11 +295,15 @@ def _told(found, at, how):
 
 
 def _assumed(rows, value, why):
-    """Return what there is without a truth: recorded numbers, good for half of their digits."""
+    """Return what there is without a truth: recorded numbers, good for half of their digits.
+
+    Half of those of the largest row, for what becomes small is the difference of what was large.
+    """
     half = rounding.unit_roundoff(rows.dtype) ** 0.5
-    sizes = rows.value if value is None else value
-    value_error = None if sizes is None else half * abs(sizes)
-    slope_error = None if rows.gradient is None else half * abs(rows.gradient)
+    value_error, slope_error = (
+        None if x is None else np.broadcast_to(half * abs(x).max(axis=0), x.shape)
+        for x in (rows.value if value is None else value, rows.gradient)
+    )
     doubt = None if value is None else value_error
     return Truth(value, None, doubt, None, value_error, slope_error, "assumed", why, None)
 
