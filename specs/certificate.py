@@ -79,7 +79,7 @@ class Certificate:
     subject: str
     story: tuple[str, ...]
     findings: tuple[Finding, ...]
-    known: dict[str, float | str]
+    known: dict[str, float]
     estimated: dict[str, str]
 
     def __bool__(self):

@@ -8,22 +8,19 @@ bound; it explains a divergence, and accuses nobody.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 import gdpure as gd
 from gdpure import guards
 
-from . import bounds, rounding
-from .certificate import Certificate, Finding
-from .gradient_subjects import flat
-from .recorded import Rows, Truth, facts_of, read, truth
+from . import rounding
+from .certificate import Certificate
+from .recorded import Rows, facts_of, read
 from .report import Verdict
-from .steps import Steps, compared, norm, steps_of
-
-_U = rounding.unit_roundoff("float64")
-_PAIRS = 256  # rows that are held against each other; of a longer run, as many, evenly spaced
+from .run_laws import case_of, laws_of, least_smoothness
+from .steps import norm
 
 
 def certify(
@@ -110,266 +107,12 @@ def _step_size(step_size, rows: Rows):
     return steps[: len(rows.point) - 1]
 
 
-# -- what is known ---------------------------------------------------------------------------------
-
-
-class _Case(NamedTuple):
-    """A run with all that is known about it; F, G and their doubts are the truth, or the record."""
-
-    rows: Rows
-    truth: Truth
-    steps: Steps
-    F: np.ndarray | None
-    dF: np.ndarray | None
-    G: np.ndarray | None
-    dG: np.ndarray | None
-    L: float | None
-    mu: float | None
-    minimizer: np.ndarray | None
-    minimum: float | None
-    strayed: float | None
-
-
-def _case(objective, rows, step_size, facts):
-    known = truth(objective, rows)
-    F, dF, G, dG = known.value, known.value_doubt, known.gradient, known.gradient_doubt
-    if F is None:
-        F, dF = rows.value, known.value_error
-    if G is None:
-        G, dG = rows.gradient, known.gradient_error
-    L, mu = _curvatures(facts, rows.point.shape[1])
-    minimizer, minimum, strayed = _minimizer(known, facts, mu)
-    steps = steps_of(rows, known, step_size)
-    return _Case(rows, known, steps, F, dF, G, dG, L, mu, minimizer, minimum, strayed)
-
-
-def _curvatures(facts, d):
-    """Return an L that is not too small, and a mu that is not too large.
-
-    Facts are good to their dtype, relative to L, as eigenvalues are.
-    """
-    L, mu = facts.smoothness, facts.strong_convexity
-    slack = 8 * d * max(_unit_of(L), _unit_of(mu))
-    L, mu = (None if x is None or not np.isfinite(x) else float(x) for x in (L, mu))
-    steep = slack * max(abs(x) for x in (L, mu, 0.0) if x is not None)
-    if mu is not None:
-        mu = max(mu - steep, 0.0) if mu >= 0 else mu - steep
-    return None if L is None else L + steep, mu
-
-
-def _unit_of(fact):
-    narrow = fact is not None and getattr(fact, "dtype", None) == np.float32
-    return rounding.unit_roundoff("float32") if narrow else _U
-
-
-def _minimizer(known, facts, mu):
-    """Return x*, f* and how far the nearest true minimizer may be from x*; None for unknown."""
-    if facts.minimizer is None or not np.isfinite(flat(facts.minimizer)).all():
-        return None, None, None
-    x = flat(facts.minimizer)
-    if known.at is None:
-        minimum = None if facts.minimum is None else float(facts.minimum)
-        return x, minimum, 2 * _unit_of(facts.minimizer) * float(norm(x))
-    value, slope, _, doubt, _, _ = known.at(x)
-    growth = float(facts.growth) if facts.growth is not None else mu
-    steepest = norm(abs(slope) + doubt)
-    if growth:
-        return x, float(value), float(steepest / growth) * (1 + 1e-6)
-    return x, float(value), 0.0 if not np.any(slope) else None
-
-
-# -- the laws --------------------------------------------------------------------------------------
-
-
-def _missing(**needed):
-    """Return why a law says nothing, or ""."""
-    names = {"L": "L", "mu": "the convexity of f", "eta": "the step size", "F": "the values"}
-    names |= {"G": "the gradients", "minimizer": "a minimizer"}
-    absent = [names[name] for name, value in needed.items() if value is None]
-    verb = "is" if len(absent) == 1 and absent[0] not in ("the values", "the gradients") else "are"
-    return f"{' and '.join(absent)} {verb} not known" if absent else ""
-
-
-def _not_judged(law, why, verdict=Verdict.NOT_APPLICABLE):
-    return Finding(*law, verdict, why)
-
-
-def _laws(case: _Case) -> tuple[Finding, ...]:
-    blocked = case.steps.finding.verdict is Verdict.VIOLATED
-    ours = []
-    for judge in (_descent, _contraction, _value_rate):
-        found = judge(case)
-        if blocked and found.verdict is not Verdict.NOT_APPLICABLE:
-            found = replace(found, verdict=Verdict.BLOCKED, sentence="rests on step", cause="")
-        ours.append(found)
-    return _values(case), _gradients(case), case.steps.finding, _interpolation(case), *ours
-
-
-def _values(case):
-    law = ("value", "the value of row k is f(x[k])")
-    v, f, error = case.rows.value, case.truth.value, case.truth.value_error
-    if v is None:
-        return _not_judged(law, "no values were recorded")
-    if f is None:
-        return _not_judged(law, case.truth.why)
-    found = compared(*law, abs(v - f), error, abs(f) > error)
-    return _with_cause(found, v[:, None], f[:, None], error[:, None], "the value", "f")
-
-
-def _gradients(case):
-    law = ("gradient", "the gradient of row k is grad f(x[k])")
-    r, g, error = case.rows.gradient, case.truth.gradient, case.truth.gradient_error
-    if r is None:
-        return _not_judged(law, "no gradients were recorded")
-    if g is None:
-        return _not_judged(law, case.truth.why)
-    found = compared(*law, abs(r - g), error, abs(g) > error)
-    return _with_cause(found, r, g, error, "the gradient", "that of f")
-
-
-def _with_cause(found, came, exact, error, name, whose):
-    """Return a finding with what was recorded instead, if something simple explains all rows."""
-    if found.verdict is not Verdict.VIOLATED:
-        return found
-    bad = np.flatnonzero((abs(came - exact) > error).any(axis=1))
-    span = f"in rows {bad[0]} to {bad[-1]}" if len(bad) > 1 else f"in row {bad[0]}"
-    span = "in every row" if len(bad) == len(came) else span
-    for shift, when in ((1, "late"), (-1, "early")):
-        other = np.roll(exact, shift, axis=0)
-        inner = slice(1, None) if shift == 1 else slice(None, -1)
-        moved = np.roll(error, shift, axis=0)
-        if len(bad) > 1 and (abs(came - other) <= moved)[inner].all():
-            return replace(found, cause=f"{name} is recorded one row {when}")
-    a, b = came[bad].ravel(), exact[bad].ravel()
-    weights = 1 / np.maximum(error[bad].ravel(), 5e-324)
-    factor = ((a * weights) @ (b * weights)) / max((b * weights) @ (b * weights), 5e-324)
-    if (abs(a - factor * b) <= 4 * (1 + abs(factor)) * error[bad].ravel()).all():
-        return replace(found, cause=f"{span} {name} is {factor:.4g} times {whose}")
-    offset = np.median(a - b)
-    if came.shape[1] == 1 and (abs(a - b - offset) <= 4 * error[bad].ravel()).all():
-        return replace(found, cause=f"{span} {name} is {whose} plus {offset:.4g}")
-    return replace(found, cause=span)
-
-
-def _interpolation(case):
-    """Hold all pairs of rows against each other: some function of the class has both of them."""
-    law = ("interpolation", "f[i] >= f[j] + <g[j], x[i] - x[j]> + ...")
-    rows, known = case.rows, case.truth
-    f, df = (case.F, case.dF) if rows.value is None else (rows.value, known.value_error)
-    g, dg = (case.G, case.dG) if rows.gradient is None else (rows.gradient, known.gradient_error)
-    if f is None or g is None:
-        return _not_judged(law, _missing(F=f, G=g))
-    if case.L is None and (case.mu is None or case.mu < 0):
-        return _not_judged(law, _missing(L=None, mu=None if case.mu is None else 0.0))
-    chosen = _some(len(f))
-    x, f, df, g, dg = (part[chosen] for part in (rows.point, f, df, g, dg))
-    slack = f[:, None] - f[None]
-    off = np.zeros_like(slack)
-    allowed = df[:, None] + df[None] + 8 * _U * (abs(f)[:, None] + abs(f)[None])
-    for i in range(len(f)):
-        move, change = x[i] - x, g[i] - g
-        lost = 2 * _U * (abs(x[i]) + abs(x))
-        need, room = (g * move).sum(1), (abs(move) * dg + abs(g) * lost).sum(1)
-        if case.L is not None:
-            L = case.L
-            # Any smaller mu is true as well, and far from L nothing is divided by 0.
-            mu = -L if case.mu is None else min(max(case.mu, -L), L / 2)
-            e = norm(dg[i] + dg)
-            w = norm(move - change / L)
-            m = mu / (1 - mu / L)
-            need = need + (change**2).sum(1) / (2 * L) + m / 2 * w**2
-            room = room + (norm(change) * e + e**2 / 2) / L
-            room += abs(m) * (w * (e / L + norm(lost)) + (e / L + norm(lost)) ** 2 / 2)
-        off[i], allowed[i] = need - slack[i], allowed[i] + room + 16 * _U * abs(need)
-    np.fill_diagonal(off, 0.0)
-    bad, later = off > allowed, np.maximum(chosen[:, None], chosen[None])
-    if not bad.any():
-        few = f"{len(chosen)} of {len(rows.point)} rows" if len(chosen) < len(rows.point) else ""
-        clear = (abs(slack) > allowed).any()
-        return compared(*law, off, allowed, clear, sentence=few)
-    # The first row that does not fit those before it, and of those the one it fits least.
-    first = int(later[bad].min())
-    ratio = np.where(bad & (later == first), off / np.maximum(allowed, 5e-324), -1)
-    i, j = np.unravel_index(np.argmax(ratio), off.shape)
-    pair = sorted((int(chosen[i]), int(chosen[j])))
-    far, most = float(off[i, j]), float(allowed[i, j])
-    where = f"between rows {pair[0]} and {pair[1]}: off by {far:.3g}, rounding allows {most:.2g}"
-    used = float(ratio.max())
-    return Finding(*law, Verdict.VIOLATED, where, first, far, most, used, f"{pair[0]} and {pair[1]}")
-
-
-def _some(count):
-    return np.unique(np.linspace(0, count - 1, min(count, _PAIRS)).round().astype(int))
-
-
-def _strays(case):
-    """Return how far each step is from the exact one, (N,), by the truth as far as it is known."""
-    moves, eta = np.diff(case.rows.point, axis=0), case.steps.eta[:, None]
-    pull, doubt = eta * case.G[:-1], abs(eta) * case.dG[:-1]
-    return norm(abs(moves + pull) + doubt + 4 * _U * (abs(moves) + abs(pull))) * (1 + 1e-12)
-
-
-def _descent(case):
-    law = ("descent lemma", "f(x+) <= f(x) - eta (1 - eta L/2) |g|^2")
-    eta = case.steps.eta
-    why = _missing(L=case.L, eta=eta, F=case.F, G=case.G)
-    if why:
-        return _not_judged(law, why)
-    slope, e, h = norm(case.G[:-1]), _strays(case), eta * case.L
-    unsure = norm(case.dG[:-1])
-    promised = eta * (1 - h / 2) * slope**2
-    off = np.diff(case.F) + promised
-    allowed = case.dF[1:] + case.dF[:-1] + abs(1 - h) * (slope + unsure) * e + case.L * e**2 / 2
-    allowed += 2 * abs(eta * (1 - h / 2)) * unsure * (slope + unsure)
-    allowed += 16 * _U * (abs(case.F[:-1]) + abs(case.F[1:]) + abs(promised))
-    clear = abs(promised) > allowed
-    sentence = f"{int(clear.sum())} of {len(clear)} steps clear of rounding"
-    return compared(*law, off, allowed, clear, shift=1, sentence="" if clear.all() else sentence)
-
-
-def _contraction(case):
-    law = ("contraction", "|x+ - x*| <= rho |x - x*|")
-    eta = case.steps.eta
-    convex = case.mu if case.mu is not None and case.mu >= 0 else None
-    why = _missing(L=case.L, mu=convex, eta=eta, G=case.G, minimizer=case.minimizer)
-    why = why or ("" if case.strayed is not None else "nobody knows how exact the minimizer is")
-    if why:
-        return _not_judged(law, why)
-    offset = case.rows.point - case.minimizer
-    far = norm(offset)
-    rho = np.maximum(abs(1 - eta * case.L), abs(1 - eta * convex))
-    own = 4 * _U * norm(abs(case.rows.point) + abs(case.minimizer))
-    allowed = _strays(case) + (1 + rho) * (case.strayed + own[1:] + own[:-1])
-    off = far[1:] - rho * far[:-1]
-    return compared(*law, off, allowed, far[:-1] > allowed, shift=1)
-
-
-def _value_rate(case):
-    law = ("value rate", "f(x[k]) - f* <= c[k] |x[0] - x*|^2")
-    eta, minimum = case.steps.eta, case.minimum
-    convex = case.mu if case.mu is not None and case.mu >= 0 else None
-    minimizer = None if minimum is None or case.strayed is None else case.minimizer
-    why = _missing(L=case.L, mu=convex, eta=eta, F=case.F, G=case.G, minimizer=minimizer)
-    if not why and (len(set(eta.tolist())) > 1 or not 0 < eta[0] * case.L < 2):
-        why = "the step size is not one number in (0, 2/L)"
-    if why:
-        return _not_judged(law, why)
-    k = np.arange(len(case.F))
-    far = norm(case.rows.point[0] - case.minimizer) * (1 + 8 * _U) + case.strayed
-    bound = bounds.value_rate(case.L, min(convex, case.L), eta[0], k) * far**2 * (1 + 64 * _U * (k + 1))
-    drift = np.concatenate([[0.0], np.cumsum(_strays(case))])
-    allowed = np.sqrt(2 * case.L * bound) * drift + case.L / 2 * drift**2 + case.dF
-    allowed += rounding.unit_roundoff(case.rows.dtype) * abs(minimum) if case.truth.at is None else 0
-    allowed += 4 * _U * (abs(case.F) + abs(minimum))
-    return compared(*law, case.F - minimum - bound, allowed, bound > allowed)
-
-
 # -- the story -------------------------------------------------------------------------------------
 
 
 def _certificate(objective, rows, step_size, facts) -> Certificate:
-    case = _case(objective, rows, step_size, facts)
-    findings = _laws(case)
+    case = case_of(objective, rows, step_size, facts)
+    findings = laws_of(case)
     story = [s for s in (_accusation(case, findings), *_events(case)) if s]
     broken = any(f.verdict is Verdict.VIOLATED for f in findings)
     if not broken and not any(f.verdict is Verdict.HOLDS for f in findings):
@@ -395,12 +138,12 @@ def _accusation(case, findings):
     if first.law == "gradient":
         return f"the gradient does not belong to the values: {first.cause or first.sentence}"
     if first.law == "step":
-        why = first.cause or f"the steps are off by {first.off:.3g} where rounding allows {first.allowed:.2g}"
-        return f"not gradient descent from row {first.first} on: {why}"
+        apart = f"off by {first.off:.3g} where rounding allows {first.allowed:.2g}"
+        return f"not gradient descent from row {first.first} on: {first.cause or apart}"
+    where = f"{first.law} violated {first.cause or f'at k = {first.first}'}"
     if first.law == "interpolation" and case.truth.gradient is None:
-        return f"the gradient does not belong to the values: interpolation violated between rows {first.cause}"
-    where = f"between rows {first.cause}" if first.law == "interpolation" else f"at k = {first.first}"
-    return f"f is not what the facts say: {first.law} violated {where}"
+        return f"the gradient does not belong to the values: {where}"
+    return f"f is not what the facts say: {where}"
 
 
 def _events(case):
@@ -433,10 +176,11 @@ def _events(case):
     if over is not None:
         yield f"{over[1]}, and yet f falls: the run keeps clear of the steepest direction"
 
+
 def _over(case):
     """Return the first iteration whose step exceeds 2/L, and a clause; None where there is none."""
     eta = case.steps.eta
-    L = case.L if case.L is not None else _least_smoothness(case)
+    L = case.L if case.L is not None else least_smoothness(case)
     if eta is None or not L or case.steps.finding.verdict is Verdict.VIOLATED:
         return None
     doubt = np.zeros_like(eta) if case.steps.doubt is None else case.steps.doubt
@@ -453,19 +197,6 @@ def _over(case):
     else:
         when = f" in iteration {k}" if last == k else f" between iterations {k} and {last}"
     return k, f"step {eta[k]:.4g} exceeds {limit}{when}"
-
-
-def _least_smoothness(case):
-    """Return what the run shows of L, a lower bound: ``max |g_i - g_j| / |x_i - x_j|``."""
-    if case.G is None:
-        return None
-    chosen, best = _some(len(case.G)), 0.0
-    x, g, dg = (part[chosen] for part in (case.rows.point, case.G, case.dG))
-    for i in range(1, len(g)):
-        apart = norm(x[i] - x[:i])
-        rise = norm(g[i] - g[:i]) - norm(dg[i] + dg[:i])
-        best = max(best, float((rise[apart > 0] / apart[apart > 0]).max(initial=0.0)))
-    return best or None
 
 
 def _floor(case):
@@ -500,7 +231,7 @@ def _estimated(case):
         least, most = eta.min(), eta.max()
         size = f"= {least:.5g}" if least == most else f"from {least:.4g} to {most:.4g}"
         found["eta"] = f"{size} ({case.steps.how})"
-    L = _least_smoothness(case)
+    L = least_smoothness(case)
     if L is not None and case.L is None:
         whose = "recorded gradients" if case.truth.gradient is None else "gradients of these rows"
         found["L"] = f">= {L:.4g} (from the {whose})"

@@ -26,10 +26,10 @@ from . import rounding
 from .autodiff import derivative
 from .gradient_subjects import Form, Subject, first_line, flat, form_of, traced, wide
 
-_F64 = np.finfo(np.float64)
-_U = float(_F64.eps) / 2
-# NumPy's extended precision, 32 times coarser: 1 + u has to be a number of it.
-_EXTENDED = rounding.Arithmetic(16 * np.finfo(np.longdouble).eps, float(_F64.tiny))
+_U = rounding.unit_roundoff("float64")
+# NumPy's extended precision, 32 times coarser: 1 + u has to be one of its numbers, and not be 1.
+_EXTENDED_UNIT: Any = 16 * np.finfo(np.longdouble).eps
+_EXTENDED = rounding.Arithmetic(_EXTENDED_UNIT, float(np.finfo(np.float64).tiny))
 
 
 class Rows(NamedTuple):
@@ -148,7 +148,7 @@ def read(run: Any, values: Any = None, gradients: Any = None) -> Rows:
     lost = _lost(x, v, r, diverged)
     if lost is not None and lost < 2:
         raise ValueError(f"certify: row {lost} is not finite: there is no step to certify")
-    x, v, r = (None if part is None else part[:lost] for part in (x, v, r))
+    x, v, r = x[:lost], *(None if part is None else part[:lost] for part in (v, r))
     dtype = max((leaf.dtype for leaf in given), key=rounding.unit_roundoff)
     declared = any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(run))
     if not declared and all(_fits(part) for part in (x, v, r)):
@@ -290,8 +290,8 @@ def _form(objective, rows) -> tuple[Form, np.ndarray, Any, str]:
 
 
 def _told(found, at, how):
-    value, gradient, doubt, slope_doubt, error, slope_error = map(np.array, zip(*found, strict=True))
-    return Truth(value, gradient, doubt, slope_doubt, error, slope_error, how, "", at)
+    numbers = zip(Truth._fields, zip(*found, strict=True), strict=False)
+    return Truth(**{name: np.array(part) for name, part in numbers}, how=how, why="", at=at)
 
 
 def _assumed(rows, value, why):
@@ -309,15 +309,17 @@ def _assumed(rows, value, why):
 
 
 def _derived(objective: Objective, dtype):
-    evaluate = rounding.least_squares if objective.value is _least_squares else rounding.quadratic
+    evaluate: Any = (
+        rounding.least_squares if objective.value is _least_squares else rounding.quadratic
+    )
 
     def at(x):
         own, model = (evaluate(*objective.data, x, m) for m in (_EXTENDED, dtype))
         doubt = own.value_error + _U * abs(own.value)
         slope_doubt = own.gradient_error + _U * abs(own.gradient)
-        numbers = (own.value, own.gradient, doubt, slope_doubt)
         errors = (model.value_error + doubt, model.gradient_error + slope_doubt)
-        return tuple(np.asarray(n, np.float64) for n in (*numbers, *errors))
+        found = (own.value, own.gradient, doubt, slope_doubt, *errors)
+        return tuple(np.asarray(part, np.float64) for part in found)
 
     return at
 
@@ -326,7 +328,7 @@ def _measured(subject):
     unit = subject.form.unit
 
     def at(x):
-        known, _ = derivative(subject, x)
+        known: Any = derivative(subject, x)[0]
         error = known.rounding + known.jump + float(jnp.finfo(subject.form.dtypes[0]).tiny)
         # The same errors, of the size that they have in float64.
         doubt = known.rounding * (_U / unit)

@@ -7,7 +7,7 @@ that are fitted to all rows; it is named only if it explains every row.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,8 +35,8 @@ class Steps(NamedTuple):
         The verdict on the law.
     """
 
-    eta: np.ndarray | None
-    doubt: np.ndarray | None
+    eta: Any
+    doubt: Any
     how: str
     finding: Finding
 
@@ -76,10 +76,11 @@ def steps_of(rows: Rows, known: Truth, step_size) -> Steps:
         return Steps(step_size, None, "given", Finding(*_LAW, Verdict.NOT_APPLICABLE, why))
     judge = _given if step_size is not None else _inferred
     tried = [judge(rows, slopes, step_size) for slopes in candidates]
-    best = max(tried, key=lambda steps: np.inf if steps.finding.first is None else steps.finding.first)
+    firsts = [steps.finding.first for steps in tried]
+    best = tried[int(np.argmax([np.inf if k is None else k for k in firsts]))]
     finding = best.finding
     if finding.verdict is Verdict.VIOLATED:
-        slopes = candidates[tried.index(best)]
+        slopes = candidates[[steps is best for steps in tried].index(True)]
         cause = _cause(rows, known, slopes, best)
         best = best._replace(finding=replace(finding, cause=cause))
     elif best is not tried[0]:

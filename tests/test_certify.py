@@ -136,7 +136,7 @@ def test_correct_runs_are_not_accused(name, dtype):
         start = jnp.asarray([-1.0, 0.7] if of_two else START, dtype)
         sizes = [1e-3] if of_two or known is None else [0.1 / float(known), 1.9 / float(known)]
         for step_size in sizes:
-            run = gd.descend(f, start, step_size, steps=60)
+            run = gd.descend(f, start, step_size, steps=40)
             for given in (step_size, None):
                 found = certify(f, run, step_size=given)
                 assert found, shown(found)
@@ -144,6 +144,16 @@ def test_correct_runs_are_not_accused(name, dtype):
             # Without the function, less is known, and nothing is wrong either.
             found = certify(None, run, facts=gd.facts(f))
             assert found, shown(found)
+
+
+def test_where_a_law_is_attained_digits_are_counted():
+    # On L/2 x^2 with a large target f is a difference: the truth needs more digits than float64.
+    with jax.enable_x64(True):
+        for slope, target in RANDOM.normal(size=(12, 2)) + np.array([0.0, 1000.0]):
+            f = gd.least_squares(np.array([[slope]]), np.array([target]))
+            step_size = 0.5 / smoothness(f)
+            run = gd.descend(f, jnp.array([target / slope + 1.0]), step_size, steps=40)
+            assert (found := certify(f, run, step_size=step_size)), shown(found)
 
 
 def test_other_ways_to_descend():
@@ -343,7 +353,7 @@ BAD = [
     ((lambda x: x, np.ones((3, 2))), {}, ValueError, "not one number"),
     ((3.0, np.ones((3, 2))), {}, TypeError, "the objective"),
     ((BOWL, np.full((3, 2), np.nan)), {}, ValueError, "row 0 is not finite"),
-    ((BOWL, np.ones((3, 2))), {"values": np.ones(2)}, ValueError, "the values must have shape (3,)"),
+    ((BOWL, np.ones((3, 2))), {"values": np.ones(2)}, ValueError, "values must have shape (3,)"),
     ((BOWL, np.ones((3, 2))), {"values": np.ones((3, 1))}, ValueError, "must have shape (3,)"),
     ((BOWL, np.ones((3, 2))), {"gradients": np.ones(3)}, ValueError, "the gradients must have"),
     ((BOWL, np.ones((3, 2))), {"step_size": np.ones(3)}, ValueError, "step_size must have shape"),
