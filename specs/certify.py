@@ -153,18 +153,18 @@ def _events(case):
     rose = F is not None and F[-1] > F[0 if over is None else over[0]]
     grew = case.G is not None and norm(case.G[-1]) > norm(case.G[0])
     if rows.lost is not None or (rose and (over is not None or grew)):
-        why = over[1] if over else "the values rise" if rose else "row by row"
-        yield f"diverged: {why}"
-        if rows.lost is not None:
-            yield f"row {rows.lost} is not finite: what follows is not judged"
+        lost = "" if rows.lost is None else f"row {rows.lost} is not finite"
+        yield f"diverged: {over[1] if over else lost or 'the values rise'}"
+        if lost:
+            yield f"{lost}: what follows is not judged"
         if F is not None:
-            yield f"f went from {F[0]:.4g} to {F[-1]:.4g} in {len(F) - 1} steps"
+            yield _fall(F)
         return
     floor = _floor(case)
     if floor:
         yield floor
     if F is not None:
-        kept = f"f went from {F[0]:.4g} to {F[-1]:.4g} in {len(F) - 1} steps"
+        kept = _fall(F)
         if case.steps.finding.verdict is Verdict.HOLDS and case.steps.how != "inferred row by row":
             sizes = sorted(set(eta.tolist()))
             size = f"{sizes[0]:.4g}" if len(sizes) == 1 else f"{sizes[0]:.4g} to {sizes[-1]:.4g}"
@@ -172,9 +172,12 @@ def _events(case):
         yield kept
     if case.G is not None:
         yield f"|gradient| went from {norm(case.G[0]):.3g} to {norm(case.G[-1]):.3g}"
-
     if over is not None:
         yield f"{over[1]}, and yet f falls: the run keeps clear of the steepest direction"
+
+
+def _fall(F):
+    return f"f went from {F[0]:.4g} to {F[-1]:.4g} in {len(F) - 1} step{'s' * (len(F) > 2)}"
 
 
 def _over(case):
@@ -200,20 +203,22 @@ def _over(case):
 
 
 def _floor(case):
-    """Return where a step no longer shows in the dtype, or ""."""
+    """Return where a step no longer shows in the dtype, or where the points stand still, or ""."""
     rows, eta, F = case.rows, case.steps.eta, case.F
-    still = (np.diff(rows.point, axis=0) == 0).all(axis=1)
-    k = _from(still)
-    rests = "" if k is None else f"; the point stands still from k = {k} on"
-    if eta is None or F is None or case.G is None:
-        return f"{rows.dtype} floor reached at k = {k}: the point stands still" if rests else ""
-    h = 1.0 if case.L is None else eta * case.L
-    promised = eta * abs(1 - h / 2) * norm(case.G[:-1]) ** 2
-    floor = _from(promised <= rounding.unit_roundoff(rows.dtype) * abs(F[:-1]))
-    if floor is None:
-        return f"{rows.dtype} floor reached at k = {k}: the point stands still" if rests else ""
-    why = "from there on a step lowers f by less than half a unit in the last place"
-    return f"{rows.dtype} floor reached at k = {floor}: {why}{rests}"
+    k = _from((np.diff(rows.point, axis=0) == 0).all(axis=1))
+    rests = "" if k is None else f"the point stands still from k = {k} on"
+    if case.steps.finding.verdict is not Verdict.HOLDS or not eta[-1] > 0:
+        return rests  # nothing says that it is rounding which holds it
+    floor = None
+    if F is not None:
+        # A convex f falls by no more than that.
+        most = eta * norm(case.G[:-1]) ** 2
+        half_units = np.ldexp(rounding.unit_roundoff(rows.dtype), np.frexp(F[:-1])[1] - 1)
+        floor = _from((most <= half_units) & (F[:-1] != 0))
+    if floor is not None:
+        why = "from there on a step lowers f by less than half a unit in the last place"
+        return f"{rows.dtype} floor reached at k = {floor}: {'; '.join(filter(None, [why, rests]))}"
+    return f"{rows.dtype} floor reached at k = {k}: {rests}" if rests else ""
 
 
 def _from(flags):

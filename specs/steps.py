@@ -95,9 +95,8 @@ def allowed_step(rows: Rows, slopes, eta):
     A product and a step size that were rounded, a sum, and what a copy in finer arithmetic may
     carry from row to row; the differences of float64 come on top.
     """
-    u, tiny = rounding.unit_roundoff(rows.dtype), float(np.finfo(np.float64).tiny)
-    if rows.dtype != np.float64:
-        tiny = 2.0**-126
+    model = rounding.arithmetic(rows.dtype)
+    u, tiny = model.unit_roundoff, model.least_normal
     x, after = rows.point[:-1], rows.point[1:]
     size = eta[:, None] * abs(slopes.g)
     moved = eta[:, None] * slopes.error * (1 + u) ** 2 + 2 * u * (1 + u) * size

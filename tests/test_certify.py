@@ -165,6 +165,9 @@ def test_other_ways_to_descend():
     assert certify(f, row, step_size=0.2)["step"].verdict is Verdict.HOLDS
     assert certify(f, gd.descend(f, start, gd.ExactLineSearch(), steps=20))
     assert certify(f, gd.descend(f, start, gd.Backtracking(1.0), steps=20))
+    half = gd.quadratic(jnp.eye(2, dtype=jnp.bfloat16), jnp.zeros(2, jnp.bfloat16))
+    run = gd.descend(half, jnp.array([3.0, 1.0], jnp.bfloat16), 0.25, steps=20)
+    assert (found := certify(half, run, step_size=0.25)) and "bfloat16" in found.subject
     tree = {"w": jnp.array([1.0, 2.0]), "b": jnp.array(0.5)}
     of_tree = gd.descend(lambda p: jnp.sum(p["w"] ** 4) + p["b"] ** 2, tree, 0.01, steps=20)
     assert certify(lambda p: jnp.sum(p["w"] ** 4) + p["b"] ** 2, of_tree, step_size=0.01)
@@ -331,7 +334,9 @@ def test_what_cannot_be_known_is_not_judged():
     # Of one parameter any move is a multiple of the gradient.
     found = certify(lambda t: t**2, [1.0, 0.9, 0.5, 0.45, 0.1])
     assert found["step"].verdict is Verdict.INCONCLUSIVE and not found
-    assert certify(lambda t: t**2, [0.0, 0.0, 0.0])["step"].sentence == "the points stand still"
+    found = certify(lambda t: t**2, [3.0, 3.0, 3.0])
+    assert found["step"].sentence == "the points stand still" and not found
+    assert found.story[0] == "the point stands still from k = 0 on" and "floor" not in str(found)
 
 
 # -- bad input -------------------------------------------------------------------------------------
