@@ -207,6 +207,8 @@ def _floor(case):
     rows, eta, F = case.rows, case.steps.eta, case.F
     k = _from((np.diff(rows.point, axis=0) == 0).all(axis=1))
     rests = "" if k is None else f"the point stands still from k = {k} on"
+    if rests and case.G is not None and not case.G[-1].any():
+        return f"{rests}: the gradient is 0 there"
     if case.steps.finding.verdict is not Verdict.HOLDS or not eta[-1] > 0:
         return rests  # nothing says that it is rounding which holds it
     floor = None

@@ -16,6 +16,7 @@ RANDOM = np.random.default_rng(7)
 X = RANDOM.normal(size=(12, 3))
 Y = X @ np.array([1.0, -2.0, 0.5]) + RANDOM.normal(size=12)
 START = np.array([3.0, -1.0, 2.0])
+BOWL = gd.landscapes.bowl
 
 
 def least_squares(dtype=np.float32):
@@ -337,11 +338,14 @@ def test_what_cannot_be_known_is_not_judged():
     found = certify(lambda t: t**2, [3.0, 3.0, 3.0])
     assert found["step"].sentence == "the points stand still" and not found
     assert found.story[0] == "the point stands still from k = 0 on" and "floor" not in str(found)
+    landed = certify(BOWL, gd.descend(BOWL, jnp.array([2.0, 1.0]), 0.5, steps=5), step_size=0.5)
+    assert landed.story[0] == "the point stands still from k = 1 on: the gradient is 0 there"
+    # At 2/L nothing falls and nothing rises: neither a floor nor a divergence.
+    around = certify(BOWL, gd.descend(BOWL, jnp.array([2.0, 1.0]), 1.0, steps=5), step_size=1.0)
+    assert around.story[0] == "gradient descent with step 1: f went from 5 to 5 in 5 steps"
 
 
 # -- bad input -------------------------------------------------------------------------------------
-
-BOWL = gd.landscapes.bowl
 
 BAD = [
     ((BOWL, []), {}, ValueError, "the points must not be empty"),
