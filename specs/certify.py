@@ -204,7 +204,7 @@ def _over(case):
 
 def _floor(case):
     """Return where a step no longer shows in the dtype, or where the points stand still, or ""."""
-    rows, eta, F = case.rows, np.asarray(case.steps.eta), case.F
+    rows, eta, F = case.rows, case.steps.eta, case.F
     k = _from((np.diff(rows.point, axis=0) == 0).all(axis=1))
     rests = "" if k is None else f"the point stands still from k = {k} on"
     if rests and case.G is not None and not case.G[-1].any():
@@ -212,7 +212,7 @@ def _floor(case):
     if case.steps.finding.verdict is not Verdict.HOLDS or not eta[-1] > 0:
         return rests  # nothing says that it is rounding which holds it
     floor = None
-    if F is not None:
+    if F is not None and case.G is not None:
         # A convex f falls by no more than that.
         most = eta * norm(case.G[:-1]) ** 2
         half_units = np.ldexp(rounding.unit_roundoff(rows.dtype), np.frexp(F[:-1])[1] - 1)
