@@ -1,0 +1,394 @@
+"""Certificates: sentences on runs that deserve them, silence on correct ones."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import gdpure as gd
+from gdpure.specs.certify import certify
+from gdpure.specs.report import Verdict
+
+RANDOM = np.random.default_rng(7)
+X = RANDOM.normal(size=(12, 3))
+Y = X @ np.array([1.0, -2.0, 0.5]) + RANDOM.normal(size=12)
+START = np.array([3.0, -1.0, 2.0])
+BOWL = gd.landscapes.bowl
+
+
+def least_squares(dtype=np.float32):
+    return gd.least_squares(X.astype(dtype), Y.astype(dtype))
+
+
+def smoothness(f):
+    return float(gd.facts(f).smoothness)
+
+
+def gradient(x):
+    return 2 / len(Y) * X.T @ (X @ x - Y)
+
+
+def value(x):
+    return np.mean((X @ x - Y) ** 2)
+
+
+ETA = 0.3
+
+
+def loop(update, steps=12, start=START):
+    """Return what a notebook records: points, values and gradients in float64."""
+    points, memory = [start], {}
+    for _ in range(steps):
+        points.append(points[-1] + update(points[-1], memory))
+    x = np.array(points)
+    return x, np.array([value(p) for p in x]), np.array([gradient(p) for p in x])
+
+
+def plain(x, _):
+    return -ETA * gradient(x)
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """Least squares in float64, as the notebook has it."""
+    with jax.enable_x64(True):
+        return least_squares(np.float64)
+
+
+def violated(certificate):
+    return [f.law for f in certificate.findings if f.verdict is Verdict.VIOLATED]
+
+
+def shown(certificate):
+    text = str(certificate)
+    assert max(map(len, text.splitlines())) <= 100
+    assert json.loads(certificate.to_json())["holds"] == bool(certificate)
+    return text.replace("\n  ", " ")
+
+
+# -- the sentences of the issue --------------------------------------------------------------------
+
+
+def test_a_schedule_that_exceeds_two_over_l_is_explained_and_not_accused():
+    f = gd.quadratic(np.diag([5.4, 1.0]).astype(np.float32), np.zeros(2, np.float32))
+    sizes = np.array([0.1, 0.1, 0.1, *[0.9] * 6], np.float32)
+    run = gd.descend(f, jnp.array([2.0, 1.0]), sizes, steps=9)
+    for step_size in (sizes, None):
+        found = certify(f, run, step_size=step_size)
+        headline = "diverged: step 0.9 exceeds 2/L = 0.37 from iteration 3 on"
+        assert found and found.story[0] == headline
+        assert shown(found).startswith(headline)
+
+
+def test_the_floor_of_float32_is_found():
+    f = gd.least_squares(X.astype(np.float32) @ np.diag([1.0, 0.3, 0.1]).astype(np.float32), Y)
+    step_size = 1 / smoothness(f)
+    run = gd.descend(f, START.astype(np.float32), step_size, steps=1500)
+    found = certify(f, run, step_size=step_size)
+    assert found and found.story[0].startswith("float32 floor reached at k = ")
+    k = int(found.story[0].split("k = ")[1].split(":")[0])
+    values = np.asarray(run.history.value, np.float64)
+    # Before it f still falls, from it on nothing is won that float32 can show in a step.
+    assert 100 < k < 1400 and values[k // 2] > values[k]
+    assert abs(np.diff(values[k:])).max() <= 16 * np.spacing(np.float32(values[k]))
+
+
+def test_a_gradient_that_does_not_belong_to_the_values(wide):
+    x, v, g = loop(plain)
+    g[2:6] *= 2
+    facts = gd.Facts(smoothness=smoothness(wide), strong_convexity=0.0)
+    found = certify(None, (x, v, g), facts=facts)
+    assert violated(found)[0] == "interpolation" and found["interpolation"].first == 2
+    headline = (
+        "the gradient does not belong to the values: interpolation violated between rows 1 and 2"
+    )
+    assert found.story[0] == headline
+    with_f = certify(wide, (x, v, g))
+    headline = "the gradient does not belong to the values: in rows 2 to 5 the gradient is 2 times"
+    assert with_f.story[0].startswith(headline)
+    # The steps followed the gradient of f, and nobody says otherwise.
+    assert with_f["step"].verdict is Verdict.HOLDS
+
+
+# -- correct runs ----------------------------------------------------------------------------------
+
+
+def objectives(dtype):
+    labels = (Y > 0).astype(int)
+    hessian = np.diag([2.0, 1.0, 0.125]).astype(dtype)
+    return {
+        "least squares": least_squares(dtype),
+        "quadratic": gd.quadratic(hessian, np.array([1.0, 0.0, -2.0], dtype)),
+        "logistic": gd.logistic(X.astype(dtype), labels, 0.1),
+        "rosenbrock": gd.landscapes.rosenbrock,
+        "himmelblau": gd.landscapes.himmelblau,
+        "plain": lambda x: jnp.sum(jnp.cosh(x)),
+    }
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", list(objectives(np.float32)))
+def test_correct_runs_are_not_accused(name, dtype):
+    with jax.enable_x64(dtype is np.float64):
+        f = objectives(dtype)[name]
+        known = gd.facts(f).smoothness
+        of_two = name in ("rosenbrock", "himmelblau")
+        start = jnp.asarray([-1.0, 0.7] if of_two else START, dtype)
+        sizes = [1e-3] if of_two or known is None else [0.1 / float(known), 1.9 / float(known)]
+        for step_size in sizes:
+            run = gd.descend(f, start, step_size, steps=40)
+            for given in (step_size, None):
+                found = certify(f, run, step_size=given)
+                assert found, shown(found)
+                assert shown(found)
+            # Without the function, less is known, and nothing is wrong either.
+            found = certify(None, run, facts=gd.facts(f))
+            assert found, shown(found)
+
+
+def test_where_a_law_is_attained_digits_are_counted():
+    # On L/2 x^2 with a large target f is a difference: the truth needs more digits than float64.
+    with jax.enable_x64(True):
+        for slope, target in RANDOM.normal(size=(12, 2)) + np.array([0.0, 1000.0]):
+            f = gd.least_squares(np.array([[slope]]), np.array([target]))
+            step_size = 0.5 / smoothness(f)
+            run = gd.descend(f, jnp.array([target / slope + 1.0]), step_size, steps=40)
+            assert (found := certify(f, run, step_size=step_size)), shown(found)
+
+
+def test_other_ways_to_descend():
+    f = least_squares()
+    start = jnp.asarray(START, jnp.float32)
+    assert certify(f, gd.descend(f, start, optax.sgd(0.1), steps=20), step_size=0.1)
+    runs = gd.sweep(f, jnp.stack([start, 2 * start]), jnp.array([0.1, 0.2]), steps=20)
+    row = jax.tree.map(lambda leaf: leaf[1, 0], runs)
+    assert certify(f, row, step_size=0.2)["step"].verdict is Verdict.HOLDS
+    assert certify(f, gd.descend(f, start, gd.ExactLineSearch(), steps=20))
+    assert certify(f, gd.descend(f, start, gd.Backtracking(1.0), steps=20))
+    half = gd.quadratic(jnp.eye(2, dtype=jnp.bfloat16), jnp.zeros(2, jnp.bfloat16))
+    run = gd.descend(half, jnp.array([3.0, 1.0], jnp.bfloat16), 0.25, steps=20)
+    assert (found := certify(half, run, step_size=0.25)) and "bfloat16" in found.subject
+    tree = {"w": jnp.array([1.0, 2.0]), "b": jnp.array(0.5)}
+    of_tree = gd.descend(lambda p: jnp.sum(p["w"] ** 4) + p["b"] ** 2, tree, 0.01, steps=20)
+    assert certify(lambda p: jnp.sum(p["w"] ** 4) + p["b"] ** 2, of_tree, step_size=0.01)
+
+
+def test_the_list_of_a_notebook():
+    points = [(2.0, 1.0)]
+    for _ in range(10):
+        a, b = points[-1]
+        points.append((a - 0.1 * 2 * a, b - 0.1 * 2 * b))
+    f = gd.landscapes.bowl
+    found = certify(f, points, step_size=0.1)
+    assert found and "float64" in found.subject and found["value"].verdict is Verdict.NOT_APPLICABLE
+    assert certify(gd.unpack(lambda a, b: a**2 + b**2), [list(p) for p in points])
+    column = [2.0 * 0.8**k for k in range(9)]
+    assert certify(lambda t: t**2, column, values=[t**2 for t in column])
+    assert certify(lambda t: t[0] ** 2, column)
+    # A function of NumPy has no gradient that anybody could ask for.
+    numpy = certify(lambda t: float(np.exp(t[0])), np.array([[0.0], [-0.1]]), values=[1.0, 0.905])
+    assert numpy["value"].verdict is Verdict.HOLDS
+    assert numpy["step"].verdict is Verdict.NOT_APPLICABLE and "NumPy" in str(numpy)
+
+
+def test_gradients_of_float32_in_a_loop_of_python():
+    f = least_squares()
+    x, points = START.copy(), []
+    for _ in range(15):
+        points.append(x)
+        x = x - ETA * np.asarray(jax.grad(f)(jnp.asarray(x, jnp.float32)), np.float64)
+    assert certify(f, points, step_size=ETA)
+    found = certify(gd.quadratic(np.eye(3, dtype=np.float32), np.zeros(3, np.float32)), points)
+    assert violated(found) == ["step"]
+
+
+# -- planted bugs ----------------------------------------------------------------------------------
+
+
+def _momentum(x, memory):
+    memory["m"] = 0.1 * memory.get("m", 0) - ETA * gradient(x)
+    return memory["m"]
+
+
+def _nesterov(x, memory):
+    memory["v"] = 0.5 * memory.get("v", 0) + gradient(x)
+    return -ETA / 3 * (gradient(x) + 0.5 * memory["v"])
+
+
+def _adam(x, memory):
+    k = memory["k"] = memory.get("k", 0) + 1
+    g = gradient(x)
+    m = memory["m"] = 0.9 * memory.get("m", 0) + 0.1 * g
+    v = memory["v"] = 0.999 * memory.get("v", 0) + 0.001 * g**2
+    return -0.1 * (m / (1 - 0.9**k)) / (np.sqrt(v / (1 - 0.999**k)) + 1e-12)
+
+
+def _stale(x, memory):
+    g = memory.get("g", gradient(x))
+    memory["g"] = gradient(x)
+    return -ETA * g
+
+
+def _clipped(x, _):
+    g = gradient(x)
+    return -ETA * g * min(1, 2 / np.linalg.norm(g))
+
+
+_noise = np.random.default_rng(3)
+
+PLANTED = {
+    "momentum": (_momentum, 2, "momentum 0.1, beside a step size of 0.3"),
+    "nesterov": (_nesterov, 1, "momentum 0.5 with a look ahead, as Nesterov's"),
+    "adam": (_adam, 1, "every coordinate moves by 0.1, whatever its gradient, as with Adam"),
+    "decay": (lambda x, _: -ETA * gradient(x) - 0.01 * x, 1, "weight decay: 0.01 x is taken away"),
+    "stale": (_stale, 2, "each step follows the gradient of the row before: it is stale"),
+    "one percent": (lambda x, _: -1.01 * ETA * gradient(x), 1, "the step size is 0.303"),
+    "clipped": (_clipped, 1, "the steps are clipped to length 0.6"),
+    "noise": (lambda x, _: -ETA * gradient(x) + 1e-3 * _noise.normal(size=3), 1, "off by"),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_what_was_done_instead_is_named(name, wide):
+    update, first, cause = PLANTED[name]
+    x, v, g = loop(update)
+    found = certify(wide, (x, v, g), step_size=ETA)
+    assert violated(found) == ["step"]
+    if name != "nesterov":
+        assert found["step"].first == first
+    assert cause in found.story[0] and found.story[0].startswith("not gradient descent from row")
+    assert shown(found)
+    blind = certify(wide, x)
+    # Without a step size, any positive multiple of the gradient will do.
+    assert violated(blind) == ([] if name in ("one percent", "clipped") else ["step"])
+
+
+def test_rows_that_are_not_what_they_should_be(wide):
+    x, v, g = loop(plain)
+    late = np.append(v[0], v[:-1])
+    found = certify(wide, (x, late, g))
+    assert violated(found)[0] == "value" and found["value"].first == 1
+    assert "the value is recorded one row late" in found.story[0]
+
+    keep = np.delete(np.arange(len(x)), 5)
+    found = certify(wide, (x[keep], v[keep], g[keep]), step_size=ETA)
+    assert violated(found) == ["step"] and found["step"].first == 5
+    assert "a row is missing between rows 4 and 5" in found.story[0]
+    assert "a row is missing between rows 4 and 5" in certify(wide, x[keep]).story[0]
+
+    twice = np.append(np.arange(len(x)), len(x) - 1)
+    found = certify(wide, (x[twice], v[twice], g[twice]), step_size=ETA)
+    assert violated(found) == ["step"] and found["step"].first == len(x)
+    assert f"row {len(x)} repeats row {len(x) - 1}" in found.story[0]
+
+    found = certify(wide, (x, 2 * v, g))
+    assert "in every row the value is 2 times f" in found.story[0]
+    found = certify(wide, (x, v + 1, g))
+    assert "in every row the value is f plus 1" in found.story[0]
+    found = certify(wide, (x, v, -g))
+    assert "in every row the gradient is -1 times that of f" in found.story[0]
+    found = certify(wide, (x, v, np.roll(g, -1, axis=0)))
+    assert "the gradient is recorded one row early" in found.story[0]
+
+
+def test_facts_that_are_wrong_are_not_blamed_on_the_run(wide):
+    rows = loop(plain)
+    found = certify(wide, rows, facts=gd.Facts(smoothness=smoothness(wide) / 2))
+    assert not found and found.story[0].startswith("f is not what the facts say: interpolation")
+    wrong = gd.facts(wide)
+    wrong = gd.Facts(float(wrong.smoothness), float(wrong.strong_convexity) * 2)
+    found = certify(wide, loop(plain, steps=60), facts=wrong)
+    assert not found and found.story[0].startswith("f is not what the facts say")
+
+
+# -- divergence, and what is not known -------------------------------------------------------------
+
+
+def test_an_unknown_smoothness_is_estimated_and_named_so():
+    def f(x):
+        return 2.7 * x[0] ** 2 + 0.5 * x[1] ** 2
+
+    run = gd.descend(f, jnp.array([2.0, 1.0]), 0.9, steps=8)
+    found = certify(f, run, step_size=0.9)
+    assert found.story[0] == "diverged: step 0.9 exceeds 2/L, which is at most 0.37"
+    assert found and "estimated   L >= 5.4 (from the gradients of these rows)" in str(found)
+    assert found["descent lemma"].verdict is Verdict.NOT_APPLICABLE
+
+
+def test_a_run_that_overflows_is_cut():
+    f = least_squares()
+    run = gd.descend(f, jnp.asarray(START, jnp.float32), 50.0, steps=60)
+    assert run.final.status == gd.Status.DIVERGED
+    found = certify(f, run, step_size=50.0)
+    count = int(run.final.count)
+    assert found and "diverged: step 50 exceeds 2/L" in found.story[0]
+    assert f"row {count + 1} is not finite: what follows is not judged" in found.story
+    rows = np.array(run.history.point)
+    rows[4:] = np.nan
+    assert "row 4 is not finite: what follows is not judged" in certify(f, rows).story
+
+
+def test_what_cannot_be_known_is_not_judged():
+    found = certify(None, [2.0, 1.0, 0.5])
+    assert not found and "nothing could be tested" in str(found)
+    # Of one parameter any move is a multiple of the gradient.
+    found = certify(lambda t: t**2, [1.0, 0.9, 0.5, 0.45, 0.1])
+    assert found["step"].verdict is Verdict.INCONCLUSIVE and not found
+    found = certify(lambda t: t**2, [3.0, 3.0, 3.0])
+    assert found["step"].sentence == "the points stand still" and not found
+    assert found.story[0] == "the point stands still from k = 0 on" and "floor" not in str(found)
+    landed = certify(BOWL, gd.descend(BOWL, jnp.array([2.0, 1.0]), 0.5, steps=5), step_size=0.5)
+    assert landed.story[0] == "the point stands still from k = 1 on: the gradient is 0 there"
+    # At 2/L nothing falls and nothing rises: neither a floor nor a divergence.
+    around = certify(BOWL, gd.descend(BOWL, jnp.array([2.0, 1.0]), 1.0, steps=5), step_size=1.0)
+    assert around.story[0] == "gradient descent with step 1: f went from 5 to 5 in 5 steps"
+
+
+# -- bad input -------------------------------------------------------------------------------------
+
+BAD = [
+    ((BOWL, []), {}, ValueError, "the points must not be empty"),
+    ((BOWL, np.zeros((0, 2))), {}, ValueError, "the points must not be empty"),
+    ((BOWL, [[1.0, 2.0]]), {}, ValueError, "must be at least two rows"),
+    ((BOWL, [[1.0, 2.0], [1.0]]), {}, ValueError, "must be rows of one shape"),
+    ((BOWL, np.ones((3, 2), int)), {}, TypeError, "real floating-point numbers"),
+    ((BOWL, np.ones((3, 2), complex)), {}, TypeError, "real floating-point numbers"),
+    ((BOWL, "path.csv"), {}, TypeError, "real floating-point numbers"),
+    ((BOWL, None), {}, ValueError, "the points must"),
+    ((BOWL, 1.0), {}, ValueError, "one leading axis"),
+    ((BOWL, np.ones((3, 3))), {}, ValueError, "must have 2 parameters, as the minimizer has"),
+    ((lambda x: x @ jnp.ones(2), np.ones((3, 1))), {}, ValueError, "must take row 0 of the points"),
+    ((lambda x: x, np.ones((3, 2))), {}, ValueError, "not one number"),
+    ((3.0, np.ones((3, 2))), {}, TypeError, "the objective"),
+    ((BOWL, np.full((3, 2), np.nan)), {}, ValueError, "row 0 is not finite"),
+    ((BOWL, np.ones((3, 2))), {"values": np.ones(2)}, ValueError, "values must have shape (3,)"),
+    ((BOWL, np.ones((3, 2))), {"values": np.ones((3, 1))}, ValueError, "must have shape (3,)"),
+    ((BOWL, np.ones((3, 2))), {"gradients": np.ones(3)}, ValueError, "the gradients must have"),
+    ((BOWL, np.ones((3, 2))), {"step_size": np.ones(3)}, ValueError, "step_size must have shape"),
+    ((BOWL, np.ones((3, 2))), {"step_size": -0.1}, ValueError, "step_size"),
+    ((BOWL, np.ones((3, 2))), {"step_size": np.nan}, ValueError, "step_size"),
+    ((BOWL, np.ones((3, 2))), {"step_size": "0.1"}, TypeError, "step_size"),
+    ((BOWL, np.ones((3, 2))), {"facts": {"L": 2}}, TypeError, "facts must be gd.Facts"),
+    ((BOWL, (np.ones((3, 2)), np.ones(3))), {"values": np.ones(3)}, TypeError, "values came twice"),
+    ((BOWL, (1.0, 2.0, 3.0, 4.0)), {}, TypeError, "a tuple must be (points, values)"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "named", "kind", "sentence"), BAD)
+def test_bad_input_is_refused_in_a_sentence(arguments, named, kind, sentence):
+    with pytest.raises(kind) as raised:
+        certify(*arguments, **named)
+    assert str(raised.value).startswith("certify: ") and sentence in str(raised.value)
+
+
+def test_runs_without_rows_are_refused():
+    start = jnp.array([2.0, 1.0])
+    with pytest.raises(TypeError, match="got a State"):
+        certify(BOWL, gd.begin(BOWL, start, 0.1))
+    with pytest.raises(TypeError, match="history of the run"):
+        certify(BOWL, gd.descend(BOWL, start, 0.1, steps=3, record=None))
+    with pytest.raises(ValueError, match="a run of a sweep"):
+        certify(BOWL, gd.sweep(BOWL, start[None], jnp.array([0.1]), steps=3))
