@@ -26,7 +26,7 @@ from .instances import Instance
 from .subjects import as_subject
 from .theorem import ASSUMPTIONS, NEEDS, Run, Theorem, observe
 
-ASCENTS = 600  # what a climb evaluates; from steps of 0.1 down to 1e-7
+ASCENTS = 400  # what a climb evaluates; from steps of 0.1 down to 1e-7
 _ROWS = 4
 _NUMBERS = 2 * _ROWS + 6
 # How far L and mu stand clear of the rounding of curvatures that are L and lambda L on paper.
