@@ -385,12 +385,14 @@ def _on_a_line(stretches, instance, R):
     order = np.argsort(-abs(stretches))
     order = order[weights[order] > 1e-3]
     bends, weights = float(instance.bend) / abs(stretches[order]) / R, weights[order]
-    words, curvature = _of(weights.sum()), weights.sum()
+    curvature = shown = weights.sum()
+    words = _of(shown)
     for k, bend in enumerate(bends):
         curvature -= (1 - float(instance.tail)) * weights[k]
         together = k + 1 < len(bends) and bends[k + 1] <= 1.001 * bend
-        if bend <= 1 and not together:
-            words += f" up to R/{1 / bend:.2f}, {_of(curvature)} beyond"
+        if bend <= 1 and not together and shown - curvature > 1e-3:
+            shown = curvature
+            words += f" up to R/{1 / bend:.2f}, {_of(shown)} beyond"
     return words
 
 
