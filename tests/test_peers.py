@@ -73,12 +73,17 @@ def test_correct_peers_are_accused_of_nothing(subject, method):
 # -- known failures --------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def stops_of_optimistix():
+    return violated(check(peers.optimistix_default_stops, only=STOPS))
+
+
 @optimistix
-def test_optimistix_does_a_step_less_than_it_is_allowed():
+def test_optimistix_does_a_step_less_than_it_is_allowed(stops_of_optimistix):
     report = check(peers.optimistix_default, only=["step-identity"])
     assert violated(report) == {"step-identity"}
     assert cause(report, "step-identity").startswith("the first step is missing")
-    assert "stops-first" in violated(check(peers.optimistix_default_stops, only=STOPS))
+    assert "stops-first" in stops_of_optimistix
 
     known = parabola(1.0)
     del known["gradient"]
@@ -89,9 +94,8 @@ def test_optimistix_does_a_step_less_than_it_is_allowed():
 
 
 @optimistix
-def test_optimistix_succeeds_at_the_start_with_a_tiny_step():
-    report = check(peers.optimistix_default_stops, only=["stops-flat"])
-    assert violated(report) == {"stops-flat"}
+def test_optimistix_succeeds_at_the_start_with_a_tiny_step(stops_of_optimistix):
+    assert "stops-flat" in stops_of_optimistix
 
     known = parabola(1.0)
     del known["gradient"]
@@ -113,7 +117,6 @@ def test_jaxopt_is_accelerated_by_default():
 def test_the_line_search_of_jaxopt_reports_half_of_the_gradient():
     report = check(peers.jaxopt_line_search_stops, method="any", only=["stops-flat"])
     assert violated(report) == {"stops-flat"}
-    assert not violated(check(peers.jaxopt_plain_stops, only=["stops-flat"]))
 
     # One step of length 1 down x^2 / 200, whose slope hardly changes: from 0.01 to 0.0099.
     point, converged = peers.jaxopt_line_search_stops(**parabola(0.01), steps=1, tolerance=0.0051)
@@ -125,8 +128,6 @@ def test_the_line_search_of_jaxopt_reports_half_of_the_gradient():
 def test_the_line_search_of_jaxopt_accepts_an_ascent_when_its_budget_ends():
     report = check(peers.jaxopt_line_search, method=SEARCH, only=["armijo-step"])
     assert violated(report) == {"armijo-step"}
-    honest = check(SEARCH, only=["armijo-step"])
-    assert honest and not violated(honest)
 
     # 1 - 2^-15 L is -31, and the value 961 times that of the start.
     known = parabola(2.0**20)
