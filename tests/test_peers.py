@@ -137,7 +137,7 @@ def test_the_line_search_of_jaxopt_accepts_an_ascent_when_its_budget_ends():
 
 @jaxopt
 def test_a_fixed_step_of_jaxopt_is_tested_a_step_late():
-    assert violated(check(peers.jaxopt_plain_stops, only=STOPS)) == {
+    assert violated(check(peers.jaxopt_plain_stops, only=STOPS)) >= {
         "stops-when-flat",
         "stops-first",
     }
