@@ -1,15 +1,24 @@
 """What is proven about gradient descent, as programs that run on anybody's descent."""
 
 from . import bounds, rounding
-from .checks import check_optimizer, parametrize_with_theorems
 from .families import THEOREMS
-from .gradient_check import check_gradient
+from .gradient.check import check_gradient
+from .objective.check import check_objective
+from .optimizer.check import check_optimizer, parametrize_with_theorems
+from .optimizer.worst_case import WorstCase, worst_case
+from .run.certificate import Certificate
+from .run.certify import certify
 
 __all__ = [
     "THEOREMS",
+    "Certificate",
+    "WorstCase",
     "bounds",
+    "certify",
     "check_gradient",
+    "check_objective",
     "check_optimizer",
     "parametrize_with_theorems",
     "rounding",
+    "worst_case",
 ]

@@ -172,7 +172,7 @@ def _check(asked):
 
 
 def _reports(asked, subject, method, progress):
-    checks = importlib.import_module("gdpure.specs.checks")
+    checks = importlib.import_module("gdpure.specs.optimizer.check")
     platforms, absent = _platforms(asked.platform)
     missing = [f"{platform}: not run, there is none here" for platform in absent]
     if not platforms:
@@ -196,7 +196,7 @@ def _reports(asked, subject, method, progress):
                 progress=tell,
             )
         except (TypeError, ValueError) as error:
-            raise _own_sentence(error, checks) from error
+            raise _own_sentence(error) from error
         reports.append(report)
     last = reports[-1]
     return [*reports[:-1], dataclasses.replace(last, notes=(*last.notes, *missing))]
@@ -216,10 +216,10 @@ def _platforms(asked):
     return [p for p in wanted if p not in absent] if wanted else [None], absent
 
 
-def _own_sentence(error, checks):
+def _own_sentence(error):
     """Return the sentence of an error that the checks raised on purpose, else the error."""
     raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
-    on_purpose = raised_in.parent == Path(checks.__file__).parent
+    on_purpose = Path(__file__).parent in raised_in.parents
     sentence = str(error).removeprefix("check_optimizer: ")
     if sentence.startswith(("only:", "method ")):
         sentence = f"--{sentence}"

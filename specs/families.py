@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from . import (
+from .theorem import Theorem
+from .theorems import (
     bookkeeping,
     convergence,
     gradient_agreement,
@@ -12,7 +13,6 @@ from . import (
     sampling,
     symmetries,
 )
-from .theorem import Theorem
 
 THEOREMS: tuple[Theorem, ...] = (
     *bookkeeping.THEOREMS,

@@ -484,7 +484,7 @@ def table(theorems: Iterable[Theorem]) -> str:
 
     Examples
     --------
-    >>> from gdpure.specs.monotone_descent import THEOREMS
+    >>> from gdpure.specs.theorems.monotone_descent import THEOREMS
     >>> assert table(THEOREMS).startswith("monotone descent")
     """
     theorems = list(theorems)
@@ -513,7 +513,7 @@ def article(theorem: Theorem) -> str:
 
     Examples
     --------
-    >>> from gdpure.specs.monotone_descent import THEOREMS
+    >>> from gdpure.specs.theorems.monotone_descent import THEOREMS
     >>> assert "definition of gradient descent" in article(THEOREMS[0])
     """
     compared = "an equality" if theorem.equality else "an inequality"

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from gdpure.specs import instances
-from gdpure.specs.causes import likely_cause, possible_causes
 from gdpure.specs.instances import SHAPES, Instance
+from gdpure.specs.optimizer.causes import likely_cause, possible_causes
 
 DTYPES = (np.float32, np.float64)
 RUNS = 18

@@ -9,8 +9,8 @@ import optax
 import pytest
 
 import gdpure as gd
-from gdpure.specs.certify import certify
 from gdpure.specs.report import Verdict
+from gdpure.specs.run.certify import certify
 
 RANDOM = np.random.default_rng(7)
 X = RANDOM.normal(size=(12, 3))

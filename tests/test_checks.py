@@ -7,7 +7,9 @@ from planted import honest, stopping
 
 import gdpure as gd
 from gdpure import specs
-from gdpure.specs import checks, instances, search
+from gdpure.specs import instances
+from gdpure.specs.optimizer import check as checks
+from gdpure.specs.optimizer import search
 from gdpure.specs.report import Verdict
 from gdpure.specs.theorem import ASSUMPTIONS, NEEDS
 

@@ -8,10 +8,11 @@ from planted import descents
 
 import gdpure as gd
 from gdpure import specs
-from gdpure.specs import checks, search
 from gdpure.specs.instances import SHAPES
+from gdpure.specs.optimizer import check as checks
+from gdpure.specs.optimizer import search
+from gdpure.specs.optimizer.subjects import as_subject
 from gdpure.specs.report import Verdict
-from gdpure.specs.subjects import as_subject
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 

@@ -16,7 +16,7 @@ from jax.test_util import check_grads
 from sklearn.datasets import load_diabetes
 
 import gdpure as gd
-from gdpure.specs.gradient_check import AUTODIFF, FORM, TAYLOR, check_gradient
+from gdpure.specs.gradient.check import AUTODIFF, FORM, TAYLOR, check_gradient
 from gdpure.specs.report import Verdict
 
 HOLDS, VIOLATED = Verdict.HOLDS, Verdict.VIOLATED

@@ -12,12 +12,14 @@ from planted.descents import walk
 
 import gdpure as gd
 from gdpure import rules, specs
-from gdpure.specs import instances, methods, rounding, search
+from gdpure.specs import instances, rounding
 from gdpure.specs.balls import Ball
 from gdpure.specs.instances import FAMILIES, SHAPES, Setting
+from gdpure.specs.optimizer import search
+from gdpure.specs.optimizer.subjects import Always, as_subject
 from gdpure.specs.report import Verdict
-from gdpure.specs.subjects import Always, as_subject
 from gdpure.specs.theorem import Run, observe
+from gdpure.specs.theorems import methods
 
 # -- every rule against every recurrence -----------------------------------------------------------
 

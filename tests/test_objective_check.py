@@ -11,7 +11,7 @@ from planted.objectives import BUGS, X, Y, claiming, deficient, right
 from sklearn.datasets import load_diabetes
 
 import gdpure as gd
-from gdpure.specs.objective_check import check_objective
+from gdpure.specs.objective.check import check_objective
 from gdpure.specs.report import Verdict
 
 CURVED = {"smoothness", "strong-convexity", "convexity", "interpolation"}

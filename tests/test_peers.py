@@ -10,8 +10,8 @@ import pytest
 import gdpure as gd
 from gdpure import specs
 from gdpure.specs import peers
+from gdpure.specs.optimizer.subjects import MANY, as_subject
 from gdpure.specs.report import Verdict
-from gdpure.specs.subjects import MANY, as_subject
 
 SEARCH = gd.Backtracking(1.0, 0.5, 0.5, 15)
 STOPS = [theorem.name for theorem in specs.THEOREMS if "stopping" in theorem.needs]

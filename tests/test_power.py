@@ -5,7 +5,7 @@ import pytest
 from planted import CATALOGUE, METHODS, descents, honest, naive, power
 
 from gdpure import specs
-from gdpure.specs import checks
+from gdpure.specs.optimizer import check as checks
 from gdpure.specs.report import Verdict
 
 # Bugs overflow, and NumPy says so.

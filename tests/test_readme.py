@@ -92,7 +92,7 @@ def test_commands_do_all_the_set_up_by_themselves():
 def test_layout_lists_the_modules_there_are():
     layout = README.split("\n## Layout\n")[1].split("```")[1]
     listed = set(re.findall(r"\b\w+\.py\b", layout))
-    there = {path.name for room in ("gdpure", "specs") for path in (ROOT / room).glob("*.py")}
+    there = {path.name for room in ("gdpure", "specs") for path in (ROOT / room).rglob("*.py")}
     assert listed == there - {"__init__.py"}
     for path in re.findall(r"^(\S+)", layout, re.MULTILINE)[1:]:
         assert (ROOT / path).exists()

@@ -12,8 +12,8 @@ from planted.minibatches import MINIBATCHES, mean_of_rows, restricted
 import gdpure as gd
 from gdpure import specs
 from gdpure.objectives import restrict
-from gdpure.specs import checks
 from gdpure.specs.instances import minibatches
+from gdpure.specs.optimizer import check as checks
 from gdpure.specs.report import Verdict
 
 LAWS = ["mini-batch", "mini-batch-mean", "mini-batch-variance"]

@@ -10,8 +10,8 @@ import textwrap
 import pytest
 
 from gdpure import specs
-from gdpure.specs import checks
 from gdpure.specs.__main__ import main
+from gdpure.specs.optimizer import check as checks
 from gdpure.specs.report import Report, Row, Verdict
 
 HOMEWORK = """
@@ -293,7 +293,7 @@ def test_on_a_terminal_there_is_a_bar_at_once_and_colors(homework, colors):
             row = report.Row("it", "odd", "float32", report.Verdict.VIOLATED, "why", 3)
             return report.Report("", "descent", "cpu", {}, 0, (row,))
         class checks: pass
-        sys.modules["gdpure.specs.checks"] = checks
+        sys.modules["gdpure.specs.optimizer.check"] = checks
         checks.check_optimizer = check_optimizer
         sys.exit(__main__.main(["check", "homework:my_descent"]))
     """

@@ -9,9 +9,10 @@ from planted import descents, honest
 
 import gdpure as gd
 from gdpure import specs
-from gdpure.specs import checks, symmetries
 from gdpure.specs.balls import ball
+from gdpure.specs.optimizer import check as checks
 from gdpure.specs.report import Verdict
+from gdpure.specs.theorems import symmetries
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 

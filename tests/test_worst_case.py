@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 import gdpure as gd
-from gdpure.specs import THEOREMS, bounds, instances, rounding, search
+from gdpure.specs import THEOREMS, bounds, instances, rounding
 from gdpure.specs.balls import norm
-from gdpure.specs.subjects import as_subject
+from gdpure.specs.optimizer import search
+from gdpure.specs.optimizer.subjects import as_subject
+from gdpure.specs.optimizer.worst_case import ASCENTS, in_words, worst_case
 from gdpure.specs.theorem import Evidence, Theorem
-from gdpure.specs.worst_case import ASCENTS, in_words, worst_case
 
 U = rounding.unit_roundoff(jnp.float64)
 

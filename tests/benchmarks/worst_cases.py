@@ -9,7 +9,7 @@ import time
 
 import gdpure as gd
 from gdpure.specs import THEOREMS
-from gdpure.specs.worst_case import in_words, worst_case
+from gdpure.specs.optimizer.worst_case import in_words, worst_case
 
 # A theorem that assumes more than these numbers give is left out of their rows.
 SETTINGS = ((1.0, 0.0), (0.5, 0.1), (1.5, 0.1))

@@ -1,0 +1,303 @@
+"""What a function itself says of its gradient: Taylor's theorem, whatever the function is made of.
+
+Along a direction d, with steps s from the size of x downwards, a quarter each time,
+
+    (f(x + s d) - f(x - s d)) / 2s - <g, d>   =  w + O(s^2),     w = <grad f - g, d>
+    (f(x + s d) + f(x - s d) - 2 f(x)) / 2s   =  k + O(s),       k = 0 unless f has a kink
+
+so that the remainder ``f(x + s d) - f(x) - s <g, d>`` is O(s^2) for the right gradient, and O(s)
+for a wrong one. Two steps give w and k in the limit s -> 0. How far off w may be is bounded by what
+the next two steps make of it, by k, and by the rounding of f over s: three steps are needed for an
+answer. The least of these bounds counts, unless what a finer step says contradicts it: f then
+varies within the steps.
+
+The rounding of f is measured: how much f changes within a unit in the last place of x, but at least
+u |f|, and at least the least change it shows at all, which is a large one if f computes in float32
+whatever it is given. f is evaluated in float64 if it takes that, at the very numbers that the point
+stands for; what may be off is then the gradient alone, by its own rounding. That is known from
+`autodiff`, where JAX can trace f. Of other gradients it is measured: how far they are from what the
+same function returns in float64, and what a unit in the last place of x changes in them. That does
+not show what was rounded before anybody asked, such as a product of matrices of the data: where f
+or the gradient bring arrays of the dtype along, sums as long as their longest axis are allowed for,
+and so is the rounding of f over the size of x.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import warnings
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..rounding import unit_roundoff
+from .autodiff import Derivative
+from .subjects import Came, Subject, data_of, flat, wide
+
+_U = unit_roundoff(jnp.float64)
+_STEPS = 4.0 ** -np.arange(26)
+_RANDOM, _NEARBY = 8, 32  # random directions; points within a unit in the last place
+TERMS = 8  # so many operations make a number, besides sums
+EVERY, _AT_MOST = 64, 1024  # so many coordinates are tried at every step, and at a few steps
+
+
+class Slope(NamedTuple):
+    """What f says of ``<g, d>`` along one direction.
+
+    Attributes
+    ----------
+    coordinate
+        j if d is along a coordinate, else None.
+    length
+        Of d, if it is along a coordinate, else 1.
+    returned, slope
+        ``<g, d>``, and what f says it is.
+    bound, rounding
+        How far off the slope may be, and how far ``<g, d>``.
+    why
+        Why f does not tell, or "".
+    steps, remainders
+        Three steps, and ``(f(x + s d) - f(x - s d)) / 2s - <g, d>`` for them.
+    """
+
+    coordinate: int | None
+    length: float
+    returned: float
+    slope: float
+    bound: float
+    rounding: float
+    why: str
+    steps: np.ndarray
+    remainders: np.ndarray
+
+    @property
+    def excess(self):
+        """How far apart the two are, in units of what is explained."""
+        explained, off = self.bound + self.rounding, abs(self.returned - self.slope)
+        return off / explained if explained else math.inf if off else 0.0
+
+    @property
+    def wrong(self):
+        """Whether nothing explains how far apart they are."""
+        return not self.why and self.excess > 1
+
+
+def slopes(subject: Subject, x, came: Came, derivative: Derivative | None) -> list[Slope]:
+    """Return what f says of a gradient at x, along coordinates and random directions.
+
+    Examples
+    --------
+    >>> from .gradient_subjects import form_of
+    >>> f, g = lambda x: float(np.exp(x).sum()), lambda x: 2 * np.exp(x)
+    >>> form, x = form_of(np.array([0.0, 1.0]))
+    >>> found = slopes(Subject(f, g, form, 0, None, ""), x, Came(None, g(x)), None)
+    >>> assert found[0].wrong and abs(found[0].slope - 1) < 1e-9
+    """
+    d, random = len(x), subject.random
+    sizes = _natural(subject.form, x)
+    if derivative is None:
+        rounding = _own_rounding(subject, x, came, sizes)
+    else:
+        rounding = (derivative.rounding + derivative.jump)[1:]
+        rounding = np.where(np.isnan(rounding), np.inf, rounding)
+    signs = random.choice([-1.0, -0.5, 0.5, 1.0], (_RANDOM if d > 1 else 0, d)) * sizes
+    asked = _Asked(subject, x, came.gradient, rounding)
+    if d <= EVERY:
+        directions = np.concatenate([np.eye(d) * sizes, signs])
+        return asked.slopes(directions, [*range(d), *[None] * len(signs)], _STEPS)
+    found = asked.slopes(signs, [None] * len(signs), _STEPS)
+    best = [slope.steps[1] for slope in found if not slope.why]
+    if best and d <= _AT_MOST and derivative is None:
+        steps = np.median(best) * 4.0 ** np.arange(2, -3, -1)
+        found += asked.slopes(np.eye(d) * sizes, range(d), steps)
+    return found
+
+
+def value_rounding(subject: Subject, x) -> tuple[float, float]:
+    """Return f(x), and how much rounding shows in it, for an f that JAX cannot trace."""
+    form, f, off = subject.form, subject.f, [0.0]
+    value = float(f(form.built(x)))
+    for dtype, points in ((None, _nearby(subject, x, form.unit)), (np.float64, [x])):
+        for point in points:
+            with contextlib.suppress(Exception):  # a stranger's code, at points of our own
+                off.append(abs(float(f(form.built(point, dtype))) - value))
+    return value, max(filter(math.isfinite, off)) + 2 * form.unit * abs(value)
+
+
+def _natural(form, x):
+    """Return powers of two of the size of each coordinate, or of its array, or 1."""
+    parts = [np.where(part == 0, abs(part).max(), abs(part)).ravel() for part in form.parts(x)]
+    sizes = np.concatenate(parts)
+    return 2.0 ** np.floor(np.log2(np.where(sizes == 0, 1.0, sizes)))
+
+
+def _nearby(subject, x, unit):
+    """Return points within a unit in the last place of x."""
+    signs = np.random.default_rng([subject.seed, 1]).choice([-1.0, 1.0], (_NEARBY, len(x)))
+    return x + signs * (2 * unit) * abs(x)
+
+
+def _own_rounding(subject, x, came, sizes):
+    """Return how much rounding shows in a gradient of which nothing else is known."""
+    form, found = subject.form, []
+    for dtype, points in ((None, _nearby(subject, x, form.unit)), (np.float64, [x])):
+        with wide() if dtype else contextlib.nullcontext():
+            for point in points:
+                with contextlib.suppress(Exception):  # a stranger's code, at points of our own
+                    out = subject.gradient(form.built(point, dtype))
+                    out = flat(out if came.value is None else out[1])
+                    found.append(np.where(np.isfinite(out), abs(out - came.gradient), 0.0))
+    refined = found.pop() if len(found) > _NEARBY else 0 * x
+    moved = np.max(found, axis=0, initial=0.0)
+    arrays = [a for f in (subject.f, subject.gradient) for a in data_of(f) if a.ndim]
+    coarse = [a for a in arrays if _floating(a) and unit_roundoff(a.dtype) >= form.unit]
+    terms = TERMS + max((max(array.shape) for array in coarse), default=0)
+    if not form.double and not refined.any():
+        terms += len(x)  # it may well compute in the dtype, whatever it is given
+    rounding = refined + terms * form.unit * abs(came.gradient) + moved
+    if coarse or not refined.any():
+        rounding = rounding + terms * moved
+    if coarse:
+        rounding = rounding + TERMS * form.unit * abs(float(subject.f(form.built(x)))) / sizes
+    return rounding
+
+
+def _floating(array):
+    return jnp.issubdtype(array.dtype, jnp.floating)
+
+
+class _Asked:
+    """A function that is asked for its slopes; what it says first tells how far to trust it."""
+
+    def __init__(self, subject, x, gradient, rounding):
+        self.gradient, self.rounding = gradient, rounding
+        self.along, unit = _sampler(subject, x, gradient)
+        [[self.here]], _ = self.along(np.zeros((1, len(x))), np.zeros(1))
+        moved, _ = self.along(_nearby(subject, x, unit) - x, np.ones(1))
+        varied = np.nanmax(abs(moved - self.here), initial=0.0)
+        self.noise = max(unit * abs(self.here), varied)
+        self.finest, self.coarsest = None, subject.form.unit * abs(self.here)
+
+    def slopes(self, directions, coordinates, steps):
+        """Return what f says of ``<g, d>`` for each of the directions, shape (q, d)."""
+        values, predicted = self.along(directions, np.concatenate([steps, -steps]))
+        changes = abs(values - self.here)
+        if self.finest is None:
+            seen = changes[(changes > 0) & np.isfinite(changes)]
+            # What f shows no finer change than, it is not known any finer than.
+            self.finest = seen.min() if seen.size else self.coarsest
+            self.noise = max(self.noise, self.finest)
+        above, below = np.split(values - self.here, 2, axis=1)
+        ahead, behind = np.split(predicted, 2, axis=1)
+        odd = ((above - below) - (ahead - behind)) / (2 * steps)
+        even = ((above + below) - (ahead + behind)) / (2 * steps)
+        change = np.fmax(abs(above), abs(below))
+        found = []
+        for k, (j, direction) in enumerate(zip(coordinates, directions, strict=True)):
+            moved = direction != 0  # elsewhere what is not known does not matter
+            explained = float(self.rounding[moved] @ abs(direction[moved]))
+            size = float(abs(self.gradient) @ abs(direction))
+            rows = odd[k], even[k], change[k]
+            error, bound, why, *evidence = _limit(steps, *rows, self.noise, explained, size)
+            returned = float(self.gradient @ direction)
+            length = 1.0 if j is None else float(direction[j])
+            slope = returned + error
+            found.append(Slope(j, length, returned, slope, bound, explained, why, *evidence))
+        return found
+
+
+def _limit(steps, odd, even, change, noise, explained, size):
+    """Return w in the limit s -> 0, a bound of its error, why it is none, and three remainders."""
+    usable = np.isfinite(odd) & np.isfinite(even)
+    moved = np.flatnonzero(usable & (change > 0))
+    if moved.size:
+        usable[moved[-1] + 1 :] = False  # f does not see so small a step
+    k = np.array([k for k in range(2, len(odd)) if usable[k - 2 : k + 1].all()], int)
+    if not k.size:
+        nothing = np.zeros(0)
+        return 0.0, math.inf, "f answers to fewer than three of the steps", nothing, nothing
+    limits = odd[1:] + np.diff(odd) / 15  # O(s^4)
+    kinks = (4 * even[1:] - even[:-1]) / 3  # O(s^3)
+    error, kink = limits[k - 1], abs(kinks[k - 1])
+    bound = abs(limits[k - 1] - limits[k - 2]) + kink + abs(kinks[k - 2]) + 2 * noise / steps[k]
+    best, contradicted = int(np.argmin(bound)), False
+    while True:
+        apart = abs(error - error[best]) > bound + bound[best]
+        finer = np.flatnonzero(apart & (np.arange(len(k)) > best))
+        if not finer.size:
+            break
+        contradicted, best = True, int(finer[-1] + np.argmin(bound[finer[-1] :]))
+    off, allowed, place = float(error[best]), float(bound[best]), k[best]
+    first = int(np.flatnonzero(usable)[0])
+    scale = max(size, abs(off), change[first] / steps[first])
+    accused, why = abs(off) > allowed + explained, ""
+    if contradicted and accused:
+        why = "f varies on the scale of the steps, and does not tell"
+    elif 0 < change[usable].max() <= 2 * noise:
+        why = "what f changes is no more than its rounding"
+    elif not accused and allowed + explained > scale / 2:
+        why = "rounding hides the slope of f"
+        if kink[best] > max(noise / steps[place], allowed / 8):
+            why = "f has a kink at the point"
+        elif not change[usable].any():
+            why = "f does not change at all"
+    shown = slice(place - 2, place + 1)
+    return off, allowed, why, steps[shown], odd[shown]
+
+
+# -- f along directions ----------------------------------------------------------------------------
+
+
+def _sampler(subject, x, gradient):
+    """Return f along directions, and the unit roundoff of its evaluation.
+
+    ``along(directions (q, d), steps (m,))`` returns two arrays (q, m), f and ``<g, y - x>`` at the
+    points y; f is NaN where it has no value.
+    """
+    form, f = subject.form, subject.f
+    if subject.traced is not None:
+
+        def compiled(directions, steps):
+            with wide():
+                start, moves = form.built(x, np.float64), form.stacked(directions)
+                values = _along(subject.traced, start, moves, jnp.asarray(steps))
+            return np.asarray(values, np.float64), np.outer(directions @ gradient, steps)
+
+        return compiled, _U
+
+    dtype = np.float64
+    try:
+        with wide(), np.errstate(all="ignore"):
+            float(f(form.built(x, dtype)))
+    except Exception:  # it may demand the dtype of the parameters
+        dtype = None
+
+    def one_by_one(directions, steps):
+        values = np.full((len(directions), len(steps)), np.nan)
+        predicted = np.zeros_like(values)
+        # Far from the point anything may overflow.
+        with wide(), np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for k, direction in enumerate(directions):
+                for m, step in enumerate(steps):
+                    point = form.built(x + step * direction, dtype)
+                    predicted[k, m] = gradient @ (flat(point) - x)
+                    with contextlib.suppress(ArithmeticError, ValueError, np.linalg.LinAlgError):
+                        values[k, m] = float(f(point))
+        return values, predicted
+
+    return one_by_one, _U if dtype else form.unit
+
+
+@jax.jit
+def _along(f, x, directions, steps):
+    count = jax.tree.leaves(directions)[0].shape[0]
+
+    def at(k):
+        row, step = k // len(steps), steps[k % len(steps)]
+        return f(jax.tree.map(lambda leaf, moves: leaf + step * moves[row], x, directions))
+
+    return jax.lax.map(at, jnp.arange(count * len(steps))).reshape(count, len(steps))

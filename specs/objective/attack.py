@@ -1,0 +1,168 @@
+"""Points at which the facts of an objective are most likely to fail.
+
+The ends of the curvature are found by Rayleigh's quotients in a Krylov space, and climbed over the
+point; low values by descent. Nothing here decides anything: what is found are points.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+import gdpure as gd
+
+from ..gradient.subjects import Subject, wide
+
+_AXES = 32  # of a Hessian of up to so many rows, the spectrum is found entirely
+_CLIMB = 0.7 ** np.arange(12)  # the steps of an ascent, in units of the scale of its start
+_DESCENT = 100
+_BEST, _ENDS, _SIMPLE = 3, 8, 4
+
+
+class Starts(NamedTuple):
+    """Where attacks begin, (s, d), and on which scales, (s,)."""
+
+    points: np.ndarray
+    lengths: np.ndarray
+
+
+class Curved(NamedTuple):
+    """Points (p, d) where f curves most and least, and how much it does there."""
+
+    points: np.ndarray
+    least: float
+    most: float
+
+
+def starts(subject: Subject, first, at, instances: int) -> Starts:
+    """Return points around two given ones, which come first, on scales from 2^-8 to 2^8.
+
+    Examples
+    --------
+    >>> from .gradient_subjects import form_of, traced
+    >>> f = lambda x: x[0] ** 2 - 3 * x[1] ** 2
+    >>> form, x = form_of(np.zeros(2))
+    >>> subject = Subject(f, f, form, 0, *traced(f, form))
+    >>> around = starts(subject, x, x + 1, 4)
+    >>> found = curved(subject, around)
+    >>> assert abs(found.most - 2) < 1e-9 and abs(found.least + 6) < 1e-9
+    """
+    d, unit = len(first), max(1.0, float(abs(first).max()))
+    scales = unit * 2.0 ** np.linspace(-8, 8, instances)
+    around = first + scales[:, None] * subject.random.normal(size=(instances, d))
+    # As many whatever d is: what compares points then need not be compiled anew.
+    simple = np.concatenate([np.zeros((1, d)), np.ones((1, d)), np.eye(d)[np.arange(_SIMPLE) % d]])
+    points = np.concatenate([first[None], at[None], simple, first + simple, around])
+    return Starts(points, np.append(np.full(len(points) - instances, unit), scales))
+
+
+def low(subject: Subject, around: Starts) -> np.ndarray:
+    """Return where descents from every other start end, (s / 2, d)."""
+    with wide():
+        like = subject.form.built(around.points[0], np.float64)
+        return np.asarray(_descend(subject.traced, like, around.points[::2]))
+
+
+def curved(subject: Subject, around: Starts) -> Curved:
+    """Return pairs of points along the ends of the curvature, and the axes at the first start."""
+    first, d = around.points[0], around.points.shape[1]
+    noise = subject.random.normal(size=(min(d, _AXES), d))
+    with wide():
+        like = subject.form.built(first, np.float64)
+        found = _climb(subject.traced, like, *around, noise)
+        axes, ends = jax.tree.map(np.asarray, found)
+    k = np.arange(_ENDS) % len(axes)
+    along = np.concatenate([axes[k], axes[-1 - k]])
+    points = [first + around.lengths[0] * step * along for step in (1.0, 2.0**-6)]
+    for sign, (curvature, x, v) in zip((-1, 1), ends, strict=True):
+        value = sign * curvature
+        best = np.argsort(-np.where(np.isfinite(value), value, -np.inf))[:_BEST]
+        for step in (1.0, 2.0**-4, 2.0**-8):
+            move = (step * around.lengths[best])[:, None] * v[best]
+            points += [x[best] - move, x[best] + move]
+    least, most = (end[0][np.isfinite(end[0])] for end in ends)
+    return Curved(np.concatenate(points), least.min(initial=np.inf), most.max(initial=-np.inf))
+
+
+def _flat(f, like):
+    """Return f as a function of one vector."""
+    _, built = ravel_pytree(like)
+    return lambda x: f(built(x))
+
+
+def _spectrum(f, x, noise):
+    """Return Ritz values and vectors of the Hessian, by Lanczos with full orthogonalization.
+
+    The space goes on in a random direction where it is exhausted, so that of a small Hessian all
+    is found, repeated eigenvalues, too.
+    """
+
+    def times(v):
+        return jax.jvp(jax.grad(f), (x,), (v,))[1]
+
+    def grow(carry, row):
+        basis, images, w = carry
+        k, fresh = row
+
+        def off(w):
+            return w - basis.T @ (basis @ w)
+
+        rest, fresh = off(off(w)), off(off(fresh))
+        exhausted = jnp.linalg.norm(rest) <= 1e-8 * jnp.linalg.norm(w)
+        q = jnp.where(exhausted, fresh, rest)
+        q = q / jnp.linalg.norm(q)
+        image = times(q)
+        return (basis.at[k].set(q), images.at[k].set(image), image), None
+
+    zero = jnp.zeros_like(noise)
+    (basis, images, _), _ = jax.lax.scan(
+        grow, (zero, zero, noise[0]), (jnp.arange(len(noise)), noise)
+    )
+    projected = basis @ images.T
+    values, vectors = jnp.linalg.eigh((projected + projected.T) / 2)
+    return values, vectors.T @ basis
+
+
+@jax.jit
+def _climb(f, like, starts, lengths, noise):
+    """Return the axes at the first start, and of each ascent the ends of the curvature it saw.
+
+    Every other ascent goes down, to the least curvature. An end is a curvature, the point where it
+    is, and its direction; the least first.
+    """
+    f = _flat(f, like)
+
+    def climb(sign, start, length):
+        def step(carry, factor):
+            x, (least, most) = carry
+            values, vectors = _spectrum(f, x, noise)
+            low, high = ((values[k], x, vectors[k]) for k in (0, -1))
+            least = jax.tree.map(lambda *two: jnp.where(low[0] < least[0], *two), low, least)
+            most = jax.tree.map(lambda *two: jnp.where(high[0] > most[0], *two), high, most)
+            v = jnp.where(sign > 0, high[2], low[2])
+            rise = jax.grad(lambda x: sign * jax.jvp(jax.grad(f), (x,), (v,))[1] @ v)(x)
+            size = jnp.linalg.norm(rise)
+            move = jnp.where(size > 0, rise / jnp.where(size > 0, size, 1), 0)
+            return (x + factor * length * move, (least, most)), None
+
+        nothing = ((jnp.inf, start, noise[0]), (-jnp.inf, start, noise[0]))
+        return jax.lax.scan(step, (start, nothing), jnp.asarray(_CLIMB))[0][1]
+
+    signs = 1.0 - 2.0 * (jnp.arange(len(starts)) % 2)
+    return _spectrum(f, starts[0], noise)[1], jax.vmap(climb)(signs, starts, lengths)
+
+
+@jax.jit
+def _descend(f, like, starts):
+    """Return where descents end."""
+
+    def end(start):
+        rule = gd.Backtracking()
+        final = gd.descend(_flat(f, like), start, rule, steps=_DESCENT, record=None).final
+        return final.point
+
+    return jax.vmap(end)(starts)

@@ -1,0 +1,419 @@
+"""The facts that an objective claims, attacked: by samples, by ascent, by descent.
+
+Points are looked for where a claim is most likely to fail: where the curvature that ascent finds is
+largest and least, along the axes of the Hessian at the minimizer, where descents end, and at random
+on many scales. All of them are then judged in float64 by the formulas of `objective_claims`. What
+rounding explains is measured on f in `autodiff`, for the dtype in which the facts are claimed: that
+of a coarser dtype allows for data, and for a minimizer, that are rounded to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import gdpure as gd
+from gdpure import guards
+from gdpure.objectives import Objective
+
+from ..balls import Ball, ball, dot
+from ..gradient.autodiff import derivative
+from ..gradient.check import AUTODIFF, check_gradient
+from ..gradient.subjects import Subject, flat, form_of, passed, scalar, traced, wide
+from ..optimizer.subjects import name_of
+from ..report import Report, Row, Verdict, versions
+from ..rounding import unit_roundoff
+from .attack import Curved, curved, low, starts
+from .cases import counterexample, shown
+from .claims import CLAIMS, FLAT, Known, Points, judged
+
+_NUMBERS = ("smoothness", "strong_convexity", "growth", "minimum")
+_CURVATURE = ("smoothness", "strong_convexity", "growth", "flat")
+_PROBES = 8
+PROJECTOR = "flat-projector"
+
+
+def check_objective(
+    objective: Callable[[Any], Any],
+    at: Any = None,
+    *,
+    facts: gd.Facts | None = None,
+    seed: int = 0,
+    instances: int = 32,
+    name: str | None = None,
+) -> Report:
+    """Check every fact that an objective claims about itself.
+
+    Smoothness and strong convexity are held against the gradients of all pairs of points, and both
+    together against the interpolation inequality; growth, minimum and minimizer against values and
+    gradients; a gradient that is derived by hand against `check_gradient`. What is not claimed is
+    not applicable.
+
+    Parameters
+    ----------
+    objective
+        A `gdpure.Objective`, or another function ``f(params) -> ()`` of JAX, of which nothing is
+        claimed but `facts`.
+    at
+        A point, any tree of floating-point arrays, which says what the parameters look like; by
+        default the minimizer that is claimed, or else a vector as the data ask for.
+    facts
+        What is claimed; by default ``gdpure.facts(objective)``.
+    seed
+        Of the points; at least 0.
+    instances
+        How many points the attacks begin from.
+    name
+        What the objective is called in the report.
+
+    Returns
+    -------
+    Report
+        True if no claim is violated and one was really tested. Its first line says which fact is
+        wrong, and by how much.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the objective is not a real, scalar and finite function at the point, or the facts are
+        not of the form of the parameters.
+
+    Examples
+    --------
+    >>> f = lambda x: x[0] ** 2 + x[1] ** 2
+    >>> x = jnp.array([1.0, 2.0])
+    >>> assert check_objective(f, x, facts=gd.Facts(smoothness=2.0))
+    >>> report = check_objective(f, x, facts=gd.Facts(smoothness=1.0), name="f")
+    >>> assert "smoothness is 2 at least, not 1" in str(report).splitlines()[0]
+    """
+    guards.function("check_objective", "objective", objective)
+    seed = guards.whole("check_objective", "seed", seed)
+    instances = guards.whole("check_objective", "instances", instances, 1)
+    if facts is not None and not isinstance(facts, gd.Facts):
+        raise TypeError(
+            f"check_objective: facts must be gd.Facts(...), got {guards.describe(facts)}"
+        )
+    facts = gd.facts(objective) if facts is None else facts
+    called = _name(objective) if name is None else name
+    with _told():
+        form, x = form_of(_point_of(objective, facts) if at is None else at)
+    double = form.double or jnp.result_type(float) == jnp.float64
+    with jax.default_matmul_precision("highest"), jax.enable_x64(double), _told():
+        scalar("f(at)", objective(form.built(x)))
+        claimed = _claimed(form, facts)
+        f = passed(objective) if isinstance(objective, Objective) else objective
+        subject = Subject(f, f, form, seed, *traced(f, form))
+        rows, notes = _gradient_rows(subject, objective, x), []
+        if subject.traced is None:
+            rows += _unknown(form, subject.reason)
+        else:
+            more, notes = _rows(subject, x, claimed, instances)
+            rows += more
+        platform = jax.default_backend()
+    if not claimed and getattr(objective, "gradient", None) is None:
+        notes = ["it claims nothing: gd.Objective(value, facts=gd.Facts(smoothness=...)) does"]
+    wrong = [row for row in rows if row.verdict is Verdict.VIOLATED]
+    held_to = f"its claims: {_headline(wrong[0])}" if wrong else "its claims"
+    return Report(called, held_to, platform, versions(), seed, tuple(rows), tuple(notes))
+
+
+# -- what is claimed -------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _told():
+    """Let what refuses a gradient speak for this check."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if str(error).startswith("check_gradient: "):
+            text = str(error).removeprefix("check_gradient: ")
+            raise type(error)(f"check_objective: {text}") from None
+        raise
+
+
+def _headline(row):
+    """Return in a few words what is wrong."""
+    found = row.counterexample.cause.split(";")[0] if row.counterexample else row.reason
+    if row.family != "gradient agreement":
+        return found
+    return f"gradient, {found.split(',')[0] or 'not the derivative of f'}"
+
+
+def _name(objective):
+    value = objective.value if isinstance(objective, Objective) else objective
+    name = getattr(value, "name", None) or name_of(value)
+    return name.rpartition(":")[2].rpartition(".")[2].lstrip("_")
+
+
+def _point_of(objective, facts):
+    """Return parameters as the claimed minimizer or the data say that they look."""
+    if facts.minimizer is not None:
+        like = guards.parameters("check_objective", "facts.minimizer", facts.minimizer)
+        return jax.tree.map(_finite, like)
+    leaves = jax.tree.leaves(getattr(objective, "data", None))
+    dtype = next(
+        (x.dtype for x in leaves if jnp.issubdtype(x.dtype, jnp.floating)), jnp.result_type(float)
+    )
+    widths = [x.shape[-1] for x in leaves if x.ndim == 2]
+    for d in [*widths, 2]:
+        with contextlib.suppress(Exception):  # whatever f says of a vector that it does not take
+            jax.eval_shape(objective, jax.ShapeDtypeStruct((d,), dtype))
+            return jnp.zeros(d, dtype)
+    raise TypeError(
+        "check_objective: at must be a point, for the objective claims no minimizer, whose form "
+        "the parameters would have"
+    )
+
+
+def _finite(x):
+    return (jnp if isinstance(x, jax.Array) else np).nan_to_num(x, posinf=0.0, neginf=0.0)
+
+
+def _claimed(form, facts) -> dict[str, Any]:
+    """Return what is claimed: numbers as balls, a minimizer (d,), a projector as a ball (d, d)."""
+    found: dict[str, Any] = {}
+    for name in _NUMBERS:
+        number = getattr(facts, name)
+        if number is None:
+            continue
+        what = f"check_objective: facts.{name} must be one real number, got "
+        if not guards.is_number(number) or jnp.iscomplexobj(number):
+            raise TypeError(what + guards.describe(number))
+        if np.shape(number) != () or np.isnan(float(number)):
+            raise ValueError(what + guards.describe(number))
+        says = name != "growth" or float(number) > 0
+        if says and np.isfinite(float(number)):
+            found[name] = _rounded(number)
+    if facts.minimizer is not None:
+        shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(facts.minimizer))
+        same = jax.tree.structure(facts.minimizer) == form.structure
+        if not same or shapes != form.shapes:
+            raise ValueError(
+                "check_objective: facts.minimizer must have the form of the parameters, "
+                f"{_forms(form.shapes)}, got {_forms(shapes)}"
+            )
+        minimizer = flat(facts.minimizer)
+        if np.isfinite(minimizer).all():
+            found["minimizer"] = minimizer
+    d = sum(form.sizes)
+    if facts.flat is not None:
+        if np.shape(facts.flat) != (d, d):
+            raise ValueError(
+                f"check_objective: facts.flat must have shape ({d}, {d}), got "
+                f"{guards.describe(facts.flat)}"
+            )
+        # Its entries are sums of d products of numbers up to 1.
+        matrix = _rounded(facts.flat)
+        found["flat"] = Ball(matrix.middle, np.full((d, d), (d + 2) * _unit(facts.flat)))
+    return found
+
+
+def _forms(shapes):
+    return " and ".join(str(shape) for shape in shapes)
+
+
+def _rounded(fact):
+    """Return a fact as a ball: in its dtype, it is rounded once."""
+    middle = np.asarray(fact).astype(np.float64)
+    return Ball(middle, _unit(fact) * abs(middle))
+
+
+def _unit(fact):
+    dtype = getattr(fact, "dtype", np.dtype(np.float64))
+    return unit_roundoff(dtype if jnp.issubdtype(dtype, jnp.floating) else np.float64)
+
+
+# -- rows ------------------------------------------------------------------------------------------
+
+
+def _row(form, claim, verdict, reason="", **known):
+    return Row(claim.name, claim.family, form.dtype, verdict, reason, **known)
+
+
+def _unknown(form, why):
+    return [_row(form, claim, Verdict.INCONCLUSIVE, why) for claim in (*CLAIMS, FLAT)]
+
+
+def _gradient_rows(subject, objective, x):
+    """Return what `check_gradient` says of a gradient that is derived by hand."""
+    form = subject.form
+    if not isinstance(objective, Objective) or objective.gradient is None:
+        why = "brings no gradient that is derived by hand"
+        return [Row(AUTODIFF, "gradient agreement", form.dtype, Verdict.NOT_APPLICABLE, why)]
+    # At a minimizer rounding explains as much as the gradient is.
+    far = flat(form.built(x + (1 + abs(x)) * subject.random.normal(size=x.shape)))
+    if not np.isfinite(float(subject.f(form.built(far)))):
+        far = x
+    gradient = functools.partial(_by_hand, objective.gradient, objective.data)
+    return list(check_gradient(subject.f, gradient, form.built(far), seed=subject.seed).rows)
+
+
+def _by_hand(gradient, data, params):
+    return gradient(params, data)
+
+
+def _rows(subject, x, claimed, instances):
+    form, first = subject.form, claimed.get("minimizer", x)
+    scalar("f at the claimed minimizer", subject.f(form.built(first)))
+    with wide():
+        if derivative(subject, first)[0] is None:
+            return _unknown(form, derivative(subject, first)[1]), []
+    around = starts(subject, first, x, instances)
+    found = Curved(around.points[:0], np.inf, -np.inf)
+    if any(fact in claimed for fact in _CURVATURE):
+        found = curved(subject, around)
+    vectors = np.concatenate([around.points, low(subject, around), found.points])
+    with wide():
+        points = _evaluated(subject, vectors)
+        known = _known(claimed, points, found, _computed(subject))
+        if "minimizer" in claimed:
+            points = _moved(points, known, _computed(subject) * np.linalg.norm(first))
+        rows: list[Row] = []
+        for claim in CLAIMS:
+            why = _missing(claim, claimed)
+            if why:
+                rows.append(_row(form, claim, Verdict.NOT_APPLICABLE, why))
+            elif claim.name == "interpolation" and any(r.verdict is Verdict.VIOLATED for r in rows):
+                why = "rests on smoothness and strong-convexity, of which one is violated"
+                rows.append(_row(form, claim, Verdict.BLOCKED, why))
+            else:
+                rows.append(_judged(subject, claim, known, points))
+        rows += _flat_rows(subject, claimed, known, first)
+    return rows, _notes(claimed, found)
+
+
+def _missing(claim, claimed):
+    """Return why a claim is not made, or ""."""
+    missing = [fact for fact in claim.facts if fact not in claimed]
+    if missing:
+        return f"claims no {' and no '.join(missing)}"
+    if claim.name == "convexity" and claimed["strong_convexity"].middle < 0:
+        return "claims no convexity: strong_convexity is negative"
+    return ""
+
+
+def _computed(subject):
+    """Return the relative error, as of a vector or a matrix, of facts computed in float64.
+
+    That of a backward stable algorithm, such as a decomposition by singular values.
+    """
+    shapes = [np.shape(leaf) for leaf in jax.tree.leaves(getattr(subject.f, "data", None))]
+    return max(sum(subject.form.sizes), *itertools.chain((1,), *shapes)) * unit_roundoff("float64")
+
+
+def _known(claimed, points, found, error):
+    smoothness = claimed.get("smoothness", ball(max(found.most, -found.least)))
+    lowest = points.f[int(np.argmin(points.f.middle))]
+    # What is L-smooth is -L-strongly convex.
+    convexity, growth = claimed.get("strong_convexity", -smoothness), claimed.get("growth", ball(0))
+    # Eigenvalues are off by as much as their matrix is, by Weyl.
+    off = error * abs(float(smoothness.middle))
+    smoothness, convexity, growth = (
+        Ball(fact.middle, fact.radius + off) for fact in (smoothness, convexity, growth)
+    )
+    return Known(smoothness, convexity, growth, claimed.get("minimum", lowest))
+
+
+def _moved(points, known, off):
+    """Allow for a minimizer, the first of the points, that is off by so much."""
+    f, g = points.f.radius.copy(), points.g.radius.copy()
+    L, slope = float(known.smoothness.middle), points.g.middle[0]
+    L = L if np.isfinite(L) else 0.0
+    f[0] += (np.linalg.norm(abs(slope) + g[0]) + L * off / 2) * off
+    g[0] += L * off
+    return points._replace(f=Ball(points.f.middle, f), g=Ball(points.g.middle, g))
+
+
+def _notes(claimed, found):
+    """Return what was seen of curvature: an L that is too large is true, but loose."""
+    said = [f"{fact} {shown(claimed[fact].middle)}" for fact in _NUMBERS[:2] if fact in claimed]
+    if not said or not np.isfinite(found.most):
+        return []
+    seen = f"curvatures from {shown(found.least)} to {shown(found.most)} were found"
+    return [f"{seen}; claimed is {' and '.join(said)}"]
+
+
+def _evaluated(subject, vectors):
+    """Return points with values and gradients.
+
+    Where f is not finite, or nothing is known of its rounding, there is the first point instead.
+    """
+    x = np.array(vectors)
+    largest = min(float(jnp.finfo(dtype).max) for dtype in subject.form.dtypes)
+    x[~(abs(x) < largest).all(1)] = x[0]
+    different, which = np.unique(x, axis=0, return_inverse=True)
+    known = [found for found, _ in (derivative(subject, point) for point in different) if found]
+    exact = np.stack([found.exact for found in known])[which]
+    radius = np.stack([found.rounding + found.jump for found in known])[which]
+    lost = ~(np.isfinite(exact).all(1) & np.isfinite(radius).all(1))
+    for array in (exact, radius, x):
+        array[lost] = array[0]
+    return Points(x, Ball(exact[:, 0], radius[:, 0]), Ball(exact[:, 1:], radius[:, 1:]))
+
+
+# -- judging ---------------------------------------------------------------------------------------
+
+
+def _judged(subject, claim, known, points):
+    cases = judged(claim, known, points)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        excess = np.nanmax(cases.gap / cases.radius, initial=0.0)
+    counts = {
+        "instances": cases.gap.size,
+        "informative": int(cases.informative.sum()),
+        "violated": int(cases.wrong.sum()),
+        "excess": float(excess),
+    }
+    if counts["violated"]:
+        case = counterexample(subject, claim, known, points, cases, _evaluated)
+        return _row(subject.form, claim, Verdict.VIOLATED, counterexample=case, **counts)
+    if counts["informative"]:
+        return _row(subject.form, claim, Verdict.HOLDS, **counts)
+    why = "rounding explains as much as is claimed"
+    return _row(subject.form, claim, Verdict.INCONCLUSIVE, why, **counts)
+
+
+def _flat_rows(subject, claimed, known, first):
+    """Judge the flat directions: their projector, and f along them."""
+    form, why = subject.form, _missing(FLAT, claimed)
+    if not why and not claimed["flat"].middle.any():
+        why = "claims no flat direction"
+    if why:
+        verdict = Verdict.NOT_APPLICABLE
+        row = Row(PROJECTOR, FLAT.family, form.dtype, verdict, why)
+        return [row, _row(form, FLAT, verdict, why)]
+    projector, draws = claimed["flat"], subject.random.normal(size=(_PROBES, len(first)))
+    moves = dot(ball(draws)[:, None], Ball(projector.middle[None], projector.radius[None]))
+    again = dot(moves[:, None], Ball(projector.middle[None], projector.radius[None]))
+    gaps = [again - moves, projector - Ball(projector.middle.T, projector.radius.T)]
+    off = max(float(np.max(abs(gap.middle) / gap.radius)) for gap in gaps)
+    why = "" if off <= 1 else "flat is no projector: it is not its own transpose, or square"
+    rows = [
+        Row(
+            PROJECTOR,
+            FLAT.family,
+            form.dtype,
+            Verdict.VIOLATED if why else Verdict.HOLDS,
+            why,
+            instances=_PROBES,
+            informative=_PROBES,
+            violated=_PROBES if why else 0,
+            excess=off,
+        )
+    ]
+    lengths = 2.0 ** np.linspace(-4, 4, _PROBES)[:, None] * max(1.0, abs(first).max())
+    points = _evaluated(subject, [first, *(first + lengths * np.asarray(moves.middle))])
+    # What is rounded in the projector leads astray, by so much.
+    astray = np.append(0.0, lengths[:, 0] * np.linalg.norm(moves.radius, axis=1))
+    slope = np.linalg.norm(points.g.middle, axis=1) + np.linalg.norm(points.g.radius, axis=1)
+    lost = (slope + float(known.smoothness.middle) / 2 * astray) * astray
+    points = points._replace(f=Ball(points.f.middle, points.f.radius + lost))
+    return [*rows, _judged(subject, FLAT, known, points)]

@@ -1,0 +1,349 @@
+"""What the facts of an objective say, as inequalities between points, with their rounding.
+
+A claim is a function of points, or of all pairs of them; its formula is written with balls, so that
+it comes out with what rounding explains. The first of the points is the minimizer that is claimed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..balls import Ball, ball, dot
+from ..theorems.gradient_agreement import _NESTEROV
+
+
+class Points(NamedTuple):
+    """Points, an array (p, d), and values and gradients there, balls (p,) and (p, d)."""
+
+    x: Any
+    f: Ball
+    g: Ball
+
+
+class Known(NamedTuple):
+    """The numbers that are claimed, balls of shape (); 0 where there is no claim."""
+
+    smoothness: Ball
+    strong_convexity: Ball
+    growth: Ball
+    minimum: Ball
+
+
+class Sides(NamedTuple):
+    """Both sides of ``measured <= bound``, balls (rows, k).
+
+    `size` is what rounding must stay below for the comparison to say anything.
+    """
+
+    measured: Ball
+    bound: Ball
+    size: Any
+
+
+class Pairs(NamedTuple):
+    """What claims need to know of all pairs, balls (p, p): row j is about y, column i about x.
+
+    ``|x - y|^2``, ``|g(x) - g(y)|^2``, ``<g(x) - g(y), x - y>``, ``<g(y), x - y>``.
+    """
+
+    move: Ball
+    change: Ball
+    bent: Ball
+    along: Ball
+
+
+@jax.jit
+def pairs(points: Points) -> Pairs:
+    """Return what claims need to know of all pairs."""
+
+    def beside(there):
+        move, change = ball(points.x) - there.x[None], points.g - there.g[None]
+        return Pairs(*(dot(*both) for both in _products(move, change, there.g[None])))
+
+    return jax.lax.map(beside, points)
+
+
+def _products(move, change, slope):
+    return (move, move), (change, change), (change, move), (move, slope)
+
+
+# -- the formulas ----------------------------------------------------------------------------------
+
+
+def _rise(points):
+    return points.f[None] - points.f[:, None]
+
+
+def _smooth(known: Known, points: Points) -> Sides:
+    both = pairs(points)
+    bound = known.smoothness * both.move.sqrt()
+    return Sides(both.change.sqrt(), bound, bound.middle)
+
+
+def _strongly_convex(known: Known, points: Points) -> Sides:
+    both = pairs(points)
+    return Sides(known.strong_convexity * both.move, both.bent, abs(both.bent.middle))
+
+
+def _convex(known: Known, points: Points) -> Sides:
+    both, rise = pairs(points), _rise(points)
+    return Sides(both.along + known.strong_convexity / 2 * both.move, rise, abs(rise.middle))
+
+
+def _interpolates(known: Known, points: Points) -> Sides:
+    """Compare with the condition that some function of the class has two such rows."""
+    both, bound = pairs(points), _rise(points)
+    L, mu = known.smoothness, known.strong_convexity
+    # Any smaller mu is true as well, and far from L nothing is divided by 1 - mu / L = 0.
+    mu = Ball(jnp.clip(mu.middle, -L.middle, L.middle / 2), mu.radius + L.radius)
+    bent = both.change / L + mu * (both.move - 2 * both.bent / L)
+    return Sides(both.along + bent / (2 * (1 - mu / L)), bound, abs(bound.middle))
+
+
+def _grows(known: Known, points: Points) -> Sides:
+    bound = dot(points.g, points.g) / 2
+    return _one(Sides(known.growth * (points.f - known.minimum), bound, bound.middle))
+
+
+def _bounded(known: Known, points: Points) -> Sides:
+    size = abs(points.f.middle - known.minimum.middle)
+    return _one(Sides(known.minimum + 0 * points.f, points.f, size))
+
+
+def _least(known: Known, points: Points) -> Sides:
+    return _one(Sides(points.f[0] + 0 * points.f, points.f, abs(_rise(points).middle[0])))
+
+
+def _attained(known: Known, points: Points) -> Sides:
+    # Elsewhere, values must be seen to be others.
+    size = abs(_rise(points).middle[0]).max()
+    return _one(Sides(abs(points.f[:1] - known.minimum), ball(jnp.zeros(1)), size))
+
+
+def _stationary(known: Known, points: Points) -> Sides:
+    # Of a minimizer that is computed no more is known than how long the gradient may be there.
+    length = dot(points.g, points.g).sqrt()
+    return _one(Sides(length[0], ball(0.0), abs(points.g.middle).max()))
+
+
+def _flat(known: Known, points: Points) -> Sides:
+    """Compare with what a step of the same length may change across the flat directions."""
+    move, change = ball(points.x) - points.x[:1], abs(_rise(points)[0])
+    across = known.smoothness / 2 * dot(move, move)
+    return _one(Sides(change, ball(jnp.zeros_like(across.middle)), across.middle))
+
+
+def _one(sides):
+    return jax.tree.map(lambda x: jnp.atleast_1d(x)[None], sides)
+
+
+# -- the claims ------------------------------------------------------------------------------------
+
+
+class Claim(NamedTuple):
+    """An inequality that a fact of an objective says.
+
+    Attributes
+    ----------
+    name, family, statement, source
+        As of a theorem.
+    facts
+        The names of the facts that it needs; the first is the wrong one where it fails.
+    evidence
+        ``(known, points) -> Sides``.
+    compared
+        Both sides in words.
+    wrong
+        What a violation shows, with the number that is `claimed`, and the one that is `implied`.
+    shown
+        An expression of x, y, their values and gradients fx, fy, gx, gy, and the claimed `minimum`,
+        for what is implied, or for how far it is from zero.
+    points
+        What it is about: all pairs ("x", "y"), all points ("x",), the minimizer ("x*",), or all
+        points beside the minimizer ("x", "x*").
+    """
+
+    name: str
+    family: str
+    statement: str
+    source: str
+    facts: tuple[str, ...]
+    evidence: Callable[[Known, Points], Sides]
+    compared: tuple[str, str]
+    wrong: str
+    shown: str
+    points: tuple[str, ...] = ("x",)
+
+
+CLAIMS = (
+    Claim(
+        "smoothness",
+        "curvature",
+        "|g(x) - g(y)| <= L |x - y|",
+        "definition",
+        ("smoothness",),
+        _smooth,
+        ("|g(x) - g(y)|", "L |x - y|"),
+        "smoothness is {implied} at least, not {claimed}",
+        "norm(gx - gy) / norm(x - y)",
+        points=("x", "y"),
+    ),
+    Claim(
+        "strong-convexity",
+        "curvature",
+        "mu |x - y|^2 <= <g(x) - g(y), x - y>",
+        f"{_NESTEROV}, Theorem 2.1.9",
+        ("strong_convexity",),
+        _strongly_convex,
+        ("mu |x - y|^2", "<g(x) - g(y), x - y>"),
+        "strong_convexity is {implied} at most, not {claimed}",
+        "(gx - gy) @ (x - y) / norm(x - y) ** 2",
+        points=("x", "y"),
+    ),
+    Claim(
+        "convexity",
+        "curvature",
+        "f(y) + <g(y), x - y> + mu/2 |x - y|^2 <= f(x), with mu >= 0",
+        f"{_NESTEROV}, Definition 2.1.3",
+        ("strong_convexity",),
+        _convex,
+        ("<g(y), x - y> + mu/2 |x - y|^2", "f(x) - f(y)"),
+        "strong_convexity is {implied} at most, not {claimed}",
+        "2 * (fx - fy - gy @ (x - y)) / norm(x - y) ** 2",
+        points=("x", "y"),
+    ),
+    Claim(
+        "interpolation",
+        "curvature",
+        "an L-smooth mu-strongly convex f has (x, g(x), f(x)) and (y, g(y), f(y))",
+        "Taylor, Hendrickx and Glineur, Math. Program. 161, 2017, Theorem 4",
+        ("smoothness",),
+        _interpolates,
+        ("what L and mu demand of f(x) - f(y)", "f(x) - f(y)"),
+        "no function with this smoothness and this strong_convexity has these values and gradients",
+        "fx - fy",
+        points=("x", "y"),
+    ),
+    Claim(
+        "minimum",
+        "minimum",
+        "f* <= f(x)",
+        "definition",
+        ("minimum",),
+        _bounded,
+        ("f*", "f(x)"),
+        "minimum is {implied} at most, not {claimed}",
+        "fx",
+    ),
+    Claim(
+        "minimizer",
+        "minimum",
+        "f(x*) <= f(x)",
+        "definition",
+        ("minimizer",),
+        _least,
+        ("f(x*)", "f(x)"),
+        "minimizer is another point: f is lower elsewhere, by {implied}",
+        "fy - fx",
+        points=("x", "x*"),
+    ),
+    Claim(
+        "stationary",
+        "minimum",
+        "g(x*) = 0",
+        "Fermat's theorem",
+        ("minimizer",),
+        _stationary,
+        ("|g(x*)|", "0"),
+        "minimizer is another point: at the claimed one the gradient has length {implied}",
+        "norm(gy)",
+        points=("x*",),
+    ),
+    Claim(
+        "attained",
+        "minimum",
+        "f(x*) = f*",
+        "definition",
+        ("minimum", "minimizer"),
+        _attained,
+        ("|f(x*) - f*|", "0"),
+        "minimum is not {claimed}: f is {implied} at the claimed minimizer",
+        "fy",
+        points=("x*",),
+    ),
+    Claim(
+        "growth",
+        "growth",
+        "growth (f(x) - f*) <= |g(x)|^2 / 2",
+        "Polyak 1963; Lojasiewicz 1963",
+        ("growth",),
+        _grows,
+        ("growth (f(x) - f*)", "|g(x)|^2 / 2"),
+        "growth is {implied} at most, not {claimed}",
+        "norm(gx) ** 2 / (2 * (fx - minimum))",
+    ),
+)
+
+FLAT = Claim(
+    "flat-directions",
+    "flat directions",
+    "f(x* + flat v) = f(x*)",
+    "definition",
+    ("flat", "minimizer"),
+    _flat,
+    ("|f(x) - f(x*)|", "0"),
+    "flat is wrong: f changes along it, by {implied}",
+    "fx - fy",
+    points=("x", "x*"),
+)
+
+
+# -- judging ---------------------------------------------------------------------------------------
+
+
+class Cases(NamedTuple):
+    """A claim at many points, all arrays (rows, k).
+
+    Row j is about the j-th point beside all others, or about the first alone.
+    """
+
+    measured: Any
+    bound: Any
+    gap: Any
+    radius: Any
+    informative: Any
+
+    @property
+    def wrong(self):
+        """Where the claim is violated."""
+        return self.gap > self.radius
+
+    @property
+    def share(self):
+        """How much of both sides the gap is, where the claim is violated."""
+        sizes = abs(self.measured) + abs(self.bound)
+        return np.where(self.wrong, self.gap / np.where(sizes > 0, sizes, 1), 0)
+
+
+def judged(claim: Claim, known: Known, points: Points) -> Cases:
+    """Compare both sides of a claim at points, in float64.
+
+    Examples
+    --------
+    >>> x = np.array([[0.0], [1.0]])
+    >>> with jax.enable_x64(True):
+    ...     points = Points(x, ball(x[:, 0] ** 2), ball(2 * x))
+    ...     known = Known(ball(1.0), ball(1.0), ball(1.0), ball(0.0))
+    ...     assert judged(CLAIMS[0], known, points).wrong.sum() == 2
+    ...     assert judged(CLAIMS[1], known, points).wrong.sum() == 0
+    """
+    # Where squares overflow, nothing is said, and NumPy would warn.
+    measured, bound, size = claim.evidence(*jax.tree.map(jnp.asarray, (known, points)))
+    gap = measured - bound
+    found = Cases(measured.middle, bound.middle, gap.middle, gap.radius, size > gap.radius)
+    return jax.tree.map(np.asarray, found)

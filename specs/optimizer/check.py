@@ -1,0 +1,391 @@
+"""The checks: anybody's optimizer, against every theorem that applies to it."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..families import THEOREMS
+from ..instances import SHAPES, Setting
+from ..report import DEFINITIONS, Report, Row, Verdict, versions
+from ..theorem import NEEDS, Theorem
+from ..theorems import methods
+from . import causes, search
+from .explain import explain
+from .shrinking import shrink
+from .subjects import MANY, Malformed, Subject, as_subject
+
+_DTYPES = (jnp.float32, jnp.float64)
+_INSTANCES = 51_200
+_SECONDS = 10.0  # a dtype
+_SHRINKING = 8.0
+METHODS = ("any", "descent", "gradient descent")
+
+
+def check_optimizer(
+    subject: Any,
+    *,
+    method: Any = None,
+    instances: int | None = None,
+    only: Iterable[str] | str | None = None,
+    expected_failures: Mapping[str, str] | None = None,
+    seed: int = 0,
+    platform: str | None = None,
+    name: str | None = None,
+    progress: Callable[[float, str], None] | None = None,
+) -> Report:
+    """Try every theorem that applies on anybody's optimizer, and report.
+
+    Parameters
+    ----------
+    subject
+        A gdpure rule, an optax transformation, a function step_size -> either of them (stronger:
+        every step size is tried), or a black box: a function of some of ``value, gradient, start,
+        step_size, steps`` that returns iterates (steps + 1, d), or of ``point`` and some of
+        ``value, gradient, step_size`` that returns the next point. With ``tolerance`` it stops by
+        itself and returns (point, whether it converged). A function of ``objective`` is a gradient,
+        ``params -> (value, gradient)``.
+    method
+        What it is held to: a gdpure rule, or a function step_size -> rule, whose recurrence it
+        should follow; "descent"; "any". By default gradient descent, or what a gdpure rule says of
+        itself.
+    instances
+        How many to try in each dtype, rounded up to batches of 64, three at least. By default
+        51,200, or what 10 seconds allow for a function that JAX cannot trace.
+    only
+        Names of theorems or families; all by default.
+    expected_failures
+        Names of theorems and the reason why each may be broken.
+    seed
+        Of all that is random.
+    platform
+        "cpu" or "gpu"; by default JAX's own.
+    name
+        What the subject is called in the report, by default module:attribute.
+    progress
+        Called with the fraction done, in 0..1, and what is being done.
+
+    Returns
+    -------
+    Report
+        True if nothing is violated, nothing failed, and something was really tested.
+
+    Raises
+    ------
+    TypeError
+        If the subject cannot be run at all.
+    ValueError
+        If a name in `only` or `expected_failures` is none of a theorem.
+
+    Examples
+    --------
+    >>> def uphill(point, gradient, step_size):
+    ...     return point + step_size * gradient(point)
+    >>> report = check_optimizer(uphill, instances=96, only=["step-identity"])
+    >>> assert not report
+    """
+    made = as_subject(subject, method, name)
+    expected = dict(expected_failures or {})
+    known = (*THEOREMS, *_recurrence(made))
+    chosen = _chosen(known, only)
+    _names("expected_failures", expected, [theorem.name for theorem in known])
+    tell = progress or (lambda fraction, text: None)
+    rows: list[Row] = []
+    with jax.default_device(jax.devices(platform)[0] if platform else None):
+        for k, dtype in enumerate(_DTYPES):
+            title = f"{made.name} in {jnp.dtype(dtype).name}"
+
+            def share(fraction, k=k, title=title):
+                tell((k + fraction) / len(_DTYPES), title)
+
+            share(0.0)
+            rows += _check(made, chosen, dtype, instances, expected, seed, share)
+        where = platform or jax.default_backend()
+    return Report(
+        made.name, _method_text(made), where, versions(), seed, tuple(rows), _notes(made, rows)
+    )
+
+
+def _recurrence(subject):
+    return () if isinstance(subject.method, str) else methods.theorems_of(subject.method)
+
+
+def _method_text(subject: Subject) -> str:
+    if isinstance(subject.method, str):
+        return subject.method
+    return f"the recurrence of gd.{type(subject.method(0.125)).__name__}"
+
+
+def _notes(subject, rows):
+    return subject.notes
+
+
+def _chosen(theorems, only):
+    if only is None:
+        return theorems
+    wanted = [only] if isinstance(only, str) else list(only)
+    _names("only", wanted, [name for t in theorems for name in (t.name, t.family)])
+    return tuple(t for t in theorems if t.name in wanted or t.family in wanted)
+
+
+def _names(argument, names, known):
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 3, 0.4)
+            hint = f"; near it: {', '.join(dict.fromkeys(near))}" if near else ""
+            raise ValueError(f"{argument}: no theorem or family is called {name!r}{hint}")
+
+
+def parametrize_with_theorems(
+    subject: Any,
+    *,
+    method: Any = None,
+    expected_failures: Mapping[str, str] | None = None,
+    only: Iterable[str] | str | None = None,
+    seed: int = 0,
+):
+    """Return a decorator that makes a pytest test run once a theorem.
+
+    All tests of one decorator share one check: the first of them pays for it. A theorem that does
+    not apply is skipped with the reason; an expected failure is an xfail, and an error where it
+    holds.
+
+    Parameters
+    ----------
+    subject, method, expected_failures, only, seed
+        As for `check_optimizer`.
+
+    Raises
+    ------
+    ValueError
+        If a name in `only` or `expected_failures` is none of a theorem.
+
+    Examples
+    --------
+    >>> def mine(point, gradient, step_size):
+    ...     return point - step_size * gradient(point)
+    >>> @parametrize_with_theorems(mine, expected_failures={"value-rate": "not proven"})
+    ... def test_mine(theorem, subject):
+    ...     theorem.check(subject)
+    >>> assert test_mine.pytestmark[0].args[0] == ["theorem", "subject"]
+    """
+    try:
+        import pytest
+    except ImportError as error:
+        raise ImportError(
+            "parametrize_with_theorems makes tests for pytest, which is not installed: "
+            "pip install pytest"
+        ) from error
+    expected = dict(expected_failures or {})
+    known = (*THEOREMS, *_recurrence(as_subject(subject, method)))
+    _names("expected_failures", expected, [theorem.name for theorem in known])
+    chosen = _chosen(known, only)
+    names = [theorem.name for theorem in chosen]
+    options = {"method": method, "seed": seed, "expected_failures": expected}
+
+    @functools.cache
+    def whole():
+        return check_optimizer(subject, only=names, **options)
+
+    def tried(other, name):
+        if other is not subject:  # the test has made a subject of its own
+            return check_optimizer(other, only=[name], **options)
+        return replace(whole(), rows=tuple(row for row in whole().rows if row.theorem == name))
+
+    cases = []
+    for theorem in chosen:
+        marks = []
+        if theorem.name in expected:
+            # A subject that raises is no expected failure, whatever was expected.
+            reason = expected[theorem.name]
+            marks = [pytest.mark.xfail(reason=reason, strict=True, raises=AssertionError)]
+        cases.append(pytest.param(Claim(theorem, tried), subject, id=theorem.name, marks=marks))
+    return pytest.mark.parametrize(["theorem", "subject"], cases)
+
+
+@dataclass(frozen=True, eq=False)
+class Claim:
+    """That a theorem holds of a subject; what a test of `parametrize_with_theorems` is given."""
+
+    theorem: Theorem
+    tried: Callable[[Any, str], Report] = field(repr=False)  # (subject, name) -> its rows alone
+
+    def __repr__(self):
+        """Return the name of the theorem; pytest shows it beside a failure."""
+        return self.theorem.name
+
+    def check(self, subject: Any) -> None:
+        """Pass if the theorem holds; fail with all about it if it is violated; else skip."""
+        __tracebackhide__ = True  # the report is the message, not these lines
+        import pytest
+
+        report = self.tried(subject, self.theorem.name)
+        verdicts = {row.verdict for row in report.rows}
+        if Verdict.ERROR in verdicts:
+            raise RuntimeError(f"{self.theorem.name} could not be tried\n{report}")
+        if verdicts & {Verdict.VIOLATED, Verdict.EXPECTED_FAILURE}:
+            raise AssertionError(f"{self.theorem.name} is violated\n{report}")
+        if Verdict.HOLDS not in verdicts:
+            pytest.skip("; ".join(dict.fromkeys(f"{r.verdict}: {r.reason}" for r in report.rows)))
+
+
+# -- one dtype -------------------------------------------------------------------------------------
+
+
+def _check(subject, theorems, dtype, instances, expected, seed, progress):
+    """Return the rows of one dtype."""
+    refused = {t: _refusal(t, subject) for t in theorems}
+    tried = [t for t in theorems if not refused[t]]
+    count = instances or (_INSTANCES if subject.batch == MANY else 10**6)
+    seconds = 600.0 if instances or subject.batch == MANY else _SECONDS
+    rows = {
+        t: _row(t, dtype, Verdict.NOT_APPLICABLE, reason=reason)
+        for t, reason in refused.items()
+        if reason
+    }
+    try:
+        _preflight(subject, dtype, seed)
+        tallies = search.survey(
+            subject, tried, dtype, count=count, seconds=seconds, seed=seed, progress=progress
+        )
+    except Malformed as found:
+        rows.update(_malformed(tried, dtype, found, expected))
+    except Exception as error:  # whatever a stranger's code may raise
+        rows.update(_failed(tried, dtype, error))
+    else:
+        shown = _counterexamples(subject, tallies, tried, dtype, count, expected)
+        rows.update(
+            {t.theorem: _verdict(t, dtype, expected, shown.get(t.theorem)) for t in tallies}
+        )
+    return [rows[theorem] for theorem in theorems]
+
+
+def _counterexamples(subject, tallies, theorems, dtype, count, expected):
+    """Shrink and explain the violations; what is small for one theorem often is for another."""
+    violated = [t for t in tallies if t.violated and t.theorem.name not in expected]
+    violated.sort(key=lambda tally: tally.theorem.name not in DEFINITIONS)
+    until = time.monotonic() + _SHRINKING
+    size, small, shown = search.batch_size(subject, count), [], {}
+    for tally in violated:
+        place = theorems.index(tally.theorem)
+        begin = tally.simplest()
+
+        def judged(instances, shape=begin.shape, attained=begin.attained, place=place):
+            cases = []
+            for k in range(0, len(instances), size):
+                part = instances[k : k + size]
+                batch = search.as_batch(part, size)
+                found = search.judge(subject, theorems, batch, shape, dtype)[place]
+                for i, one in enumerate(part):
+                    finding = jax.tree.map(lambda leaf, i=i: leaf[i], found)
+                    cases.append(search.Case(one, shape, attained, finding))
+            return cases
+
+        known = [case.instance for case in small if case.shape == begin.shape]
+        again = [case for case in judged(known) if case.finding.violated] if known else []
+        if begin.attained or again:
+            case = again[0] if again else begin
+        else:
+            fixed = subject.step_size is not None
+            case = shrink(begin, judged, dtype, fixed_step_size=fixed, until=until)
+            small.append(case)
+        points = _points(subject, case, size, dtype)
+        pairs = [(case.instance, points)] + [
+            (c.instance, _points(subject, c, size, dtype)) for c in tally.cases[:8]
+        ]
+        cause = _cause(subject, pairs, dtype)
+        shown[tally.theorem] = explain(subject, tally, case, points, cause, dtype)
+    return shown
+
+
+def _points(subject, case, size, dtype):
+    """Return what the subject returns in a case."""
+    batch = search.as_batch([case.instance], size)
+    stopping = subject.run is None
+    return np.asarray(search.run(subject, batch, case.shape, dtype, stopping=stopping).point)[0]
+
+
+def _cause(subject, pairs, dtype):
+    if subject.method != "gradient descent" or subject.run is None:
+        return ""
+    return causes.likely_cause(pairs, dtype)
+
+
+def _preflight(subject, dtype, seed):
+    """Run no step, and one: what is no run at all is found before the many instances."""
+    shape = SHAPES[0]
+    batch = search.batch_of(shape, dtype, subject, [Setting(0, 0, 0, 0, 16, seed)] * 4, range(4))
+    if subject.call in ("iterates", "next point"):  # gd.descend runs all others
+        for steps in (0, 1):
+            search.run(subject, batch, shape._replace(steps=steps), dtype)
+
+
+def _refusal(theorem, subject):
+    """Return why a theorem does not apply to a subject, or nothing."""
+    if subject.run is None and theorem.needs and "stopping" not in theorem.needs:
+        return NEEDS["restart"]  # it shows no steps, whatever else it brings
+    for need in theorem.needs:
+        if need not in subject.brings:
+            return NEEDS[need]
+    level = METHODS.index(subject.method) if subject.method in METHODS else 0
+    if METHODS.index(theorem.methods) > level:
+        return f"a theorem of {theorem.methods}; this is held to {_method_text(subject)}"
+    return ""
+
+
+def _row(theorem, dtype, verdict, **known):
+    return Row(theorem.name, theorem.family, jnp.dtype(dtype).name, verdict, **known)
+
+
+def _malformed(theorems, dtype, found, expected):
+    form = next((t for t in theorems if t.name == "form"), theorems[0])
+    for theorem in theorems:
+        if theorem is form:
+            verdict = Verdict.EXPECTED_FAILURE if form.name in expected else Verdict.VIOLATED
+            reason = expected.get(form.name, str(found))
+            yield theorem, _row(theorem, dtype, verdict, reason=reason, instances=1, violated=1)
+        else:
+            reason = f"rests on {form.name}, which is violated"
+            yield theorem, _row(theorem, dtype, Verdict.BLOCKED, reason=reason)
+
+
+def _failed(theorems, dtype, error):
+    message = (str(error) or "without a message").splitlines()[0]
+    sentence = f"the subject raised {type(error).__name__}: {message}"
+    for k, theorem in enumerate(theorems):
+        verdict = Verdict.BLOCKED if k else Verdict.ERROR
+        yield theorem, _row(theorem, dtype, verdict, reason=sentence)
+
+
+def _verdict(tally, dtype, expected, counterexample):
+    theorem = tally.theorem
+    counts = {
+        "instances": tally.instances,
+        "informative": tally.informative,
+        "violated": tally.violated,
+        "excess": tally.excess,
+    }
+    if tally.violated and theorem.name in expected:
+        return _row(
+            theorem, dtype, Verdict.EXPECTED_FAILURE, reason=expected[theorem.name], **counts
+        )
+    if tally.violated:
+        first = min(int(case.finding.row) for case in tally.cases)
+        return _row(
+            theorem, dtype, Verdict.VIOLATED, first=first, counterexample=counterexample, **counts
+        )
+    if not tally.instances:
+        reason = f"no instance met what it assumes: {', '.join(theorem.assumes)}"
+        return _row(theorem, dtype, Verdict.VACUOUS, reason=reason, **counts)
+    if not tally.informative:
+        reason = "in every instance rounding drowns what it claims"
+        return _row(theorem, dtype, Verdict.VACUOUS, reason=reason, **counts)
+    return _row(theorem, dtype, Verdict.HOLDS, reason=expected.get(theorem.name, ""), **counts)

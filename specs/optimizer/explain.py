@@ -1,0 +1,313 @@
+"""From a case in numbers to one that reads: the function, the run, both sides, a reproduction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..instances import Instance
+from ..report import Counterexample
+from ..theorem import Theorem
+from .search import Case, Tally
+from .subjects import Subject
+
+_LETTERS = "abcdefgh"
+
+
+def explain(
+    subject: Subject, tally: Tally, case: Case, points, cause: str, dtype
+) -> Counterexample:
+    """Return a counterexample in words.
+
+    Parameters
+    ----------
+    subject, tally, case
+        What was checked, what was found in all instances, and the case to show.
+    points
+        What the subject returned in that case, (steps + 1, d), or None.
+    cause
+        The likeliest cause, or "".
+    dtype
+        Of the run.
+    """
+    theorem, instance, found = tally.theorem, case.instance, case.finding
+    row, worst = int(found.row), _worst(theorem, case)
+    off = (
+        abs(found.measured - found.bound)[worst]
+        if theorem.equality or case.attained
+        else (found.measured - found.bound)[worst]
+    )
+    explained = float(found.allowed[worst])
+    must, returned = _sides(theorem, case, dtype)
+    if not (theorem.equality or case.attained):
+        must = f"at most {must}"
+    where = f"row {row}"
+    rounding = f"{explained:.2g}" if np.isfinite(explained) else "nothing"
+    coordinate = (
+        f" in coordinate {worst[-1]}"
+        if _is_point(found, instance) and len(instance.start) > 1
+        else ""
+    )
+    f = function_text(instance, dtype)
+    lines = [
+        ("theorem", _beside(theorem.statement, theorem.source)),
+        ("assumes", _assumed(theorem, instance, dtype)),
+        ("smallest", f"{f}\n{_beginning(instance, dtype)}"),
+        (
+            where,
+            f"must be    {must}\nreturned   {returned}\noff by     {off:.3g}{coordinate}; rounding "
+            f"explains at most {rounding}",
+        ),
+    ]
+    if points is not None and row > 1:
+        lines.append(("run", _run_text(points[: max(row, 1) + 1], dtype)))
+    if cause:
+        lines.append(("cause", f"likely: {cause}"))
+    return Counterexample(
+        tuple(lines),
+        f"{function_text(instance, dtype)} from {_point(instance.start, dtype)}, "
+        f"step {_number(instance.step_size, dtype)}",
+        must,
+        returned,
+        float(off),
+        explained,
+        cause,
+        reproduction(subject, instance, max(row, 1), dtype),
+    )
+
+
+# -- both sides ------------------------------------------------------------------------------------
+
+
+def _worst(theorem: Theorem, case: Case):
+    """Return the index of the entry that is furthest out in the row that is shown."""
+    found = case.finding
+    off = found.measured - found.bound
+    if theorem.equality or case.attained:
+        off = np.abs(off)
+    excess = off / np.where(found.allowed > 0, found.allowed, 1e-300)
+    excess = np.where(np.isnan(excess), np.inf, excess)
+    return np.unravel_index(int(np.argmax(excess)), np.shape(excess))
+
+
+def _is_point(found, instance):
+    return np.shape(found.measured) == np.shape(instance.start)
+
+
+def _sides(theorem, case, dtype):
+    found = case.finding
+    if _is_point(found, case.instance):
+        return _point(found.bound, dtype), _point(found.measured, dtype)
+    worst = _worst(theorem, case)
+    allowed = found.allowed[worst]
+
+    def text(x):
+        return "0" if abs(x) <= allowed else f"{x:.9g}"
+
+    return text(found.bound[worst]), text(found.measured[worst])
+
+
+def _assumed(theorem: Theorem, instance: Instance, dtype):
+    L, eta = float(instance.smoothness), float(instance.step_size)
+    values = f"eta = {_number(eta, dtype)}, L = {L:.6g}"
+    if L > 0:
+        values += f", eta L = {eta * L:.6g}"
+    if any("mu" in name for name in theorem.assumes):
+        values += f", mu = {float(instance.strong_convexity):.6g}"
+    return _beside(", ".join(theorem.assumes or ("nothing about f",)), f"here {values}")
+
+
+def _beside(text, note):
+    """Return a text with a note beside it where both fit in a line, else below it."""
+    return (
+        f"{text}\t{note}" if len(text) <= 40 and len(text) + len(note) <= 78 else f"{text}\n{note}"
+    )
+
+
+def _run_text(points, dtype):
+    return "\n".join(f"x[{k}] = {_point(x, dtype)}" for k, x in enumerate(points))
+
+
+# -- numbers and functions -------------------------------------------------------------------------
+
+
+def _number(x, dtype) -> str:
+    """Return the shortest text that stands for a number in the dtype."""
+    x = float(x)
+    if not np.isfinite(x):
+        return str(x)
+    rounded: Any = np.asarray(x).astype(dtype)[()]
+    text = np.format_float_positional(rounded, trim="-")
+    short = np.format_float_scientific(rounded, trim="-", exp_digits=1)
+    return text if len(text) <= max(8, len(short)) else short
+
+
+def _point(numbers, dtype) -> str:
+    return f"({', '.join(_number(x, dtype) for x in numbers)})"
+
+
+def _names(instance):
+    d = len(instance.start)
+    return ["x"] if d == 1 else list(_LETTERS[:d])
+
+
+def _linear(row, shift, names, dtype):
+    """Return ``2 a - b + 1`` for one row of the features."""
+    terms = []
+    for factor, name in zip(row, names, strict=True):
+        if factor:
+            size = "" if abs(factor) == 1 else f"{_number(abs(factor), dtype)} "
+            terms.append((factor > 0, f"{size}{name}"))
+    if shift:
+        terms.append((shift > 0, _number(abs(shift), dtype)))
+    text = "".join(f" {'+' if plus else '-'} {term}" for plus, term in terms).strip()
+    return text.removeprefix("+ ").replace("- ", "-", 1) if text.startswith("-") else text[2:]
+
+
+def function_text(instance: Instance, dtype) -> str:
+    """Return the function of an instance as one writes it on paper.
+
+    Examples
+    --------
+    >>> from gdpure.specs.optimizer.subjects import example
+    >>> function_text(example((1, 1, 1)), "float32")
+    'f(x) = x^2 / 2'
+    """
+    names, unit = _names(instance), np.sqrt(len(instance.features))
+    bent = bool(np.isfinite(instance.bend))
+    terms = []
+    for row in instance.features / unit:
+        if np.any(row):
+            text = _linear(row, -float(row @ instance.center), names, dtype)
+            if bent:
+                terms.append(f"phi({text})")
+            else:
+                terms.append(f"{text}^2" if text in names else f"({text})^2")
+    body = " + ".join(terms) or "0"
+    if terms and not bent:
+        body = f"{body} / 2" if len(terms) == 1 else f"({body}) / 2"
+    minimum = float(instance.minimum)
+    if minimum:
+        body += f" {'+' if minimum > 0 else '-'} {_number(abs(minimum), dtype)}"
+    text = f"f({', '.join(names)}) = {body}"
+    if bent:
+        bend = _number(float(instance.bend) / unit, dtype)
+        text += f",  phi(t) = t^2 / 2 up to |t| = {bend}, then straight"
+        if instance.tail:
+            text += f" but for a curvature of {_number(instance.tail, dtype)}"
+    return text
+
+
+def _beginning(instance, dtype):
+    return f"x[0] = {_point(instance.start, dtype)}"
+
+
+# -- a reproduction --------------------------------------------------------------------------------
+
+
+def _array(numbers, dtype):
+    def texts(x):
+        return [texts(y) for y in x] if np.ndim(x) else _number(x, dtype)
+
+    text = str(texts(np.asarray(numbers))).replace("'", "").replace("inf", "np.inf")
+    return text
+
+
+def reproduction(subject: Subject, instance: Instance, steps: int, dtype) -> str:
+    """Return Python that runs the subject on an instance, and does not import gdpure.
+
+    It defines the function in NumPy, calls the subject, and leaves what came in `returned`; where
+    that is a point of gradient descent, what it must be is in `wanted`.
+    """
+    name, bent = np.dtype(dtype).name, bool(np.isfinite(instance.bend))
+    module, _, attribute = subject.name.partition(":")
+    unit = np.sqrt(len(instance.features))
+    kept = np.any(instance.features != 0, axis=1)
+    kept[0] |= not kept.any()
+    rows = instance.features[kept] / unit
+    lines = ["import numpy as np", f'X = np.array({_array(rows, dtype)}, "{name}")']
+    lines.append(f'c = np.array({_array(instance.center, dtype)}, "{name}")')
+    if bent:
+        bend = _number(float(instance.bend) / unit, dtype)
+        tail = _number(instance.tail, dtype)
+        lines += [
+            "def phi(t): k = t.clip(-BEND, BEND); return k * (t - k / 2) + TAIL * (t - k) ** 2 / 2",
+            "def slope(t): k = t.clip(-BEND, BEND); return k + TAIL * (t - k)",
+            "def value(x): return phi(X @ (x - c)).sum()",
+            "def gradient(x): return slope(X @ (x - c)) @ X",
+        ]
+        lines = [line.replace("BEND", bend).replace("TAIL", tail) for line in lines]
+    else:
+        lines += [
+            "def value(x): return ((X @ (x - c)) ** 2).sum() / 2",
+            "def gradient(x): return (X @ (x - c)) @ X",
+        ]
+    if instance.minimum:
+        lines = [
+            line + f" + {_number(instance.minimum, dtype)}"
+            if line.startswith("def value")
+            else line
+            for line in lines
+        ]
+    if ":" not in subject.name:
+        lines.append(f"# {subject.name} has no name to import it by: put it here as `subject`")
+        module, attribute = "", "subject"
+    lines += _call(subject, instance, module, attribute, steps, name, dtype)
+    if subject.method == "gradient descent" and subject.call != "stopping":
+        start = f'np.array({_array(instance.start, dtype)}, "{name}")'
+        eta = _number(instance.step_size, dtype)
+        lines += [
+            f"wanted = {start}",
+            f"for _ in range({steps}): wanted = wanted - {eta} * gradient(wanted)",
+            "print(returned, 'must be', wanted)",
+        ]
+    else:
+        lines.append("print(returned)")
+    return "\n".join(lines)
+
+
+def _call(subject, instance, module, attribute, steps, name, dtype):
+    """Return the lines that import the subject and run it."""
+    top = attribute.split(".")[0]
+    load = [f"from {module} import {top}"] if module else []
+    start = f'np.array({_array(instance.start, dtype)}, "{name}")'
+    eta = _number(instance.step_size, dtype)
+    known = {
+        "value": "value",
+        "gradient": "gradient",
+        "start": start,
+        "step_size": eta,
+        "steps": str(steps),
+        "tolerance": _number(instance.tolerance, dtype),
+    }
+    if subject.call in ("iterates", "stopping"):
+        asked = ", ".join(f"{key}={known[key]}" for key in known if key in subject.takes)
+        last = f"[{steps}]" if subject.call == "iterates" else ""
+        return [*load, f"returned = {attribute}({asked}){last}"]
+    if subject.call == "next point":
+        takes = (key for key in known if key in subject.takes)
+        asked = ", ".join(["point=x", *(f"{key}={known[key]}" for key in takes)])
+        loop = f"for _ in range({steps}): x = {attribute}({asked})"
+        return [*load, f"x = {start}", loop, "returned = x"]
+    if subject.call == "gradient":
+        return [
+            *load,
+            "class objective:",
+            f"    data = X * np.sqrt(len(X)).astype(X.dtype), c, {_array(instance.bend, dtype)}, "
+            f"{_number(instance.tail, dtype)}, {_number(instance.minimum, dtype)}",
+            "    def __call__(self, x): return value(x)",
+            f"returned = {attribute}(objective())({start})",
+        ]
+    made = attribute if subject.step_size is not None else f"{attribute}({eta})"
+    return [
+        "import jax.numpy as jnp",
+        *load,
+        f"optimizer, x = {made}, jnp.asarray({start})",
+        "memory = optimizer.init(x)",
+        f"for _ in range({steps}):",
+        "    g = jnp.asarray(gradient(np.asarray(x)))",
+        "    move, memory = optimizer.update(g, memory, x)",
+        "    x = x + move",
+        "returned = x",
+    ]

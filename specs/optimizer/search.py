@@ -1,0 +1,312 @@
+"""The hunt for a counterexample: batches of instances, run by a subject, judged by theorems.
+
+Hypothesis draws what a batch has in common, a `Setting`; a key makes the instances of the batch
+from it, inside one compiled function. Nothing is compiled twice, whatever is drawn.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
+
+import hypothesis
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import HealthCheck
+
+from .. import instances, rounding
+from ..families import companions
+from ..instances import SHAPES, Instance, Setting, Shape
+from ..theorem import Finding, Run, Theorem, find, observe
+from .subjects import FEW, Subject
+
+# The programs of the judge are long and run for milliseconds: they are compiled in 0.6 of the
+# time, without what makes them no faster.
+_QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
+
+@dataclass
+class Case:
+    """One instance in which a theorem is broken, in numbers, and what was found there."""
+
+    instance: Instance
+    shape: Shape
+    attained: bool
+    finding: Finding
+
+
+@dataclass
+class Tally:
+    """What a theorem found in all instances: counts, and the worst case of a violation."""
+
+    theorem: Theorem
+    instances: int = 0
+    informative: int = 0
+    violated: int = 0
+    excess: float = 0.0
+    cases: list[Case] = field(default_factory=list)
+
+    def simplest(self) -> Case:
+        """Return the case to begin shrinking from: one shape of all, few parameters, clear."""
+        return min(
+            self.cases,
+            key=lambda case: (case.attained, case.shape.d, -min(case.finding.excess, 1e6)),
+        )
+
+
+# -- running and judging ---------------------------------------------------------------------------
+
+
+@partial(jax.jit, static_argnames=("shape", "dtype"), compiler_options=_QUICKLY)
+def _make(settings, numbers, step_size, *, shape, dtype):
+    def one(setting, number):
+        key = jax.random.fold_in(jax.random.key(setting.seed), number)
+        return instances.instance(instances.sample(key, setting, shape), dtype, step_size)
+
+    return jax.vmap(one)(settings, numbers)
+
+
+@partial(jax.jit, static_argnames=("functions", "count", "steps"), compiler_options=_QUICKLY)
+def _make_extremal(seed, *, functions, count, steps):
+    keys = jax.random.split(jax.random.key(seed), count)
+    return [jax.vmap(lambda key, f=f: f(key, steps))(keys) for f in functions]
+
+
+@partial(jax.jit, static_argnames="dtype")
+def _cast(tree, *, dtype):
+    """Return a tree with its numbers in a dtype; what is true or false stays so."""
+    return jax.tree.map(
+        lambda leaf: leaf if leaf.dtype == bool else jnp.asarray(leaf).astype(dtype), tree
+    )
+
+
+def run(subject: Subject, batch: Instance, shape: Shape, dtype, *, stopping=False) -> Run:
+    """Run a subject on a batch of instances, in a dtype, as its user would; in float64 after."""
+    with jax.enable_x64(True):
+        problems = _cast(batch, dtype=dtype)
+    # A method that only stops has no other runs; what it needs no steps for is told by those.
+    call = subject.stop if stopping else subject.run or subject.stop
+    assert call is not None
+    with (
+        jax.enable_x64(jnp.dtype(dtype) == jnp.float64),
+        jax.default_matmul_precision("highest"),
+        jax.numpy_dtype_promotion("standard"),
+        jax.numpy_rank_promotion("allow"),
+    ):
+        runs = jax.block_until_ready(call(problems, shape.steps))
+    # In float64 and of one structure, whatever ran: the judge is compiled once.
+    with jax.enable_x64(True):
+        return _complete(_cast(runs, dtype=jnp.float64))
+
+
+def _complete(runs):
+    """Return runs with NaN for what a subject does not record, but gradients of examples."""
+    point = runs.point
+    unknown = Run(
+        point, *(np.full(np.shape(x), np.nan) for x in (point[..., 0], point, point[:, 0]))
+    )._replace(converged=np.zeros(len(point), bool), limit=np.zeros(len(point)))
+    return Run(*(b if a is None else a for a, b in zip(runs, unknown, strict=True)))
+
+
+def _model(dtype):
+    return rounding.Arithmetic(*map(np.float64, rounding.arithmetic(dtype)))
+
+
+@partial(jax.jit, compiler_options=_QUICKLY)
+def _observe(batch, runs, model):
+    return jax.vmap(lambda instance, run: observe(instance, run, model))(batch, runs)
+
+
+@partial(jax.jit, static_argnames="theorems", compiler_options=_QUICKLY)
+def _find(traces, attained, *, theorems):
+    def one(trace):
+        return [find(theorem, trace, attained=attained) for theorem in theorems]
+
+    return jax.vmap(one)(traces)
+
+
+@partial(jax.jit, static_argnames="theorem", compiler_options=_QUICKLY)
+def _make_twins(traces, *, theorem):
+    twins = jax.vmap(theorem.twin)(traces)
+    order = theorem.order(np.arange(len(twins.start)))
+    return jax.tree.map(lambda leaf: leaf[order], twins)
+
+
+@partial(jax.jit, static_argnames="theorem", compiler_options=_QUICKLY)
+def _find_twins(traces, others, *, theorem):
+    back = np.argsort(theorem.order(np.arange(len(others.x))))
+    others = jax.tree.map(lambda leaf: leaf[back], others)
+    return jax.vmap(lambda trace, other: find(theorem, trace, other))(traces, others)
+
+
+def judge(
+    subject: Subject,
+    theorems: Sequence[Theorem],
+    batch: Instance,
+    shape: Shape,
+    dtype,
+    *,
+    attained: bool = False,
+) -> list[Finding]:
+    """Run a subject on a batch, and return what each theorem finds in it, in NumPy arrays."""
+    model, found = _model(dtype), {}
+
+    def observed(stopping):
+        runs = run(subject, batch, shape, dtype, stopping=stopping)
+        with jax.enable_x64(True):
+            return _observe(batch, runs, model)
+
+    traced = cache(observed)
+    for theorem in theorems:
+        if theorem in found:
+            continue
+        traces = traced("stopping" in theorem.needs)
+        if theorem.twin is None:
+            together = companions(theorem)
+            with jax.enable_x64(True):
+                found |= zip(together, _find(traces, attained, theorems=together), strict=True)
+        else:
+            with jax.enable_x64(True):
+                twins = _make_twins(traces, theorem=theorem)
+            runs = run(subject, twins, shape, dtype)
+            with jax.enable_x64(True):
+                others = _observe(twins, runs, model)
+                found[theorem] = _find_twins(traces, others, theorem=theorem)
+    return jax.device_get([found[theorem] for theorem in theorems])
+
+
+def batch_size(subject: Subject, count: int) -> int:
+    """Return one of two sizes of a batch: every size is compiled anew."""
+    return subject.batch if count >= len(SHAPES) * subject.batch else FEW
+
+
+def batch_of(shape: Shape, dtype, subject: Subject, settings, numbers) -> Instance:
+    """Return a batch of instances for a subject, one a setting and number."""
+    with jax.enable_x64(True):
+        settings = Setting(*(np.array(x, np.int64) for x in zip(*settings, strict=True)))
+        step_size = None if subject.step_size is None else np.float64(subject.step_size)
+        return _make(settings, np.asarray(numbers), step_size, shape=shape, dtype=dtype)
+
+
+# -- many instances --------------------------------------------------------------------------------
+
+
+@cache
+def draw_settings(count: int, seed: int, most_sixteenths: int = 40) -> list[Setting]:
+    """Return settings drawn by hypothesis: zeros and ones and ends of ranges among them."""
+    drawn: list[Setting] = []
+
+    @hypothesis.seed(seed)
+    @hypothesis.settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        phases=[hypothesis.Phase.generate],
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.nested_given],
+    )
+    @hypothesis.given(instances.settings(most_sixteenths))
+    def draw(setting):
+        drawn.append(setting)
+
+    draw()
+    return drawn
+
+
+def survey(
+    subject: Subject,
+    theorems: Sequence[Theorem],
+    dtype,
+    *,
+    count: int,
+    seconds: float,
+    seed: int,
+    progress: Callable[[float], None],
+) -> list[Tally]:
+    """Try theorems on many instances; stop early when the time is up.
+
+    Parameters
+    ----------
+    subject, theorems, dtype
+        What is tried on what; the subject brings all that the theorems need.
+    count
+        How many instances at least, over all shapes.
+    seconds
+        How long at most, once every shape was tried.
+    seed
+        Of everything random.
+    progress
+        Told which fraction is done.
+    """
+    tallies = {theorem: Tally(theorem) for theorem in theorems}
+    size = batch_size(subject, count)
+    rounds = max(-(-count // size), len(SHAPES))
+    settings = draw_settings(min(count, 256), seed)
+    began = 0.0
+    for k in range(rounds):
+        shape = SHAPES[k % len(SHAPES)]
+        numbers = np.arange(k * size, (k + 1) * size) + seed
+        drawn = [settings[i % len(settings)] for i in numbers]
+        batch = batch_of(shape, dtype, subject, drawn, numbers)
+        found = judge(subject, theorems, batch, shape, dtype)
+        for theorem, finding in zip(theorems, found, strict=True):
+            _count(tallies[theorem], batch, shape, finding)
+        if k + 1 == len(SHAPES):
+            began = time.monotonic()  # all is compiled now
+        spent = (time.monotonic() - began) / seconds if began else 0.0
+        progress(max((k + 1) / rounds, min(spent, 1.0)))
+        if spent > 1:
+            break
+    _attain(subject, tallies, dtype, size, seed)
+    return list(tallies.values())
+
+
+def _attain(subject, tallies, dtype, size, seed):
+    """Try theorems where they are equalities, and where they are broken first."""
+    [shape] = (shape for shape in SHAPES if shape[:2] == (1, 1))
+    for attained in (True, False):
+
+        def of(theorem, attained=attained):
+            # Of its own step size a subject knows only what its method's theorems know, too.
+            if subject.step_size is not None and (attained or "stopping" in theorem.needs):
+                return ()
+            return theorem.extremal if attained else theorem.hard
+
+        theorems = tuple(theorem for theorem in tallies if of(theorem))
+        functions = tuple(dict.fromkeys(f for theorem in theorems for f in of(theorem)))
+        if not functions:
+            continue
+        with jax.enable_x64(True):
+            made = _make_extremal(
+                np.int64(seed), functions=functions, count=size, steps=shape.steps
+            )
+            # Every number of them is short in any dtype, but for the bend.
+            made = [_cast(_cast(batch, dtype=dtype), dtype=jnp.float64) for batch in made]
+        for function, batch in zip(functions, made, strict=True):
+            found = judge(subject, theorems, batch, shape, dtype, attained=attained)
+            for theorem, finding in zip(theorems, found, strict=True):
+                if function in of(theorem):
+                    _count(tallies[theorem], batch, shape, finding, attained)
+
+
+def _count(tally, batch, shape, finding, attained=False):
+    tally.instances += int(finding.applies.sum())
+    tally.informative += int((finding.applies & finding.informative).sum())
+    tally.violated += int(finding.violated.sum())
+    seen = np.where(finding.applies, finding.excess, 0)
+    tally.excess = max(tally.excess, float(seen.max()))
+    if finding.violated.any():
+        # The clearest case that is finite, if there is one.
+        order = np.lexsort([seen, finding.finite, finding.violated])
+        worst = int(order[-1])
+        case = jax.tree.map(lambda leaf: np.asarray(leaf)[worst], (batch, finding))
+        tally.cases.append(Case(case[0], shape, attained, case[1]))
+
+
+def as_batch(cases: Sequence[Instance], size: int) -> Instance:
+    """Return instances of one shape as a batch of a fixed size, the last repeated."""
+    padded = [*cases, *[cases[-1]] * (size - len(cases))]
+    with jax.enable_x64(True):
+        return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *padded)

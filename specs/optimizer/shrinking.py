@@ -1,0 +1,218 @@
+"""Shrinking: from any violating instance to one that a person can check on paper.
+
+All simplifications of an instance are tried at once, as one batch of the size that the hunt has
+compiled already; the simplest that is violated in the same way is simplified next.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from .. import rounding
+from ..instances import Instance
+from .search import Case
+
+# A violation this many times what rounding explains is clear enough for print.
+_CLEAR = 64.0
+
+
+def shrink(
+    case: Case,
+    judge: Callable[[list[Instance]], list[Case]],
+    dtype,
+    *,
+    fixed_step_size: bool,
+    until: float,
+) -> Case:
+    """Return the simplest case found that is violated in the same way.
+
+    Parameters
+    ----------
+    case
+        Where to begin.
+    judge
+        Runs and judges instances of the shape of the case.
+    dtype
+        Of the run: all numbers are rounded to it.
+    fixed_step_size
+        Whether the step size belongs to the subject.
+    until
+        When to stop at the latest, on `time.monotonic`.
+    """
+    clear = min(float(case.finding.excess), _CLEAR)
+
+    def same(other: Case):
+        found = other.finding
+        return (
+            found.violated
+            and found.finite == case.finding.finite
+            and np.isfinite(found.excess) >= np.isfinite(case.finding.excess)
+            and found.excess >= clear
+        )
+
+    best, tried = case, {_digest(case.instance)}
+    while time.monotonic() < until:
+        candidates = []
+        for numbers in _simpler(best.instance, fixed_step_size):
+            candidate = _made(numbers, dtype)
+            digest = _digest(candidate)
+            if digest not in tried and _cost(candidate) < _cost(best.instance):
+                tried.add(digest)
+                candidates.append(candidate)
+        found = [other for other in judge(candidates) if same(other)] if candidates else []
+        if not found:
+            break
+        best = min(found, key=lambda other: _cost(other.instance) + 2 * int(other.finding.row))
+    return best
+
+
+def _digest(instance):
+    return b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(instance))
+
+
+def _made(instance: Instance, dtype) -> Instance:
+    """Round the numbers of an instance to the dtype, and bring its claims up to date."""
+    rounded: dict[str, Any] = {
+        name: np.asarray(getattr(instance, name)).astype(dtype).astype(np.float64)
+        for name in instance.__dataclass_fields__
+    }
+    features, bend, tail = rounded["features"], rounded["bend"], rounded["tail"]
+    n, d = features.shape
+    eigenvalues = np.linalg.eigvalsh(features.T @ features / n)
+    spare = 16 * (d - 1) * rounding.unit_roundoff(np.float64) * eigenvalues[-1]
+    rounded["smoothness"] = eigenvalues[-1] + spare
+    least = max(eigenvalues[0] - spare, 0.0)
+    rounded["strong_convexity"] = (1.0 if np.isinf(bend) else tail) * least
+    return Instance(**rounded)
+
+
+# -- how simple a number is ------------------------------------------------------------------------
+
+
+def _price(x) -> int:
+    """Return how hard a number is to read: 0, then 1 and -1, then few digits."""
+    x = abs(float(x))
+    if x == 0:
+        return 0
+    if x == 1:
+        return 1
+    if not np.isfinite(x):
+        return 0
+    if x == round(x) and x < 10:
+        return 2
+    if x in (0.5, 0.25, 0.125, 1.5, 0.75):
+        return 3
+    return 4 + len(f"{x:.17g}".strip("0").replace(".", ""))
+
+
+def _cost(instance: Instance) -> int:
+    """Return how hard an instance is to read."""
+    unit = np.sqrt(len(instance.features))
+    prices = [*(instance.features / unit).ravel(), *instance.start, *(2 * instance.center)]
+    cost = sum(map(_price, prices)) + sum(map(_price, instance.probe)) // 2
+    cost += int((instance.features < 0).sum() + (instance.start < 0).sum())
+    cost += _price(instance.step_size) + _price(instance.minimum) + _price(instance.tail)
+    return cost + (5 + _price(instance.bend) if np.isfinite(instance.bend) else 0)
+
+
+# -- what is simpler -------------------------------------------------------------------------------
+
+
+def _simpler(instance: Instance, fixed_step_size: bool) -> Iterator[Instance]:
+    """Yield instances that are simpler in one way, and some that are in many."""
+    yield from _structural(instance)
+    if not fixed_step_size:
+        yield from _rescaled(instance)
+        for step_size in _near(instance.step_size, 1.0):
+            if step_size > 0:
+                yield replace(instance, step_size=step_size)
+    unit = np.sqrt(len(instance.features))
+    for name, scale in (("features", unit), ("start", 1.0), ("center", 1.0), ("probe", 1.0)):
+        numbers = getattr(instance, name)
+        for index in np.ndindex(numbers.shape):
+            for x in _near(numbers[index], scale):
+                changed = numbers.copy()
+                changed[index] = x
+                yield replace(instance, **{name: changed})
+    for name in ("bend", "tail", "minimum"):
+        if np.isfinite(getattr(instance, name)):
+            for x in _near(getattr(instance, name), 1.0):
+                if name != "bend" or x > 0:
+                    yield replace(instance, **{name: np.float64(x)})
+
+
+def _near(x, unit) -> list[float]:
+    """Return simpler numbers near one, in units."""
+    x = float(x) / unit
+    if x == 0 or not np.isfinite(x):
+        return []
+    power = 2.0 ** np.round(np.log2(abs(x)))
+    digit = float(f"{x:.0e}")
+    found = {0.0, -x, np.sign(x), np.round(x), np.sign(x) * power, digit, np.round(2 * x) / 2}
+    return [unit * y for y in found if y != x]
+
+
+def _structural(instance: Instance) -> Iterator[Instance]:
+    """Yield instances with less in them: around zero, fewer rows and columns, no bend."""
+    center, start, probe = instance.center, instance.start, instance.probe
+    zero = np.zeros_like(center)
+    around = replace(instance, center=zero, start=start - center, probe=probe - center)
+    yield around
+    yield replace(around, minimum=np.float64(0))
+    yield replace(instance, bend=np.float64(np.inf), tail=np.float64(0))
+    yield replace(instance, tail=np.float64(0))
+    yield replace(instance, probe=center)
+    yield replace(instance, probe=start)
+    for i in range(len(instance.features)):
+        fewer = instance.features.copy()
+        fewer[i] = 0
+        yield replace(instance, features=fewer)
+        alone = np.zeros_like(instance.features)
+        alone[i] = instance.features[i]
+        yield replace(instance, features=alone)
+    for j in range(len(center)):
+        fewer, points = instance.features.copy(), [center.copy(), start.copy(), probe.copy()]
+        fewer[:, j] = 0
+        for point in points:
+            point[j] = 0
+        c, s, p = points
+        yield replace(instance, features=fewer, center=c, start=s, probe=p)
+    unit = np.sqrt(len(instance.features))
+    whole = unit * np.round(instance.features / unit)
+    yield replace(instance, features=whole)
+    yield replace(
+        instance,
+        features=whole,
+        center=np.round(center),
+        start=np.round(start),
+        probe=np.round(probe),
+    )
+
+
+def _rescaled(instance: Instance) -> Iterator[Instance]:
+    """Yield the same instance in other units, of f and of x, with whole numbers where it can."""
+    unit = np.sqrt(len(instance.features))
+    far = np.abs(instance.start - instance.center).max()
+    for size in np.abs(instance.features / unit).ravel():
+        if size > 0:
+            scale = 1 / size
+            yield replace(
+                instance,
+                features=instance.features * scale,
+                step_size=instance.step_size / scale**2,
+                bend=instance.bend * scale,
+            )
+    if far > 0:
+        yield replace(
+            instance,
+            start=instance.start / far,
+            center=instance.center / far,
+            probe=instance.probe / far,
+            bend=instance.bend / far,
+        )

@@ -1,0 +1,1 @@
+"""What one recorded run obeys, and what became of it."""

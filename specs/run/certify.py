@@ -1,0 +1,245 @@
+"""Certify: one recorded run, the laws it obeys, where it first broke one, and why.
+
+Everything is float64 at the numbers that were recorded. What is not known is not judged: without L
+there is no descent lemma, without a minimizer no rate. What the run itself shows of L is a lower
+bound; it explains a divergence, and accuses nobody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+import gdpure as gd
+from gdpure import guards
+
+from .. import rounding
+from ..report import Verdict
+from .certificate import Certificate
+from .laws import case_of, laws_of, least_smoothness
+from .recorded import Rows, facts_of, read
+from .steps import norm
+
+
+def certify(
+    objective: Any,
+    run: Any,
+    *,
+    step_size: Any = None,
+    values: Any = None,
+    gradients: Any = None,
+    facts: gd.Facts | None = None,
+) -> Certificate:
+    """Say of one recorded run which laws it obeys, where it first broke one, and why.
+
+    The laws are those of gradient descent, ``x[k+1] = x[k] - eta grad f(x[k])``, of L-smooth and
+    of convex functions. Rounding is allowed for as it is derived (least squares, quadratics) or
+    measured (whatever JAX can trace); without a function, half of the digits are.
+
+    Parameters
+    ----------
+    objective
+        ``f(params) -> ()``, a `gdpure.Objective`, or None: then only what needs no function.
+    run
+        What `gdpure.descend` returned; or points: a list, an array (N + 1, d), (N + 1,) of one
+        parameter, a tree with a leading axis; or a tuple (points, values).
+    step_size
+        eta, shape () or (N,); None infers it from the rows.
+    values, gradients
+        What was recorded at the points, shapes (N + 1,) and of the points.
+    facts
+        What is known of f, by default ``gdpure.facts(objective)``.
+
+    Returns
+    -------
+    Certificate
+        True if no law is broken and some law was tested.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the run is none, if shapes do not fit, or the objective does not take the points.
+
+    References
+    ----------
+    Taylor, Hendrickx and Glineur, "Smooth strongly convex interpolation and exact worst-case
+    performance of first-order methods", Math. Program. 161, 2017, Theorem 4 (interpolation);
+    the other laws as in `gdpure.specs.THEOREMS`.
+
+    Examples
+    --------
+    >>> import gdpure as gd, jax.numpy as jnp
+    >>> run = gd.descend(gd.landscapes.bowl, jnp.array([2.0, 1.0]), 1.5, steps=10)
+    >>> print(certify(gd.landscapes.bowl, run, step_size=1.5).story[0])
+    diverged: step 1.5 exceeds 2/L = 1
+    """
+    if objective is not None:
+        guards.function("certify", "the objective", objective)
+    rows = read(run, values, gradients)
+    step_size = _step_size(step_size, rows)
+    known = facts_of(objective, facts, rows.point.shape[1])
+    found = _certificate(objective, rows, step_size, known)
+    coarse = rows._replace(dtype=np.dtype(np.float32))
+    if rows.sure or found or rows.dtype != np.float64:
+        return found
+    # Numbers of Python and NumPy hold what JAX, left to itself, computed in float32.
+    again = _certificate(objective, coarse, step_size, known)
+    why = "The rows are float64, but good to float32 only: somewhere f or its gradient is float32."
+    return replace(again, story=(*again.story, why)) if again else found
+
+
+def _step_size(step_size, rows: Rows):
+    """Return the step sizes, one a step that is judged, or None."""
+    if step_size is None:
+        return None
+    guards.in_range("certify", "step_size", step_size, guards.Range(0))
+    step_size = np.asarray(step_size, np.float64)
+    if not np.isfinite(step_size).all() or (step_size < 0).any():
+        raise ValueError(f"certify: step_size must be finite and >= 0, got {step_size}")
+    if step_size.shape not in ((), (rows.count - 1,)):
+        raise ValueError(
+            f"certify: step_size must have shape () or ({rows.count - 1},), one a step, got "
+            f"{guards.describe(step_size)}"
+        )
+    steps = np.broadcast_to(step_size, (rows.count - 1,))
+    return steps[: len(rows.point) - 1]
+
+
+# -- the story -------------------------------------------------------------------------------------
+
+
+def _certificate(objective, rows, step_size, facts) -> Certificate:
+    case = case_of(objective, rows, step_size, facts)
+    findings = laws_of(case)
+    story = [s for s in (_accusation(case, findings), *_events(case)) if s]
+    broken = any(f.verdict is Verdict.VIOLATED for f in findings)
+    if not broken and not any(f.verdict is Verdict.HOLDS for f in findings):
+        story.append("nothing could be tested, so nothing is shown")
+    steps, d = len(rows.point) - 1, rows.point.shape[1]
+    subject = f"{steps} step{'s' * (steps != 1)} of {d} parameter{'s' * (d != 1)}, {rows.dtype}"
+    subject += f"; rounding is {case.truth.how}" + (
+        f": half of the digits, for {case.truth.why}" if case.truth.how == "assumed" else ""
+    )
+    known = {"L": facts.smoothness, "mu": facts.strong_convexity, "f*": facts.minimum}
+    known = {name: float(x) for name, x in known.items() if x is not None}
+    return Certificate(subject, tuple(story), findings, known, _estimated(case))
+
+
+def _accusation(case, findings):
+    """Return the headline of a run that breaks a law: the first of them."""
+    broken = {f.law: f for f in findings if f.verdict is Verdict.VIOLATED}
+    if not broken:
+        return ""
+    first = next(iter(broken.values()))
+    if first.law == "value":
+        return f"the values do not belong to the points: {first.cause or first.sentence}"
+    if first.law == "gradient":
+        return f"the gradient does not belong to the values: {first.cause or first.sentence}"
+    if first.law == "step":
+        apart = f"off by {first.off:.3g} where rounding allows {first.allowed:.2g}"
+        return f"not gradient descent from row {first.first} on: {first.cause or apart}"
+    where = f"{first.law} violated {first.cause or f'at k = {first.first}'}"
+    if first.law == "interpolation" and case.truth.gradient is None:
+        return f"the gradient does not belong to the values: {where}"
+    return f"f is not what the facts say: {where}"
+
+
+def _events(case):
+    """Yield what happened, in sentences: divergence, the floor, how far f fell."""
+    rows, eta, F = case.rows, case.steps.eta, case.F
+    over = _over(case)
+    rose = F is not None and F[-1] > F[0 if over is None else over[0]]
+    grew = case.G is not None and norm(case.G[-1]) > norm(case.G[0])
+    if rows.lost is not None or (rose and (over is not None or grew)):
+        lost = "" if rows.lost is None else f"row {rows.lost} is not finite"
+        yield f"diverged: {over[1] if over else lost or 'the values rise'}"
+        if lost:
+            yield f"{lost}: what follows is not judged"
+        if F is not None:
+            yield _fall(F)
+        return
+    floor = _floor(case)
+    if floor:
+        yield floor
+    if F is not None:
+        kept = _fall(F)
+        if case.steps.finding.verdict is Verdict.HOLDS and case.steps.how != "inferred row by row":
+            sizes = sorted(set(eta.tolist()))
+            size = f"{sizes[0]:.4g}" if len(sizes) == 1 else f"{sizes[0]:.4g} to {sizes[-1]:.4g}"
+            kept = f"gradient descent with step {size}: {kept}"
+        yield kept
+    if case.G is not None:
+        yield f"|gradient| went from {norm(case.G[0]):.3g} to {norm(case.G[-1]):.3g}"
+    if over is not None:
+        yield f"{over[1]}, and yet f falls: the run keeps clear of the steepest direction"
+
+
+def _fall(F):
+    return f"f went from {F[0]:.4g} to {F[-1]:.4g} in {len(F) - 1} step{'s' * (len(F) > 2)}"
+
+
+def _over(case):
+    """Return the first iteration whose step exceeds 2/L, and a clause; None where there is none."""
+    eta = case.steps.eta
+    L = case.L if case.L is not None else least_smoothness(case)
+    if eta is None or not L or case.steps.finding.verdict is Verdict.VIOLATED:
+        return None
+    doubt = np.zeros_like(eta) if case.steps.doubt is None else case.steps.doubt
+    beyond = (eta - doubt) * L > 2 * (1 + 1e-6)
+    if not beyond.any():
+        return None
+    k = int(np.argmax(beyond))
+    last = len(eta) - 1 - int(np.argmax(beyond[::-1]))
+    limit = f"2/L = {2 / L:.3g}" if case.L is not None else f"2/L, which is at most {2 / L:.3g}"
+    if beyond.all():
+        when = ""
+    elif beyond[k:].all():
+        when = f" from iteration {k} on"
+    else:
+        when = f" in iteration {k}" if last == k else f" between iterations {k} and {last}"
+    return k, f"step {eta[k]:.4g} exceeds {limit}{when}"
+
+
+def _floor(case):
+    """Return where a step no longer shows in the dtype, or where the points stand still, or ""."""
+    rows, eta, F = case.rows, case.steps.eta, case.F
+    k = _from((np.diff(rows.point, axis=0) == 0).all(axis=1))
+    rests = "" if k is None else f"the point stands still from k = {k} on"
+    if rests and case.G is not None and not case.G[-1].any():
+        return f"{rests}: the gradient is 0 there"
+    if case.steps.finding.verdict is not Verdict.HOLDS or not eta[-1] > 0:
+        return rests  # nothing says that it is rounding which holds it
+    floor = None
+    if F is not None and case.G is not None:
+        # A convex f falls by no more than that.
+        most = eta * norm(case.G[:-1]) ** 2
+        half_units = np.ldexp(rounding.unit_roundoff(rows.dtype), np.frexp(F[:-1])[1] - 1)
+        floor = _from((most <= half_units) & (F[:-1] != 0))
+    if floor is not None:
+        why = "from there on a step lowers f by less than half a unit in the last place"
+        return f"{rows.dtype} floor reached at k = {floor}: {'; '.join(filter(None, [why, rests]))}"
+    return f"{rows.dtype} floor reached at k = {k}: {rests}" if rests else ""
+
+
+def _from(flags):
+    """Return the first row from which on all flags are up, or None."""
+    down = np.flatnonzero(~flags)
+    k = int(down[-1]) + 1 if down.size else 0
+    return k if k < len(flags) else None
+
+
+def _estimated(case):
+    found = {}
+    obeyed = case.steps.finding.verdict is not Verdict.VIOLATED
+    if case.steps.how != "given" and case.steps.eta is not None and obeyed:
+        eta = case.steps.eta[case.steps.doubt < abs(case.steps.eta) / 2]
+        least, most = eta.min(), eta.max()
+        size = f"= {least:.5g}" if least == most else f"from {least:.4g} to {most:.4g}"
+        found["eta"] = f"{size} ({case.steps.how})"
+    L = least_smoothness(case)
+    if L is not None and case.L is None:
+        whose = "recorded gradients" if case.truth.gradient is None else "gradients of these rows"
+        found["L"] = f">= {L:.4g} (from the {whose})"
+    return found

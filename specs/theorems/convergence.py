@@ -1,0 +1,233 @@
+"""Convergence: what N steps of gradient descent promise, and the functions that keep them to it.
+
+A run drifts from the exact one by at most ``D_k`` (`Trace.drift`), since a step brings points
+closer together, or spreads them by a known factor. Gaps are compared by their roots:
+``sqrt(f - f*)`` has slopes of at most ``sqrt(L/2)``.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from .. import bounds, extremal, instances, rounding
+from ..balls import Ball, ball, dot, most, norm
+from ..theorem import Evidence, Theorem, Trace, exact_run, step_errors
+
+_U = rounding.unit_roundoff(jnp.float64)
+
+
+def _counts(trace):
+    return jnp.arange(len(trace.x), dtype=jnp.float64)
+
+
+def _gaps(trace, bound):
+    """Return evidence about ``f(x_k) - f* <= bound``."""
+    drift = trace.drift()
+    rounding = jnp.sqrt(2 * trace.L * most(bound)) * drift + trace.L / 2 * drift**2
+    drowned = bound.middle <= rounding + trace.gap.radius
+    return Evidence(trace.gap, bound, rounding, ~drowned)
+
+
+# -- quadratics ------------------------------------------------------------------------------------
+
+
+def _closed_form(trace: Trace) -> Evidence:
+    """Compare with powers of ``I - eta H`` applied to ``x_0 - x*``, in float64."""
+    # The powers are applied one by one: each of them rounds as a step in float64 does.
+    points = exact_run(trace.instance, trace.x[0], len(trace.x) - 1)
+    own = trace.drift_of(most(norm(step_errors(trace.instance, points[:-1], jnp.float64))))
+    allowed = jnp.broadcast_to((trace.drift() + own)[:, None], points.shape)
+    moved = abs(points - trace.x[:1]) > allowed
+    return Evidence(ball(trace.x), ball(points), allowed, moved)
+
+
+def _hankel(trace: Trace) -> Evidence:
+    g, e = trace.g, trace.L * trace.stray
+    measured, bound = dot(g[:-2], g[2:]), dot(g[1:-1], g[1:-1])
+    allowed = e[:-1] * most(norm(g[1:-1])) + e[1:] * most(norm(g[:-2]))
+    return Evidence(measured, bound, allowed, bound.middle > allowed)
+
+
+def _divergence(trace: Trace) -> Evidence:
+    distance = norm(trace.offset)
+    bound = distance[0] * abs(1.0 - trace.h) ** _counts(trace)
+    allowed = trace.drift()
+    return Evidence(distance, bound, allowed, bound.middle > allowed)
+
+
+# -- rates -----------------------------------------------------------------------------------------
+
+
+def _value_rate(trace: Trace) -> Evidence:
+    instance, k = trace.instance, _counts(trace)
+    mu = instance.strong_convexity
+    rate = bounds.value_rate(trace.L, mu, trace.eta, k)
+    # h is rounded, powers magnify that 2k times; A is a quotient of such numbers.
+    slowest = trace.factors.max().middle + 4 * _U
+    spread = (4 * k + 16) * 2 * _U * rate + trace.L * k * slowest ** jnp.maximum(2 * k - 1, 0) * (
+        4 * _U
+    )
+    return _gaps(trace, Ball(rate, spread) * dot(trace.offset[0], trace.offset[0]))
+
+
+def _quadratic_value_rate(trace: Trace) -> Evidence:
+    instance, k = trace.instance, _counts(trace)
+    rate = bounds.quadratic_value_rate(trace.L, instance.strong_convexity, trace.eta, k)
+    # Both powers are at most max(1, |1 - h|)^(2k), and magnify what h is off 2k times.
+    widest = jnp.maximum(trace.factors.max().middle + 4 * _U, 1)
+    spread = trace.L * (2 * k + 4) * 4 * _U * widest ** (2 * k)
+    return _gaps(trace, Ball(rate, spread) * dot(trace.offset[0], trace.offset[0]))
+
+
+def _slopes(trace, bound, promised=0.0):
+    """Return evidence about ``|g_k|^2 <= bound``, by roots; what rounding moves the bound is extra.
+
+    Gradients drift by L times as much as points.
+    """
+    slope, root = norm(trace.g), bound.sqrt()
+    allowed = trace.L * trace.drift() + promised
+    return Evidence(slope, root, allowed, root.middle > allowed + slope.radius)
+
+
+def _relative(trace, k):
+    """Return how far the constant of a rate may be from the exact one, relatively."""
+    # Powers of 1 - h and 1 - q h, whose h is off by 2 units, are in denominators and numerators; so
+    # are their distances from 1, that of 1 - h as a difference where h is near 2.
+    least = jnp.append(abs(trace.factors.middle), jnp.clip(2 - trace.h.middle, max=1))
+    return (4 * k + 16) * 4 * _U / jnp.maximum(least, 4 * _U).min()
+
+
+def _gradient_rate(trace: Trace) -> Evidence:
+    instance, k = trace.instance, _counts(trace)
+    rate = bounds.gradient_rate(trace.L, instance.strong_convexity, trace.eta, k)
+    return _slopes(trace, Ball(rate, rate * _relative(trace, k)) * trace.gap[0])
+
+
+def _gradient_rate_from_decrease(trace: Trace) -> Evidence:
+    instance, k = trace.instance, _counts(trace)
+    rate = bounds.gradient_rate_from_decrease(trace.L, instance.strong_convexity, trace.eta, k)
+    rate = Ball(jnp.where(k > 0, rate, 0), jnp.where(k > 0, rate * _relative(trace, k), jnp.inf))
+    drift = trace.drift()
+    lower = most(norm(trace.g)) * drift + trace.L / 2 * drift**2
+    decrease = trace.f[0] - trace.f
+    decrease = Ball(jnp.maximum(decrease.middle, 0), decrease.radius + lower)
+    return _slopes(trace, rate * decrease)
+
+
+def _more_parameters(trace: Trace) -> Evidence:
+    """Compare with the rate of the least curvature that is not zero, that of ``A A' / n``."""
+    features, (n, d) = trace.instance.features, trace.instance.features.shape
+    least = instances.curvatures(features.T)[0] * (d / n) * (1 - 8 * _U)
+    factors = abs(1.0 - ball(jnp.stack([trace.L, least])) * trace.eta)
+    return _gaps(trace, trace.gap[0] * factors.max() ** (2 * _counts(trace)))
+
+
+def _linear_distance(trace: Trace) -> Evidence:
+    distance = norm(trace.offset)
+    bound, allowed = distance[0] * trace.factors.max() ** _counts(trace), trace.drift()
+    return Evidence(distance, bound, allowed, bound.middle > allowed)
+
+
+def _linear_gradient(trace: Trace) -> Evidence:
+    slope = norm(trace.g)
+    bound, allowed = slope[0] * trace.factors.max() ** _counts(trace), trace.L * trace.drift()
+    return Evidence(slope, bound, allowed, bound.middle > allowed)
+
+
+def _linear_value(trace: Trace) -> Evidence:
+    return _gaps(trace, trace.gap[0] * trace.factors.max() ** (2 * _counts(trace)))
+
+
+THEOREMS = tuple(
+    Theorem(family="convergence", needs=("step size",), **known)
+    for known in (
+        {
+            "name": "closed-form",
+            "statement": "x[k] = x* + (I - eta H)^k (x[0] - x*)",
+            "source": "induction on the step identity",
+            "evidence": _closed_form,
+            "assumes": ("f quadratic",),
+            "equality": True,
+        },
+        {
+            "name": "hankel",
+            "statement": "<g[k-1], g[k+1]> = |g[k]|^2",
+            "source": "g[k] = (I - eta H)^k g[0], with H symmetric",
+            "evidence": _hankel,
+            "assumes": ("f quadratic",),
+            "equality": True,
+        },
+        {
+            "name": "value-rate",
+            "statement": "f(x[k]) - f* <= L/2 |x[0] - x*|^2 max(A, (1 - eta L)^(2k))",
+            "source": "Drori and Teboulle, 2014 (eta <= 1/L); Kim, arXiv 2412.04427, 2024",
+            "evidence": _value_rate,
+            "assumes": ("f convex", "f L-smooth", "eta > 0", "eta < 2/L"),
+            "extremal": (extremal.huber, extremal.tailed_huber),
+        },
+        {
+            "name": "quadratic-value-rate",
+            "statement": "f(x[k]) - f* <= |x[0] - x*|^2 max l/2 (1 - eta l)^(2k) over mu <= l <= L",
+            "source": "spectral; Bousselmi, Hendrickx and Glineur, 2023, eq. 4.17",
+            "evidence": _quadratic_value_rate,
+            "assumes": ("f quadratic", "eta > 0", "eta < 2/L"),
+            "extremal": (extremal.slowest_quadratic,),
+        },
+        {
+            "name": "gradient-rate",
+            "statement": "|g[k]|^2 <= 2L (f(x[0]) - f*) max(A, (1 - eta L)^(2k))",
+            "source": "Rotaru, Glineur and Patrinos, arXiv 2406.17506; Kim, arXiv 2412.04435, 2024",
+            "evidence": _gradient_rate,
+            "assumes": ("f convex", "f L-smooth", "eta > 0", "eta < 2/L"),
+            "extremal": (extremal.gradient_huber, extremal.gradient_tailed_huber),
+        },
+        {
+            "name": "gradient-rate-from-decrease",
+            "statement": "|g[k]|^2 <= 2L (f(x[0]) - f(x[k])) / B, B = 2 k eta L if mu = 0",
+            "source": "Rotaru, Glineur and Patrinos, arXiv 2406.17506, 2024",
+            "evidence": _gradient_rate_from_decrease,
+            "assumes": ("f convex", "f L-smooth", "eta > 0", "eta < 2/L"),
+            "extremal": (extremal.gradient_huber, extremal.gradient_tailed_huber),
+        },
+        {
+            "name": "more-parameters",
+            "statement": "f(x[k]) - f* <= max |1 - eta l|^(2k) (f(x[0]) - f*), l > 0 a curvature",
+            "source": "spectral: what no example sees adds nothing to f",
+            "evidence": _more_parameters,
+            "assumes": ("f quadratic", "fewer examples than parameters", "eta < 2/L"),
+        },
+        {
+            "name": "linear-distance",
+            "statement": "|x[k] - x*| <= max(|1 - eta L|, |1 - eta mu|)^k |x[0] - x*|",
+            "source": "Taylor, Hendrickx and Glineur, JOTA 178, 2018",
+            "evidence": _linear_distance,
+            "assumes": ("f mu-strongly convex", "f L-smooth", "eta < 2/L"),
+            "extremal": (extremal.slowest_parabola,),
+        },
+        {
+            "name": "linear-gradient",
+            "statement": "|g[k]| <= max(|1 - eta L|, |1 - eta mu|)^k |g[0]|",
+            "source": "Taylor, Hendrickx and Glineur, JOTA 178, 2018",
+            "evidence": _linear_gradient,
+            "assumes": ("f mu-strongly convex", "f L-smooth", "eta < 2/L"),
+            "extremal": (extremal.slowest_parabola,),
+        },
+        {
+            "name": "linear-value",
+            "statement": "f(x[k]) - f* <= max(|1 - eta L|, |1 - eta mu|)^(2k) (f(x[0]) - f*)",
+            "source": "Taylor, Hendrickx and Glineur, JOTA 178, 2018",
+            "evidence": _linear_value,
+            "assumes": ("f mu-strongly convex", "f L-smooth", "eta < 2/L"),
+            "extremal": (extremal.slowest_parabola,),
+        },
+        {
+            "name": "divergence",
+            "statement": "|x[k] - x*| = (eta L - 1)^k |x[0] - x*|   beyond eta = 2/L",
+            "source": "the step identity on L/2 x^2",
+            "evidence": _divergence,
+            "assumes": ("f quadratic", "f of one parameter", "eta > 2/L"),
+            "extremal": (extremal.diverging_parabola,),
+            "equality": True,
+        },
+    )
+)
