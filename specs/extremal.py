@@ -10,6 +10,8 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
+import gdpure as gd
+
 from . import bounds, instances
 
 
@@ -91,6 +93,26 @@ def _steepest_end(steps, h, q, s, bend, ratio):
     bent = bounds.bend(L, q * L, h / L, float(steps)) >= (1 - h) ** (2 * steps)
     bent_at = jnp.where(bent, s * bend, jnp.inf)
     return _one_parameter(s, bent_at, q, bend * ratio, h / L, L, q * L)
+
+
+def silver_huber(key, steps):
+    """Return the convex function whose values are slowest for the silver schedule: Huber's.
+
+    Its `bend` is that of as many steps of one size as the silver steps sum up to.
+    """
+    _, _, s, distance = _numbers(key)
+    bend = s * distance / (1 + 2 * gd.schedules.silver(steps).sum())
+    return _one_parameter(s, bend, 0.0, distance, 1 / s**2, s**2, 0.0)
+
+
+def silver_gradient_huber(key, steps):
+    """Return the convex function whose gradient is slowest for the silver schedule: Huber's.
+
+    Descent on it ends where the function bends.
+    """
+    _, _, s, bend = _numbers(key)
+    distance = bend * (1 + gd.schedules.silver(steps).sum())
+    return _one_parameter(s, s * bend, 0.0, distance, 1 / s**2, s**2, 0.0)
 
 
 def steepest_parabola(key, steps):

@@ -19,7 +19,7 @@ from gdpure.specs.optimizer import search
 from gdpure.specs.optimizer.subjects import Always, as_subject
 from gdpure.specs.report import Verdict
 from gdpure.specs.theorem import Run, observe
-from gdpure.specs.theorems import methods
+from gdpure.specs.theorems import methods, recurrences
 
 # -- every rule against every recurrence -----------------------------------------------------------
 
@@ -214,6 +214,24 @@ def line_search(factor):
     return subject
 
 
+def reversed_momentum(momentum, look_ahead):
+    """The last move is taken back, not kept up."""
+
+    def subject(gradient, start, steps):
+        v = np.zeros_like(start)
+
+        def move(x, _):
+            nonlocal v
+            g = gradient(x)
+            v = -momentum * v + g
+            return x - 0.5 * (g - momentum * v if look_ahead else v)
+
+        return walk(move, start, steps)
+
+    return subject
+
+
+HEAVY, NESTEROV = gd.HeavyBall(0.5, 0.25), gd.Nesterov(0.5, 0.25)
 PROMISES = {
     "orthogonal-gradients": (gd.ExactLineSearch(), line_search(1.1)),
     "line-search-rate": (gd.ExactLineSearch(), line_search(1.9)),
@@ -221,17 +239,28 @@ PROMISES = {
         gd.Polyak(0.0),
         along(lambda x, f, g, last: quotient(max(f, 0), np.sqrt(g @ g))),
     ),
+    "polyak-values": (
+        gd.Polyak(0.0),
+        along(lambda x, f, g, last: quotient(max(f, 0), 100 * (g @ g))),
+    ),
+    "polyak-contraction": (
+        gd.Polyak(0.0, 2.0),
+        along(lambda x, f, g, last: quotient(max(f, 0), g @ g)),
+    ),
     "between-curvatures": (
         QUOTIENT,
         along(barzilai_borwein(lambda s, y: 2 * (s @ s), lambda s, y: s @ y)),
     ),
+    "heavy-ball-rate": (HEAVY, reversed_momentum(0.9, look_ahead=False)),
+    "nesterov-rate": (NESTEROV, reversed_momentum(0.9, look_ahead=True)),
+    "sufficient-decrease": (armijo(0.5), along(lambda x, f, g, last: 8.0)),
+    "armijo-length": (armijo(0.5), along(lambda x, f, g, last: 1e-3)),
 }
 
 
 def test_every_promise_has_a_bug_that_breaks_it():
-    rules_ = (gd.ExactLineSearch(), gd.Polyak(0.0), QUOTIENT)
-    known = {t.name for rule in rules_ for t in methods.theorems_of(Always(rule))}
-    assert known - {"recurrence"} == set(PROMISES)
+    known = {t.name for rule, _ in PROMISES.values() for t in methods.theorems_of(Always(rule))}
+    assert known - {"recurrence", "armijo-step"} == set(PROMISES)
 
 
 @pytest.mark.parametrize("name", PROMISES)
@@ -270,7 +299,7 @@ def test_values_within_a_ball_cover_what_is_evaluated_there(dtype):
 
         def ball(problem, radius):
             trace = observe(problem, Run(jnp.stack([problem.start] * 2)), model)
-            return methods._value_within(trace, Ball(problem.start[None], radius[None]))
+            return recurrences.value_within(trace, Ball(problem.start[None], radius[None]))
 
         def evaluated(problem, radius, side):
             near = instances.rounded(problem.start + side * radius, dtype)
@@ -292,7 +321,7 @@ def test_step_sizes_are_those_of_the_dtype():
     rule = gd.Backtracking(0.1, 0.5, 0.3, 40)
     with jax.enable_x64(True):
         model = rounding.arithmetic(jnp.float32)
-        tried = methods._tried(model, rule)
+        tried = recurrences._shrunk(model, rule)
     factor = np.float32(0.3)
     product = np.cumprod(np.array([np.float32(0.1), *[factor] * 40], np.float32), dtype=np.float32)
     power = np.float32(0.1) * factor ** np.arange(41, dtype=np.float32)

@@ -23,6 +23,9 @@ COVER = {
     "line search": ("form", "armijo-step"),
     "heavy ball": ("form", "recurrence"),
     "nesterov": ("form", "recurrence"),
+    "mini-batch": ("mini-batch",),
+    "silver": ("form", "recurrence"),
+    "chebyshev": ("form", "recurrence"),
 }
 
 

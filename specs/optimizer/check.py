@@ -21,7 +21,7 @@ from ..theorems import methods
 from . import causes, search
 from .explain import explain
 from .shrinking import shrink
-from .subjects import MANY, Malformed, Subject, as_subject
+from .subjects import MANY, Malformed, Subject, as_subject, name_of
 
 _DTYPES = (jnp.float32, jnp.float64)
 _INSTANCES = 51_200
@@ -121,6 +121,8 @@ def _recurrence(subject):
 def _method_text(subject: Subject) -> str:
     if isinstance(subject.method, str):
         return subject.method
+    if methods.is_schedule(subject.method):
+        return f"the steps of {name_of(subject.method)}"
     return f"the recurrence of gd.{type(subject.method(0.125)).__name__}"
 
 

@@ -6,6 +6,7 @@ function, told by the names of its parameters:
 ===========================================================  =====================================
 some of value, gradient, start, step_size, steps             iterates (steps + 1, d)
 some of point, value, gradient, step_size, with point        the next point
+n                                                            n step sizes, in units of 1/L
 the first kind, with tolerance                               (point, whether it converged)
 objective                                                    params -> (value, gradient)
 objective and batch, the indices of some examples            the same, of their mean
@@ -59,8 +60,8 @@ class Subject:
     brings
         Names in `theorem.NEEDS`.
     method
-        "gradient descent", "descent", "any", or a function step_size -> gdpure rule whose
-        recurrence it should follow.
+        "gradient descent", "descent", "any", a function step_size -> gdpure rule whose recurrence
+        it should follow, or a schedule: a function n -> n step sizes, in units of eta.
     step_size
         eta, if it has one of its own.
     batch
@@ -121,6 +122,8 @@ def as_subject(target, method=None, name=None) -> Subject:
         return _of_minibatches(name, target)
     if "objective" in wanted:
         return _of_gradient(name, target)
+    if "n" in required:
+        return _of_schedule(name, target, method)
     if not wanted & {"value", "gradient", "start", "point"}:
         return _of_factory(name, target, method)
     known = _STEP if "point" in wanted else _STOPS
@@ -138,6 +141,10 @@ def as_subject(target, method=None, name=None) -> Subject:
 
 def name_of(target) -> str:
     """Return module:attribute where a thing has one, else how it shows itself."""
+    if isinstance(target, partial):
+        fixed = [f"{x!r}" for x in target.args]
+        fixed += [f"{key}={x!r}" for key, x in target.keywords.items()]
+        return f"{name_of(target.func)}({', '.join(fixed)})"
     module, attribute = getattr(target, "__module__", None), getattr(target, "__qualname__", None)
     if module and attribute and "<" not in attribute and not _steps(target):
         return f"{module.removesuffix('._src.alias')}:{attribute}"
@@ -185,6 +192,18 @@ class Always:
     def __call__(self, step_size):
         """Return the rule."""
         return self.rule
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A function step_size -> n step sizes: those of a schedule, times the step size."""
+
+    schedule: Any
+    n: int
+
+    def __call__(self, step_size):
+        """Return the step sizes."""
+        return step_size * self.schedule(self.n).astype(step_size.dtype)
 
 
 def _of_factory(name, factory, method):
@@ -240,6 +259,33 @@ def _of_transformation(name, rule, method):
         frozenset(),
         notes,
     )
+
+
+def _of_schedule(name, schedule, method):
+    try:
+        steps = np.shape(schedule(3))
+    except Exception as error:
+        raise TypeError(
+            f"check_optimizer: {name}(3) raised {type(error).__name__}: {error}; a schedule is a "
+            "function n -> n step sizes, and nothing else"
+        ) from error
+    if steps != (3,):
+        raise TypeError(f"check_optimizer: {name}(3) must return 3 step sizes, got shape {steps}")
+    return Subject(
+        name,
+        partial(_descend_along, schedule=schedule),
+        None,
+        _LOOP - {"stopping"} | _FREE,
+        schedule if method is None else _held_to(method),
+        None,
+        MANY,
+        "schedule",
+        frozenset(),
+    )
+
+
+def _descend_along(problems, steps, *, schedule):
+    return _descend(problems, steps, make=Scaled(schedule, steps))
 
 
 def _recurrence(rule):

@@ -8,6 +8,7 @@ closer together, or spreads them by a known factor. Gaps are compared by their r
 from __future__ import annotations
 
 import jax.numpy as jnp
+from jax import lax
 
 from .. import bounds, extremal, instances, rounding
 from ..balls import Ball, ball, dot, most, norm
@@ -114,6 +115,16 @@ def _gradient_rate_from_decrease(trace: Trace) -> Evidence:
     return _slopes(trace, rate * decrease)
 
 
+def _nonconvex_gradient(trace: Trace) -> Evidence:
+    k, slope = _counts(trace), norm(trace.g)
+    least = Ball(lax.cummin(slope.middle), lax.cummax(slope.radius))
+    rate = bounds.nonconvex_gradient_rate(trace.L, trace.eta, k)
+    bound = (Ball(rate, 32 * _U * rate) * trace.gap[0]).sqrt()
+    # A least value moves no more than what moves most.
+    allowed = trace.L * lax.cummax(trace.drift())
+    return Evidence(least, bound, allowed, bound.middle > allowed + least.radius)
+
+
 def _more_parameters(trace: Trace) -> Evidence:
     """Compare with the rate of the least curvature that is not zero, that of ``A A' / n``."""
     features, (n, d) = trace.instance.features, trace.instance.features.shape
@@ -188,6 +199,13 @@ THEOREMS = tuple(
             "evidence": _gradient_rate_from_decrease,
             "assumes": ("f convex", "f L-smooth", "eta > 0", "eta < 2/L"),
             "extremal": (extremal.gradient_huber, extremal.gradient_tailed_huber),
+        },
+        {
+            "name": "nonconvex-gradient",
+            "statement": "min |g[j]|^2 up to k <= 4L (f(x[0]) - f*) / (k h (4 - h) + 2), h = eta L",
+            "source": "Abbaszadehpeivasti, de Klerk and Zamani, Optim. Lett. 16, 2022",
+            "evidence": _nonconvex_gradient,
+            "assumes": ("f L-smooth", "eta > 0", "eta <= 1/L"),
         },
         {
             "name": "more-parameters",

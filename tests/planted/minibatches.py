@@ -1,18 +1,11 @@
 """Bugs of mini-batches and of examples, for f(x) = f* + mean_i phi(a_i (x - c))."""
 
-from collections.abc import Callable
-
 import gdpure as gd
 from gdpure.objectives import restrict
+from planted.catalogue import bugs
 from planted.gradients import huber, pull, residuals
 
-MINIBATCHES: list[Callable] = []
-
-
-def bug(function):
-    """Enter a function into the list of bugs, and leave it as it is."""
-    MINIBATCHES.append(function)
-    return function
+bug = bugs("mini-batch")
 
 
 # -- right -----------------------------------------------------------------------------------------
