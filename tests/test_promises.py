@@ -92,6 +92,20 @@ def test_silver_rates_are_attained(name, function, dtype):
         assert abs(found.measured / found.bound - 1).max() < 1e-9
 
 
+def test_a_reproduction_shows_the_steps(monkeypatch):
+    monkeypatch.setattr(checks, "_DTYPES", (jnp.float32,))
+    method = gd.schedules.silver
+    report = specs.check_optimizer(
+        schedules.golden, method=method, instances=192, only="recurrence"
+    )
+    case, namespace = report.rows[-1].counterexample, {}
+    assert report.rows[-1].theorem == "recurrence" and "gdpure" not in case.reproduction
+    exec(compile(case.reproduction, "reproduction", "exec"), namespace)
+    assert case.smallest.startswith("f(x) = x^2 / 2 from (1)")
+    off = np.abs(namespace["returned"] - (1 - 2**0.5))
+    np.testing.assert_allclose(off, case.off_by, rtol=1e-3)
+
+
 def test_what_is_no_schedule_is_refused():
     with pytest.raises(TypeError, match=r"must return 3 step sizes, got shape \(2,\)"):
         specs.check_optimizer(lambda n: np.ones(2))

@@ -100,3 +100,15 @@ def test_a_method_that_is_not_linear_has_another_mean():
             np.sign(np.asarray(gd.reverse(restrict(f, np.array([i])))(start)[1])) for i in (0, 1)
         ]
     assert abs(np.mean([start - 0.1 * g for g in each]) - whole[0]) > 0.05
+
+
+def test_a_reproduction_shows_what_is_wrong_with_a_batch(in_one_dtype):
+    [bug] = [bug for bug in MINIBATCHES if bug.__name__ == "divided_by_all"]
+    report = specs.check_optimizer(bug, instances=192, only=["mini-batch"])
+    case, namespace = report.rows[0].counterexample, {}
+    exec(compile(case.reproduction, "reproduction", "exec"), namespace)
+    objective, batches = namespace["objective"], namespace["batches"]
+    start = np.zeros_like(namespace["c"])
+    right = [gd.reverse(restrict(objective, batch))(start)[1] for batch in batches]
+    off = np.abs(np.array(namespace["returned"]) - np.array(right)).max()
+    np.testing.assert_allclose(off, case.off_by, rtol=1e-3)

@@ -250,7 +250,7 @@ def reproduction(subject: Subject, instance: Instance, steps: int, dtype) -> str
             else line
             for line in lines
         ]
-    if ":" not in subject.name:
+    if ":" not in subject.name or "(" in subject.name:
         lines.append(f"# {subject.name} has no name to import it by: put it here as `subject`")
         module, attribute = "", "subject"
     lines += _call(subject, instance, module, attribute, steps, name, dtype)
@@ -298,6 +298,27 @@ def _call(subject, instance, module, attribute, steps, name, dtype):
             f"{_number(instance.tail, dtype)}, {_number(instance.minimum, dtype)}",
             "    def __call__(self, x): return value(x)",
             f"returned = {attribute}(objective())({start})",
+        ]
+    if subject.call == "mini-batches":
+        rows = _array(instance.features, dtype)
+        numbers = (instance.bend, instance.tail, instance.minimum)
+        rest = ", ".join(f"np.{name}({float(x)!r})" for x in numbers).replace("(inf", "(np.inf")
+        return [
+            *load,
+            "import gdpure as gd  # the subject takes its objectives",
+            "from gdpure.specs.instances import gradient, minibatches, value",
+            f'data = np.array({rows}, "{name}"), c, {rest}',
+            "objective = gd.Objective(value, data, gradient, axes=(0, None, None, None, None))",
+            f"batches = minibatches({len(instance.features)})",
+            f"returned = [{attribute}(objective, batch)({start})[1] for batch in batches]",
+        ]
+    if subject.call == "schedule":
+        step = f"x = x - np.{name}({eta} * h) * gradient(x)"
+        return [
+            *load,
+            f"x = {start}",
+            f"for h in np.asarray({attribute}({steps})): {step}",
+            "returned = x",
         ]
     made = attribute if subject.step_size is not None else f"{attribute}({eta})"
     return [

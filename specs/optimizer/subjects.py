@@ -67,7 +67,8 @@ class Subject:
     batch
         How many instances to run at once.
     call
-        How it is called: "iterates", "next point", "stopping", "transformation" or "gradient".
+        How it is called: "iterates", "next point", "stopping", "transformation", "schedule",
+        "gradient" or "mini-batches".
     takes
         The names of the parameters that a function takes.
     """
@@ -581,11 +582,11 @@ def _of_minibatches(name, mode):
         name,
         partial(_evaluate_batches, mode=mode),
         None,
-        frozenset({"mini-batches"}),
+        frozenset({"examples", "mini-batches"}),
         "gradient",
         None,
         MANY,
-        "gradient",
+        "mini-batches",
         frozenset(),
     )
 

@@ -208,7 +208,7 @@ def _differentiable(subject):
         tried = _known(subject) if isinstance(subject, Hashable) else as_subject(subject)
     except TypeError as error:
         raise TypeError(str(error).replace("check_optimizer:", "worst_case:")) from error
-    if tried.run is None or tried.call == "gradient":
+    if tried.run is None or tried.method == "gradient":
         raise TypeError(f"worst_case: {tried.name} returns no iterates, it has no runs to climb")
     return tried
 

@@ -100,8 +100,8 @@ def _minibatch_variance(trace: Trace) -> Evidence:
     return _known(dot(spread, spread).sum() * (1 / count), bound, 0.0)
 
 
-_GRADIENTS = ("values and gradients", "examples")
-_BATCHES = ("mini-batches",)
+_GRADIENTS = ("examples", "values and gradients")
+_BATCHES = ("examples", "mini-batches")
 
 THEOREMS = tuple(
     Theorem(**{"family": "sampling", "methods": "any", "equality": True} | known)
