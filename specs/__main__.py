@@ -115,7 +115,7 @@ def _parser():
         description="List all theorems: name, statement, what it assumes, where it is from.",
     )
     theorems.add_argument(
-        "name", metavar="NAME", nargs="?", help="one theorem or family, instead of all"
+        "name", metavar="NAME", nargs="?", help="one theorem, family or method, instead of all"
     )
     theorems.set_defaults(run=_theorems)
     return parser
@@ -298,18 +298,25 @@ def _import_error(name, error):
 def _theorems(asked):
     specs = importlib.import_module("gdpure.specs")
     report = importlib.import_module("gdpure.specs.report")
-    theorems = specs.THEOREMS
+    methods = importlib.import_module("gdpure.specs.theorems.methods").CATALOGUE
+    rooms = {name: report.table(theorems, name) for name, theorems in methods.items()}
     if asked.name is None:
-        _show(report.table(theorems), _TABLE)
+        _show("\n\n".join([report.table(specs.THEOREMS), *rooms.values()]), _TABLE)
         return 0
-    named = [theorem for theorem in theorems if theorem.name == asked.name]
-    family = [theorem for theorem in theorems if theorem.family == asked.name]
-    if not named and not family:
-        names = [name for theorem in theorems for name in (theorem.name, theorem.family)]
+    theorems = [(theorem, None) for theorem in specs.THEOREMS]
+    theorems += [(theorem, method) for method, known in methods.items() for theorem in known]
+    named = [report.article(*known) for known in theorems if known[0].name == asked.name]
+    family = [theorem for theorem in specs.THEOREMS if theorem.family == asked.name]
+    found = [rooms[asked.name]] if asked.name in rooms else named
+    if not found and not family:
+        names = [
+            *rooms,
+            *(name for theorem, _ in theorems for name in (theorem.name, theorem.family)),
+        ]
         near = difflib.get_close_matches(asked.name, dict.fromkeys(names), 3, 0.4)
         hint = f"; near it: {', '.join(near)}" if near else ""
-        raise _Refused(f"no theorem or family is called {asked.name!r}{hint}")
-    _show(report.article(*named) if named else report.table(family), _TABLE)
+        raise _Refused(f"no theorem, family or method is called {asked.name!r}{hint}")
+    _show("\n\n".join(found) if found else report.table(family), _TABLE)
     return 0
 
 

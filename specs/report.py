@@ -474,13 +474,15 @@ def _blocks(pairs):
 # -- a table of theorems ---------------------------------------------------------------------------
 
 
-def table(theorems: Iterable[Theorem]) -> str:
+def table(theorems: Iterable[Theorem], heading: str | None = None) -> str:
     """Return a table of theorems by families: name, statement, what it assumes, where it is from.
 
     Parameters
     ----------
     theorems
         As in `gdpure.specs.THEOREMS`.
+    heading
+        Stands above all of them, instead of their families.
 
     Examples
     --------
@@ -490,26 +492,33 @@ def table(theorems: Iterable[Theorem]) -> str:
     theorems = list(theorems)
     names = max((len(theorem.name) for theorem in theorems), default=0) + 5
     lines = []
-    for family in dict.fromkeys(theorem.family for theorem in theorems):
-        lines += ["", family]
+    above = {theorem: heading or theorem.family for theorem in theorems}
+    for title in dict.fromkeys(above.values()):
+        lines += ["", title]
         for theorem in theorems:
-            if theorem.family == family:
-                lines += ["", *_beside(f"  {theorem.name}", _entry(theorem), names)]
+            if above[theorem] == title:
+                lines += ["", *_beside(f"  {theorem.name}", _entry(theorem, WIDTH - names), names)]
     return "\n".join(lines[1:])
 
 
-def _entry(theorem):
+def _entry(theorem, width):
+    said = theorem.statement
+    said = said if len(said) <= width else said.replace(",  ", ",\n")
     assumed = f"assumes {', '.join(theorem.assumes)}\n" if theorem.assumes else ""
-    return f"{theorem.statement}\n{assumed}{theorem.source}"
+    worst = ", ".join(f"extremal.{of.__name__}" for of in theorem.extremal)
+    tight = f"tight, attained by {worst}\n" if worst else ""
+    return f"{said}\n{assumed}{tight}{theorem.source}"
 
 
-def article(theorem: Theorem) -> str:
+def article(theorem: Theorem, method: str | None = None) -> str:
     """Return all there is to know about a theorem.
 
     Parameters
     ----------
     theorem
-        One of `gdpure.specs.THEOREMS`.
+        One of `gdpure.specs.THEOREMS`, or of a method.
+    method
+        The name of that method.
 
     Examples
     --------
@@ -523,7 +532,7 @@ def article(theorem: Theorem) -> str:
         ("theorem", theorem.statement),
         ("assumes", ", ".join(theorem.assumes) or "nothing about f"),
         ("kind", compared + twice + (attained if theorem.extremal else "")),
-        ("holds for", {"any": "any method"}.get(theorem.methods, theorem.methods)),
+        ("holds for", method or {"any": "any method"}.get(theorem.methods, theorem.methods)),
         ("needs", ", ".join(theorem.needs) or "nothing but iterates"),
         ("source", theorem.source),
     ]

@@ -270,9 +270,22 @@ def test_one_theorem_or_family(capsys):
     assert "closed-form" in printed and "fejer" not in printed
 
 
+def test_a_method_has_theorems_of_its_own(capsys):
+    assert main(["theorems", "HeavyBall"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("HeavyBall\n") and "heavy-ball-rate" in shown
+    assert main(["theorems", "heavy-ball-rate"]) == 0
+    assert "holds for   HeavyBall" in capsys.readouterr().out
+    assert main(["theorems", "recurrence"]) == 0
+    assert capsys.readouterr().out.count("an equality") >= 7
+    assert main(["theorems"]) == 0
+    shown = capsys.readouterr().out
+    assert "tight, attained by extremal.silver_huber" in shown and "\nsilver\n" in shown
+
+
 def test_an_unknown_theorem_is_refused(refused):
     assert refused("theorems", "fejr").startswith(
-        "no theorem or family is called 'fejr'; near it: fejer"
+        "no theorem, family or method is called 'fejr'; near it: fejer"
     )
 
 

@@ -170,7 +170,8 @@ THEOREMS = tuple(
         },
         {
             "name": "value-rate",
-            "statement": "f(x[k]) - f* <= L/2 |x[0] - x*|^2 max(A, (1 - eta L)^(2k))",
+            "statement": "f(x[k]) - f* <= L/2 |x[0] - x*|^2 max(A, (1 - h)^(2k)),  "
+            "h = eta L,  A = 1 / (2 k h + 1) if mu = 0",
             "source": "Drori and Teboulle, 2014 (eta <= 1/L); Kim, arXiv 2412.04427, 2024",
             "evidence": _value_rate,
             "assumes": ("f convex", "f L-smooth", "eta > 0", "eta < 2/L"),
@@ -178,7 +179,7 @@ THEOREMS = tuple(
         },
         {
             "name": "quadratic-value-rate",
-            "statement": "f(x[k]) - f* <= |x[0] - x*|^2 max l/2 (1 - eta l)^(2k) over mu <= l <= L",
+            "statement": "f(x[k]) - f* <= |x[0] - x*|^2 max l/2 (1 - eta l)^(2k),  mu <= l <= L",
             "source": "spectral; Bousselmi, Hendrickx and Glineur, 2023, eq. 4.17",
             "evidence": _quadratic_value_rate,
             "assumes": ("f quadratic", "eta > 0", "eta < 2/L"),
@@ -186,7 +187,8 @@ THEOREMS = tuple(
         },
         {
             "name": "gradient-rate",
-            "statement": "|g[k]|^2 <= 2L (f(x[0]) - f*) max(A, (1 - eta L)^(2k))",
+            "statement": "|g[k]|^2 <= 2L (f(x[0]) - f*) max(A, (1 - h)^(2k)),  "
+            "h = eta L,  A = 1 / (2 k h + 1) if mu = 0",
             "source": "Rotaru, Glineur and Patrinos, arXiv 2406.17506; Kim, arXiv 2412.04435, 2024",
             "evidence": _gradient_rate,
             "assumes": ("f convex", "f L-smooth", "eta > 0", "eta < 2/L"),
@@ -202,14 +204,15 @@ THEOREMS = tuple(
         },
         {
             "name": "nonconvex-gradient",
-            "statement": "min |g[j]|^2 up to k <= 4L (f(x[0]) - f*) / (k h (4 - h) + 2), h = eta L",
+            "statement": "min |g[j]|^2 up to k <= 4L (f(x[0]) - f*) / (k h (4 - h) + 2),  "
+            "h = eta L",
             "source": "Abbaszadehpeivasti, de Klerk and Zamani, Optim. Lett. 16, 2022",
             "evidence": _nonconvex_gradient,
             "assumes": ("f L-smooth", "eta > 0", "eta <= 1/L"),
         },
         {
             "name": "more-parameters",
-            "statement": "f(x[k]) - f* <= max |1 - eta l|^(2k) (f(x[0]) - f*), l > 0 a curvature",
+            "statement": "f(x[k]) - f* <= max |1 - eta l|^(2k) (f(x[0]) - f*),  l > 0 a curvature",
             "source": "spectral: what no example sees adds nothing to f",
             "evidence": _more_parameters,
             "assumes": ("f quadratic", "fewer examples than parameters", "eta < 2/L"),

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import gdpure as gd
 
+from ..optimizer.subjects import Always
 from ..theorem import Theorem
 from . import promises, recurrences, schedules
 
@@ -213,4 +214,28 @@ _THEOREMS: dict[type, tuple[tuple[Callable, Callable[..., Theorem]], ...]] = {
             assumes=("f L-smooth",),
         ),
     ),
+}
+
+_SHOWN: tuple[Any, ...] = (
+    gd.ExactLineSearch(),
+    gd.Backtracking(1.0),
+    gd.Polyak(0.0),
+    gd.Polyak(0.0, 2.0),
+    gd.BarzilaiBorwein(1.0),
+    gd.HeavyBall(1.0, 0.9),
+    gd.Nesterov(1.0, 0.9),
+)
+
+
+def _known(kind):
+    """Return the theorems of all rules shown of a kind, each of them once."""
+    rules = [rule for rule in _SHOWN if type(rule) is kind]
+    return tuple({t.name: t for rule in rules for t in theorems_of(Always(rule))}.values())
+
+
+# What is known of every method of gdpure, by its name.
+CATALOGUE: dict[str, tuple[Theorem, ...]] = {
+    **{kind.__name__: _known(kind) for kind in dict.fromkeys(map(type, _SHOWN))},
+    "silver": schedules.theorems_of(gd.schedules.silver),
+    "chebyshev": schedules.theorems_of(partial(gd.schedules.chebyshev, mu=0.1, L=1.0)),
 }
