@@ -30,6 +30,7 @@ from gdpure import gradients, rules
 
 from .. import instances
 from ..theorem import Run
+from ..theorems.recurrences import Always
 
 _WHOLE = {"value", "gradient", "start", "step_size", "steps"}
 _STEP = {"point", "value", "gradient", "step_size"}
@@ -182,17 +183,6 @@ def _parameters(name, function):
 
 _LOOP = frozenset({"step size", "values and gradients", "final state", "restart", "stopping"})
 _FREE = frozenset({"free step size"})
-
-
-@dataclass(frozen=True)
-class Always:
-    """A function step_size -> rule that gives the same rule, whatever it is asked for."""
-
-    rule: Any
-
-    def __call__(self, step_size):
-        """Return the rule."""
-        return self.rule
 
 
 @dataclass(frozen=True)

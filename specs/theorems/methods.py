@@ -12,9 +12,9 @@ from typing import Any
 
 import gdpure as gd
 
-from ..optimizer.subjects import Always
 from ..theorem import Theorem
 from . import promises, recurrences, schedules
+from .recurrences import Always
 
 
 @lru_cache(maxsize=256)  # the same theorems are compiled once

@@ -13,10 +13,9 @@ import jax.numpy as jnp
 
 from .. import bounds, instances, rounding
 from ..balls import Ball, ball, dot, most, norm, stack
-from ..optimizer.subjects import Always
 from ..theorem import Evidence, Trace
 from . import recurrences
-from .recurrences import number
+from .recurrences import Always, number
 
 _U = rounding.unit_roundoff(jnp.float64)
 

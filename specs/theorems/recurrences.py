@@ -7,6 +7,7 @@ there. Where a rule decides, whatever the numbers in the balls may decide is adm
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -17,6 +18,18 @@ from gdpure import rules
 from .. import rounding
 from ..balls import Ball, ball, dot, most
 from ..theorem import Evidence, Trace, evaluations
+
+
+@dataclass(frozen=True)
+class Always:
+    """A function step_size -> rule that gives the same rule, whatever it is asked for."""
+
+    rule: Any
+
+    def __call__(self, step_size):
+        """Return the rule."""
+        return self.rule
+
 
 # -- what a subject may have computed --------------------------------------------------------------
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from gdpure import specs
-from gdpure.specs.optimizer.subjects import Always
 from gdpure.specs.report import Report, Verdict
 from gdpure.specs.theorems import methods
+from gdpure.specs.theorems.recurrences import Always
 from planted import naive
 from planted.catalogue import Planted
 
