@@ -20,8 +20,9 @@ from ..theorem import NEEDS, Theorem
 from ..theorems import methods
 from . import causes, search
 from .explain import explain
+from .running import Malformed
 from .shrinking import shrink
-from .subjects import MANY, Malformed, Subject, as_subject, name_of
+from .subjects import MANY, Subject, as_subject, name_of
 
 _DTYPES = (jnp.float32, jnp.float64)
 _INSTANCES = 51_200

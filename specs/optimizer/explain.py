@@ -170,7 +170,7 @@ def function_text(instance: Instance, dtype) -> str:
 
     Examples
     --------
-    >>> from gdpure.specs.optimizer.subjects import example
+    >>> from gdpure.specs.optimizer.running import example
     >>> function_text(example((1, 1, 1)), "float32")
     'f(x) = x^2 / 2'
     """

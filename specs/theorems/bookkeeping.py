@@ -22,7 +22,7 @@ def _near(measured, bound, allowed) -> Evidence:
 
 
 def _form(trace: Trace) -> Evidence:
-    """State what a run has to be to be traced at all; `subjects.Malformed` is its violation."""
+    """State what a run has to be to be traced at all; `running.Malformed` is its violation."""
     return _same(jnp.ones((1,)), jnp.ones((1,)))
 
 
