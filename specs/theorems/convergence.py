@@ -59,16 +59,18 @@ def _divergence(trace: Trace) -> Evidence:
 # -- rates -----------------------------------------------------------------------------------------
 
 
-def _value_rate(trace: Trace) -> Evidence:
-    instance, k = trace.instance, _counts(trace)
-    mu = instance.strong_convexity
-    rate = bounds.value_rate(trace.L, mu, trace.eta, k)
+def _slowest(trace: Trace) -> Ball:
+    """Return the constant of the value rate."""
+    k = _counts(trace)
+    rate = bounds.value_rate(trace.L, trace.instance.strong_convexity, trace.eta, k)
     # h is rounded, powers magnify that 2k times; A is a quotient of such numbers.
     slowest = trace.factors.max().middle + 4 * _U
-    spread = (4 * k + 16) * 2 * _U * rate + trace.L * k * slowest ** jnp.maximum(2 * k - 1, 0) * (
-        4 * _U
-    )
-    return _gaps(trace, Ball(rate, spread) * dot(trace.offset[0], trace.offset[0]))
+    magnified = trace.L * k * slowest ** jnp.maximum(2 * k - 1, 0) * (4 * _U)
+    return Ball(rate, (4 * k + 16) * 2 * _U * rate + magnified)
+
+
+def _value_rate(trace: Trace) -> Evidence:
+    return _gaps(trace, _slowest(trace) * dot(trace.offset[0], trace.offset[0]))
 
 
 def _quadratic_value_rate(trace: Trace) -> Evidence:
@@ -90,24 +92,20 @@ def _slopes(trace, bound, promised=0.0):
     return Evidence(slope, root, allowed, root.middle > allowed + slope.radius)
 
 
-def _relative(trace, k):
-    """Return how far the constant of a rate may be from the exact one, relatively."""
-    # Powers of 1 - h and 1 - q h, whose h is off by 2 units, are in denominators and numerators; so
-    # are their distances from 1, that of 1 - h as a difference where h is near 2.
-    least = jnp.append(abs(trace.factors.middle), jnp.clip(2 - trace.h.middle, max=1))
-    return (4 * k + 16) * 4 * _U / jnp.maximum(least, 4 * _U).min()
-
-
 def _gradient_rate(trace: Trace) -> Evidence:
-    instance, k = trace.instance, _counts(trace)
-    rate = bounds.gradient_rate(trace.L, instance.strong_convexity, trace.eta, k)
-    return _slopes(trace, Ball(rate, rate * _relative(trace, k)) * trace.gap[0])
+    return _slopes(trace, _slowest(trace) * 4.0 * trace.gap[0])
 
 
 def _gradient_rate_from_decrease(trace: Trace) -> Evidence:
-    instance, k = trace.instance, _counts(trace)
-    rate = bounds.gradient_rate_from_decrease(trace.L, instance.strong_convexity, trace.eta, k)
-    rate = Ball(jnp.where(k > 0, rate, 0), jnp.where(k > 0, rate * _relative(trace, k), jnp.inf))
+    k, (steep, slow) = _counts(trace), trace.factors.middle + 4 * _U
+    rate = bounds.gradient_rate_from_decrease(
+        trace.L, trace.instance.strong_convexity, trace.eta, k
+    )
+    # It is the larger of two quotients p / (1 - p), p a power of 1 - h or of 1 - q h, h rounded.
+    power, left = steep ** (2 * k), jnp.maximum(1 - steep ** (2 * k), 4 * _U)
+    magnified = trace.L * (2 * k * steep ** jnp.maximum(2 * k - 1, 0) + power) * (8 * _U) / left**2
+    spread = (4 * k + 16) * 4 * _U / slow * rate + magnified
+    rate = Ball(jnp.where(k > 0, rate, 0), jnp.where(k > 0, spread, jnp.inf))
     drift = trace.drift()
     lower = most(norm(trace.g)) * drift + trace.L / 2 * drift**2
     decrease = trace.f[0] - trace.f
