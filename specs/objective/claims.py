@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..balls import Ball, ball, dot
-from ..theorems.gradient_agreement import _NESTEROV
+from ..theorems.gradient_agreement import NESTEROV
 
 
 class Points(NamedTuple):
@@ -197,7 +197,7 @@ CLAIMS = (
         "strong-convexity",
         "curvature",
         "mu |x - y|^2 <= <g(x) - g(y), x - y>",
-        f"{_NESTEROV}, Theorem 2.1.9",
+        f"{NESTEROV}, Theorem 2.1.9",
         ("strong_convexity",),
         _strongly_convex,
         ("mu |x - y|^2", "<g(x) - g(y), x - y>"),
@@ -209,7 +209,7 @@ CLAIMS = (
         "convexity",
         "curvature",
         "f(y) + <g(y), x - y> + mu/2 |x - y|^2 <= f(x), with mu >= 0",
-        f"{_NESTEROV}, Definition 2.1.3",
+        f"{NESTEROV}, Definition 2.1.3",
         ("strong_convexity",),
         _convex,
         ("<g(y), x - y> + mu/2 |x - y|^2", "f(x) - f(y)"),

@@ -15,7 +15,7 @@ import gdpure as gd
 
 from .. import bounds, rounding
 from ..gradient.subjects import flat
-from ..report import Verdict, _and
+from ..report import Verdict, listed
 from .certificate import Finding
 from .recorded import Rows, Truth, truth
 from .steps import Steps, compared, norm, steps_of
@@ -102,7 +102,7 @@ def _missing(**needed):
     names |= {"G": "the gradients", "minimizer": "a minimizer"}
     absent = [names[name] for name, value in needed.items() if value is None]
     verb = "is" if len(absent) == 1 and absent[0] not in ("the values", "the gradients") else "are"
-    return f"{_and(absent)} {verb} not known" if absent else ""
+    return f"{listed(absent)} {verb} not known" if absent else ""
 
 
 def _not_judged(law: tuple[str, str], why: str):

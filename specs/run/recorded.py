@@ -18,9 +18,7 @@ import numpy as np
 import gdpure as gd
 from gdpure import guards
 from gdpure.descent import Descent, History, State
-from gdpure.linear_models import _least_squares
 from gdpure.objectives import Objective
-from gdpure.quadratics import _quadratic
 
 from .. import rounding
 from ..gradient.autodiff import derivative
@@ -245,10 +243,10 @@ def truth(objective: Any, rows: Rows) -> Truth:
     """
     if objective is None:
         return _assumed(rows, None, "there is no objective")
-    value = getattr(objective, "value", None)
     form, x, double, why = _form(objective, rows)
-    if value in (_least_squares, _quadratic):
-        at = _derived(objective, rows.dtype)
+    evaluate = _evaluation_of(objective)
+    if evaluate is not None:
+        at = _derived(evaluate, objective.data, rows.dtype)
         return _told([at(x) for x in rows.point], at, "derived")
     if double is not None:
         subject = Subject(objective, objective, form, 0, double, "")
@@ -308,13 +306,21 @@ def _assumed(rows, value, why):
     return Truth(value, None, doubt, None, value_error, slope_error, "assumed", why, None)
 
 
-def _derived(objective: Objective, dtype):
-    evaluate: Any = (
-        rounding.least_squares if objective.value is _least_squares else rounding.quadratic
-    )
+def _evaluation_of(objective):
+    """Return what derives the rounding of an objective, or None; it is known by its function."""
+    one = np.ones(1)
+    for ours, evaluate in (
+        (gd.least_squares(one[None], one), rounding.least_squares),
+        (gd.quadratic(one[None], one), rounding.quadratic),
+    ):
+        if getattr(objective, "value", None) is ours.value:
+            return evaluate
+    return None
 
+
+def _derived(evaluate: Any, data, dtype):
     def at(x):
-        own, model = (evaluate(*objective.data, x, m) for m in (_EXTENDED, dtype))
+        own, model = (evaluate(*data, x, m) for m in (_EXTENDED, dtype))
         doubt = own.value_error + _U * abs(own.value)
         slope_doubt = own.gradient_error + _U * abs(own.gradient)
         errors = (model.value_error + doubt, model.gradient_error + slope_doubt)
