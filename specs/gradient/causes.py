@@ -86,7 +86,7 @@ def likely_cause(subject: Subject, found: Finding) -> Cause:
     Examples
     --------
     >>> from .subjects import form_of
-    >>> form, x = form_of(np.array([1.0, 3.0]))
+    >>> form, x = form_of("f", np.array([1.0, 3.0]))
     >>> subject = Subject(np.sum, np.negative, form, 0, None, "")
     >>> found = Finding(x, -x, x, 1e-15 * x, None, [])
     >>> assert likely_cause(subject, found).text == "every coordinate is of the wrong sign"

@@ -45,7 +45,7 @@ def starts(subject: Subject, first, at, instances: int) -> Starts:
     --------
     >>> from ..gradient.subjects import form_of, traced
     >>> f = lambda x: x[0] ** 2 - 3 * x[1] ** 2
-    >>> form, x = form_of(np.zeros(2))
+    >>> form, x = form_of("f", np.zeros(2))
     >>> subject = Subject(f, f, form, 0, *traced(f, form))
     >>> around = starts(subject, x, x + 1, 4)
     >>> found = curved(subject, around)

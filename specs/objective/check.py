@@ -102,11 +102,11 @@ def check_objective(
         )
     facts = gd.facts(objective) if facts is None else facts
     called = _name(objective) if name is None else name
-    with _told():
-        form, x = form_of(_point_of(objective, facts) if at is None else at)
+    at = _point_of(objective, facts) if at is None else at
+    form, x = form_of("check_objective", at)
     double = form.double or jnp.result_type(float) == jnp.float64
-    with jax.default_matmul_precision("highest"), jax.enable_x64(double), _told():
-        scalar("f(at)", objective(form.built(x)))
+    with jax.default_matmul_precision("highest"), jax.enable_x64(double):
+        scalar("check_objective", "f(at)", objective(form.built(x)))
         claimed = _claimed(form, facts)
         f = passed(objective) if isinstance(objective, Objective) else objective
         subject = Subject(f, f, form, seed, *traced(f, form))
@@ -125,18 +125,6 @@ def check_objective(
 
 
 # -- what is claimed -------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _told():
-    """Let what refuses a gradient speak for this check."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        if str(error).startswith("check_gradient: "):
-            text = str(error).removeprefix("check_gradient: ")
-            raise type(error)(f"check_objective: {text}") from None
-        raise
 
 
 def _headline(row):
@@ -262,7 +250,7 @@ def _by_hand(gradient, data, params):
 
 def _rows(subject, x, claimed, instances):
     form, first = subject.form, claimed.get("minimizer", x)
-    scalar("f at the claimed minimizer", subject.f(form.built(first)))
+    scalar("check_objective", "f at the claimed minimizer", subject.f(form.built(first)))
     with wide():
         if derivative(subject, first)[0] is None:
             return _unknown(form, derivative(subject, first)[1]), []

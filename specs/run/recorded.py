@@ -269,7 +269,7 @@ def _form(objective, rows) -> tuple[Form, np.ndarray, Any, str]:
         candidates.append(rows.one.reshape(() if rows.one.ndim else (1,)))
     errors = []
     for one in candidates:
-        form, x = form_of(one)
+        form, x = form_of("certify", one)
         double, why = traced(objective, form)
         try:
             with wide():
