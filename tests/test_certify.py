@@ -103,7 +103,7 @@ def test_a_gradient_that_does_not_belong_to_the_values(wide):
     found = certify(None, (x, v, g), facts=facts)
     assert violated(found)[0] == "interpolation" and found["interpolation"].first == 2
     headline = (
-        "the gradient does not belong to the values: interpolation violated between rows 1 and 2"
+        "the gradient does not belong to the values: interpolation violated between rows 2 and 5"
     )
     assert found.story[0] == headline
     with_f = certify(wide, (x, v, g))
@@ -111,6 +111,49 @@ def test_a_gradient_that_does_not_belong_to_the_values(wide):
     assert with_f.story[0].startswith(headline)
     # The steps followed the gradient of f, and nobody says otherwise.
     assert with_f["step"].verdict is Verdict.HOLDS
+
+
+def _of(row, factor):
+    def wrong(x, v, g):
+        g[row] = factor * g[row]
+
+    return wrong
+
+
+def _another(x, v, g):
+    v[:] = (x**4).sum(axis=1)
+
+
+def _value(x, v, g):
+    v[5] += 0.1
+
+
+MISMATCHED = {
+    "one gradient": (_of(5, 2.0), "between row 5 and 10 others"),
+    "one of the wrong sign": (_of(5, -1.0), "between row 5 and 11 others"),
+    "one value": (_value, "between row 5 and 12 others"),
+    "from a row on": (_of(slice(4, None), 2.0), "between rows 2 and 4"),
+    "another function": (_another, "between rows 0 and 1"),
+}
+
+
+@pytest.mark.parametrize("name", MISMATCHED)
+def test_the_rows_that_disagree_are_named(name, wide):
+    wrong, where = MISMATCHED[name]
+    x, v, g = loop(plain)
+    wrong(x, v, g)
+    facts = gd.Facts(smoothness=smoothness(wide), strong_convexity=0.0)
+    found = certify(None, (x, v, g), facts=facts)
+    told = f"the gradient does not belong to the values: interpolation violated {where}"
+    assert not found and found["interpolation"].where == where
+    assert found.story[:2] == (told, "no L explains it, as long as f is convex")
+
+
+def test_an_L_that_may_be_to_blame_is_named(wide):
+    facts = gd.Facts(smoothness=smoothness(wide) / 2, strong_convexity=0.0)
+    found = certify(None, loop(plain), facts=facts)
+    assert violated(found) == ["interpolation"]
+    assert found.story[1] == "this rests on L = 1.495: a larger one would explain these rows"
 
 
 # -- correct runs ----------------------------------------------------------------------------------
@@ -259,7 +302,7 @@ def test_what_was_done_instead_is_named(name, wide):
     assert violated(found) == ["step"]
     if name != "nesterov":
         assert found["step"].first == first
-    assert cause in found.story[0] and found.story[0].startswith("not gradient descent from row")
+    assert cause in found.story[0] and found.story[0].startswith("not gradient descent ")
     assert shown(found)
     blind = certify(wide, x)
     # Without a step size, any positive multiple of the gradient will do.
@@ -297,7 +340,8 @@ def test_rows_that_are_not_what_they_should_be(wide):
 def test_facts_that_are_wrong_are_not_blamed_on_the_run(wide):
     rows = loop(plain)
     found = certify(wide, rows, facts=gd.Facts(smoothness=smoothness(wide) / 2))
-    assert not found and found.story[0].startswith("f is not what the facts say: interpolation")
+    headline = "f is not what the facts say: L is 2.99 at least, not 1.495"
+    assert not found and found.story[0] == headline
     wrong = gd.facts(wide)
     wrong = gd.Facts(float(wrong.smoothness), float(wrong.strong_convexity) * 2)
     found = certify(wide, loop(plain, steps=60), facts=wrong)

@@ -29,6 +29,8 @@ class Finding:
         The largest share of what rounding allows; above 1 is a violation.
     cause
         What was done instead, if something simple explains it, or "".
+    where
+        Which rows break it, as ``in row 5``, or "".
     """
 
     law: str
@@ -40,6 +42,7 @@ class Finding:
     allowed: float = 0.0
     used: float = 0.0
     cause: str = ""
+    where: str = ""
 
     def __str__(self):
         """Return the verdict in a few words."""

@@ -8,7 +8,7 @@ bound; it explains a divergence, and accuses nobody.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from .. import rounding
 from ..report import Verdict
 from .certificate import Certificate
 from .laws import case_of, laws_of, least_smoothness
-from .recorded import Rows, facts_of, read
+from .recorded import Rows, Truth, facts_of, may_be_single, printed, read, single, truth
 from .steps import norm
 
 
@@ -80,14 +80,44 @@ def certify(
     rows = read(run, values, gradients)
     step_size = _step_size(step_size, rows)
     known = facts_of(objective, facts, rows.point.shape[1])
-    found = _certificate(objective, rows, step_size, known)
-    coarse = rows._replace(dtype=np.dtype(np.float32))
-    if rows.sure or found or rows.dtype != np.float64:
+    exact = _Reading(rows, truth(objective, rows))
+    found = _certificate(exact, step_size, known)
+    if rows.sure or not _broken(found):
         return found
-    # Numbers of Python and NumPy hold what JAX, left to itself, computed in float32.
-    again = _certificate(objective, coarse, step_size, known)
-    why = "The rows are float64, but good to float32 only: somewhere f or its gradient is float32."
-    return replace(again, story=(*again.story, why)) if again else found
+    for reading in _coarser(objective, exact):
+        again = _certificate(reading, step_size, known)
+        if not _broken(again):
+            first = _broken(found)[0]
+            why = f"{reading.why}; else {first.law} would be violated {first.where}"
+            return replace(again, story=(*again.story, why))
+    return found
+
+
+class _Reading(NamedTuple):
+    """What numbers of Python and NumPy may stand for, beside what is true; why, if not as told."""
+
+    rows: Rows
+    truth: Truth
+    why: str = ""
+
+
+def _coarser(objective, exact):
+    """Yield what the rows may be, the mildest first: decimals of a text, float32, or both."""
+    rows, known, _ = exact
+    decimals = [(found, said) for found, said in printed(rows) if said]
+    for found, said in decimals:
+        yield _Reading(found, known, f"{said}, and are held to no more")
+    if rows.dtype != np.float64 or not (decimals or may_be_single(rows)):
+        return
+    known = truth(objective, single(rows))
+    why = "f or its gradient may be float32"
+    yield _Reading(single(rows), known, why)
+    for found, said in decimals[-1:]:
+        yield _Reading(single(found), known, f"{said}, and {why}")
+
+
+def _broken(found):
+    return [f for f in found.findings if f.verdict is Verdict.VIOLATED]
 
 
 def _step_size(step_size, rows: Rows):
@@ -110,12 +140,12 @@ def _step_size(step_size, rows: Rows):
 # -- the story -------------------------------------------------------------------------------------
 
 
-def _certificate(objective, rows, step_size, facts) -> Certificate:
-    case = case_of(objective, rows, step_size, facts)
+def _certificate(reading, step_size, facts) -> Certificate:
+    rows = reading.rows
+    case = case_of(reading.truth, rows, step_size, facts)
     findings = laws_of(case)
-    story = [s for s in (_accusation(case, findings), *_events(case)) if s]
-    broken = any(f.verdict is Verdict.VIOLATED for f in findings)
-    if not broken and not any(f.verdict is Verdict.HOLDS for f in findings):
+    story = [s for s in (*_accusation(case, findings), *_events(case)) if s]
+    if not {Verdict.VIOLATED, Verdict.HOLDS} & {f.verdict for f in findings}:
         story.append("nothing could be tested, so nothing is shown")
     steps, d = len(rows.point) - 1, rows.point.shape[1]
     subject = f"{steps} step{'s' * (steps != 1)} of {d} parameter{'s' * (d != 1)}, {rows.dtype}"
@@ -128,22 +158,34 @@ def _certificate(objective, rows, step_size, facts) -> Certificate:
 
 
 def _accusation(case, findings):
-    """Return the headline of a run that breaks a law: the first of them."""
+    """Yield the headline of a run that breaks a law, the one that others rest on, and on what."""
     broken = {f.law: f for f in findings if f.verdict is Verdict.VIOLATED}
-    if not broken:
-        return ""
-    first = next(iter(broken.values()))
+    unseen = case.truth.gradient is None
+    order = ("value", "gradient", *(("interpolation", "step") if unseen else ("step",)))
+    first = next((broken[law] for law in (*order, *broken) if law in broken), None)
+    if first is None:
+        return
+    told = f"{first.law} violated {first.where}"
     if first.law == "value":
-        return f"the values do not belong to the points: {first.cause or first.sentence}"
-    if first.law == "gradient":
-        return f"the gradient does not belong to the values: {first.cause or first.sentence}"
-    if first.law == "step":
+        yield f"the values do not belong to the points: {first.cause or told}"
+    elif first.law == "gradient":
+        yield f"the gradient does not belong to the values: {first.cause or told}"
+    elif first.law == "step":
         apart = f"off by {first.off:.3g} where rounding allows {first.allowed:.2g}"
-        return f"not gradient descent from row {first.first} on: {first.cause or apart}"
-    where = f"{first.law} violated {first.cause or f'at k = {first.first}'}"
-    if first.law == "interpolation" and case.truth.gradient is None:
-        return f"the gradient does not belong to the values: {where}"
-    return f"f is not what the facts say: {where}"
+        yield f"not gradient descent {first.where}: {first.cause or apart}"
+    elif first.law == "interpolation" and unseen:
+        yield f"the gradient does not belong to the values: {told}"
+        yield first.cause
+    else:
+        yield f"f is not what the facts say: {_fact(case) or told}"
+
+
+def _fact(case):
+    """Return which fact the gradients of f refute, or ""."""
+    least = least_smoothness(case)
+    if case.L is None or least is None or least <= case.L:
+        return ""
+    return f"L is {least:.4g} at least, not {case.L:.4g}"
 
 
 def _events(case):

@@ -17,7 +17,7 @@ from .. import bounds, rounding
 from ..gradient.subjects import flat
 from ..report import Verdict, listed
 from .certificate import Finding
-from .recorded import Rows, Truth, truth
+from .recorded import Rows, Truth, blurred
 from .steps import Steps, compared, norm, steps_of
 
 _U = rounding.unit_roundoff("float64")
@@ -44,15 +44,15 @@ class Case(NamedTuple):
     strayed: Any
 
 
-def case_of(objective: Any, rows: Rows, step_size: Any, facts: gd.Facts) -> Case:
+def case_of(known: Truth, rows: Rows, step_size: Any, facts: gd.Facts) -> Case:
     """Return a run beside what is known of the objective."""
-    known = truth(objective, rows)
+    L, mu, growth = _curvatures(facts, rows.point.shape[1])
+    known = blurred(known, rows, L)
     F, dF, G, dG = known.value, known.value_doubt, known.gradient, known.gradient_doubt
     if F is None:
         F, dF = rows.value, known.value_error
     if G is None:
         G, dG = rows.gradient, known.gradient_error
-    L, mu, growth = _curvatures(facts, rows.point.shape[1])
     minimizer, minimum, strayed = _minimizer(known, facts, growth)
     steps = steps_of(rows, known, step_size)
     return Case(rows, known, steps, F, dF, G, dG, L, mu, minimizer, minimum, strayed)
@@ -148,8 +148,6 @@ def _with_cause(found, came, exact, error, name, whose):
     if found.verdict is not Verdict.VIOLATED:
         return found
     bad = np.flatnonzero((abs(came - exact) > error).any(axis=1))
-    span = f"in rows {bad[0]} to {bad[-1]}" if len(bad) > 1 else f"in row {bad[0]}"
-    span = "in every row" if len(bad) == len(came) else span
     for shift, when in ((1, "late"), (-1, "early")):
         other = np.roll(exact, shift, axis=0)
         inner = slice(1, None) if shift == 1 else slice(None, -1)
@@ -160,11 +158,11 @@ def _with_cause(found, came, exact, error, name, whose):
     weights = 1 / np.maximum(error[bad].ravel(), 5e-324)
     factor = ((a * weights) @ (b * weights)) / max((b * weights) @ (b * weights), 5e-324)
     if (abs(a - factor * b) <= 4 * (1 + abs(factor)) * error[bad].ravel()).all():
-        return replace(found, cause=f"{span} {name} is {factor:.4g} times {whose}")
+        return replace(found, cause=f"{found.where} {name} is {factor:.4g} times {whose}")
     offset = np.median(a - b)
     if came.shape[1] == 1 and (abs(a - b - offset) <= 4 * error[bad].ravel()).all():
-        return replace(found, cause=f"{span} {name} is {whose} plus {offset:.4g}")
-    return replace(found, cause=span)
+        return replace(found, cause=f"{found.where} {name} is {whose} plus {offset:.4g}")
+    return found
 
 
 def _interpolation(case):
@@ -175,12 +173,14 @@ def _interpolation(case):
     g, dg = (case.G, case.dG) if rows.gradient is None else (rows.gradient, known.gradient_error)
     if f is None or g is None:
         return _not_judged(law, _missing(F=f, G=g))
+    if case.L is None and np.any(rows.blur[0]):
+        return _not_judged(law, known.why)
     if case.L is None and (case.mu is None or case.mu < 0):
         return _not_judged(law, _missing(L=None, mu=None if case.mu is None else 0.0))
     chosen = _some(len(f))
     x, f, df, g, dg = (part[chosen] for part in (rows.point, f, df, g, dg))
     slack = f[:, None] - f[None]
-    off = np.zeros_like(slack)
+    off, steep = np.zeros_like(slack), np.zeros_like(slack)
     allowed = df[:, None] + df[None] + 8 * _U * (abs(f)[:, None] + abs(f)[None])
     for i in range(len(f)):
         move, change = x[i] - x, g[i] - g
@@ -197,21 +197,33 @@ def _interpolation(case):
             room = room + (norm(change) * e + e**2 / 2) / L
             room += abs(m) * (w * (e / L + norm(lost)) + (e / L + norm(lost)) ** 2 / 2)
         off[i], allowed[i] = need - slack[i], allowed[i] + room + 16 * _U * abs(need)
+        # What is left of it whatever L is.
+        bent = 0.0 if case.mu is None else case.mu / 2 * (move**2).sum(1)
+        steep[i] = (g * move).sum(1) + bent - slack[i]
     np.fill_diagonal(off, 0.0)
     bad, later = off > allowed, np.maximum(chosen[:, None], chosen[None])
     if not bad.any():
         few = f"{len(chosen)} of {len(rows.point)} rows" if len(chosen) < len(rows.point) else ""
         clear = (abs(slack) > allowed).any()
         return compared(*law, off, allowed, clear, sentence=few)
-    # The first row that does not fit those before it, and of those the one it fits least.
-    first = int(later[bad].min())
-    ratio = np.where(bad & (later == first), off / np.maximum(allowed, 5e-324), -1)
+    # The pair that rounding explains least; or the one row without which all others agree.
+    ratio = np.where(bad, off / np.maximum(allowed, 5e-324), -1)
     i, j = np.unravel_index(np.argmax(ratio), off.shape)
     pair = sorted((int(chosen[i]), int(chosen[j])))
     far, most = float(off[i, j]), float(allowed[i, j])
-    between = f"between rows {pair[0]} and {pair[1]}"
-    where = f"{between}: off by {far:.3g}, rounding allows {most:.2g}"
-    return Finding(*law, Verdict.VIOLATED, where, first, far, most, float(ratio.max()), between)
+    where = f"between rows {pair[0]} and {pair[1]}"
+    against = (bad | bad.T).sum(axis=1)
+    odd = [row for row in (i, j) if against[row] > 1 and against[row] == (bad | bad.T).sum() / 2]
+    if odd:
+        where = f"between row {chosen[odd[0]]} and {against[odd[0]]} others"
+    sentence = f"{where}, by {far:.3g} where rounding allows {most:.2g}"
+    used, first = float(ratio.max()), int(later[bad].min())
+    if case.mu is None or not (bad & (steep > allowed)).any():
+        cause = f"this rests on L = {case.L:.4g}: a larger one would explain these rows"
+    else:
+        bent = f"mu is {case.mu:.4g} or more" if case.mu else "f is convex"
+        cause = f"no L explains it, as long as {bent}"
+    return Finding(*law, Verdict.VIOLATED, sentence, first, far, most, used, cause, where)
 
 
 def _some(count):

@@ -69,7 +69,8 @@ def steps_of(rows: Rows, known: Truth, step_size) -> Steps:
         candidates.append(_Slopes(known.gradient[:-1], known.gradient_error[:-1], "of f"))
     if rows.gradient is not None:
         trusted = known.gradient is not None
-        error = known.gradient_error[:-1] if trusted else 0 * rows.gradient[:-1]
+        own = np.broadcast_to(rows.blur[2], rows.gradient.shape)
+        error = (known.gradient_error if trusted else own)[:-1]
         candidates.append(_Slopes(rows.gradient[:-1], error, "as recorded"))
     if not candidates:
         why = f"there are no gradients: {known.why}"
@@ -93,7 +94,7 @@ def allowed_step(rows: Rows, slopes, eta):
     """Return how far steps in the dtype of the run may be from the exact ones, (N, d).
 
     A product and a step size that were rounded, a sum, and what a copy in finer arithmetic may
-    carry from row to row; the differences of float64 come on top.
+    carry from row to row, or a print may leave out; the differences of float64 come on top.
     """
     model = rounding.arithmetic(rows.dtype)
     u, tiny = model.unit_roundoff, model.least_normal
@@ -101,6 +102,8 @@ def allowed_step(rows: Rows, slopes, eta):
     size = eta[:, None] * abs(slopes.g)
     moved = eta[:, None] * slopes.error * (1 + u) ** 2 + 2 * u * (1 + u) * size
     target = abs(x - eta[:, None] * slopes.g)
+    blur = np.broadcast_to(rows.blur[0], rows.point.shape)
+    moved = moved + blur[:-1] + blur[1:]
     return moved + u * (target + moved + abs(x)) + 4 * _U * (abs(x) + abs(after)) + 2 * tiny
 
 
@@ -166,13 +169,26 @@ def compared(law, statement, off, allowed, clear, *, shift=0, sentence="", rows=
         j = np.unravel_index(np.nanargmax(np.where(bad[k], ratio[k], -1)), np.shape(ratio[k]))
         far, most = float(off[k][j]), float(allowed[k][j])
         k += shift
-        more = f", in {int(broken.sum())} rows" if broken.sum() > 1 else ""
-        where = f"first at k = {k}{more}: off by {far:.3g}, rounding allows {most:.2g}"
-        return Finding(law, statement, Verdict.VIOLATED, where, k, far, most, used)
+        where = named(np.flatnonzero(broken) + shift, len(broken) + shift)
+        sentence = f"{where}, by {far:.3g} at k = {k}, where rounding allows {most:.2g}"
+        return Finding(law, statement, Verdict.VIOLATED, sentence, k, far, most, used, where=where)
     if not np.any(clear):
         why = "rounding hides what it says"
         return Finding(law, statement, Verdict.INCONCLUSIVE, why, used=used)
     return Finding(law, statement, Verdict.HOLDS, sentence, used=used)
+
+
+def named(which: Any, count: int) -> str:
+    """Return which of so many rows these are: ``in row 5``, ``from row 3 on``."""
+    which = [int(k) for k in which]
+    first, last, some = which[0], which[-1], len(which)
+    if some == count:
+        return "in every row"
+    if some == 1:
+        return f"in row {first}"
+    if last - first + 1 == some:
+        return f"from row {first} on" if last == count - 1 else f"in rows {first} to {last}"
+    return f"in {some} rows, the first of them {first}"
 
 
 # -- what was done instead -------------------------------------------------------------------------
