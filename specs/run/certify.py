@@ -225,11 +225,12 @@ def _fall(F):
 def _over(case):
     """Return the first iteration whose step exceeds 2/L, and a clause; None where there is none."""
     eta = case.steps.eta
-    L = case.L if case.L is not None else least_smoothness(case)
+    # What is said is certain: L is claimed within a unit, and eta may be rounded to the dtype.
+    L = least_smoothness(case) if case.L is None else case.L * (1 - 2 * case.unit)
     if eta is None or not L or case.steps.finding.verdict is Verdict.VIOLATED:
         return None
     doubt = np.zeros_like(eta) if case.steps.doubt is None else case.steps.doubt
-    beyond = (eta - doubt) * L > 2 * (1 + 1e-6)
+    beyond = (eta - doubt) * L * (1 - 2 * rounding.unit_roundoff(case.rows.dtype)) > 2
     if not beyond.any():
         return None
     k = int(np.argmax(beyond))

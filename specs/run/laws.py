@@ -18,7 +18,7 @@ from ..gradient.subjects import flat
 from ..report import Verdict, listed
 from .certificate import Finding
 from .recorded import Rows, Truth, blurred
-from .steps import Steps, compared, norm, steps_of
+from .steps import Steps, above, compared, norm, steps_of
 
 _U = rounding.unit_roundoff("float64")
 _PAIRS = 256  # rows that are held against each other; of a longer run, as many, evenly spaced
@@ -42,11 +42,12 @@ class Case(NamedTuple):
     minimizer: Any
     minimum: Any
     strayed: Any
+    unit: float
 
 
 def case_of(known: Truth, rows: Rows, step_size: Any, facts: gd.Facts) -> Case:
     """Return a run beside what is known of the objective."""
-    L, mu, growth = _curvatures(facts, rows.point.shape[1])
+    L, mu, growth, unit = _curvatures(facts, rows.point.shape[1])
     known = blurred(known, rows, L)
     F, dF, G, dG = known.value, known.value_doubt, known.gradient, known.gradient_doubt
     if F is None:
@@ -55,23 +56,26 @@ def case_of(known: Truth, rows: Rows, step_size: Any, facts: gd.Facts) -> Case:
         G, dG = rows.gradient, known.gradient_error
     minimizer, minimum, strayed = _minimizer(known, facts, growth)
     steps = steps_of(rows, known, step_size)
-    return Case(rows, known, steps, F, dF, G, dG, L, mu, minimizer, minimum, strayed)
+    return Case(rows, known, steps, F, dF, G, dG, L, mu, minimizer, minimum, strayed, unit)
 
 
 def _curvatures(facts, d):
-    """Return an L that is not too small, and a mu and a growth that are not too large.
+    """Return an L that is not too small, a mu and a growth that are not too large, and a unit.
 
-    Facts are good to their dtype, relative to L, as eigenvalues are.
+    The unit is how far they may be off, relative to L. Eigenvalues and singular values come out
+    within p(d) u of the largest one, where p grows modestly (LAPACK Users' Guide, 4.7 and 4.9): we
+    let it be d. Of a square that is 2 d u; products and the dtype add less than 6 u. What is
+    allowed too much makes L larger, and accuses less.
     """
     given = (facts.smoothness, facts.strong_convexity, facts.growth)
-    unit = max(map(_unit_of, given))
+    unit = 8 * d * max(map(_unit_of, given))
     L, mu, growth = (None if x is None or not np.isfinite(x) else float(x) for x in given)
-    steep = 8 * d * unit * max((abs(x) for x in (L, mu) if x is not None), default=0.0)
+    steep = unit * max((abs(x) for x in (L, mu) if x is not None), default=0.0)
     growth = mu if growth is None else growth
     growth = None if growth is None or growth <= steep else growth - steep
     if mu is not None:
         mu = max(mu - steep, 0.0) if mu >= 0 else mu - steep
-    return L + steep if L else None, mu, growth
+    return L + steep if L else None, mu, growth, unit
 
 
 def _unit_of(fact):
@@ -86,11 +90,12 @@ def _minimizer(known: Truth, facts: gd.Facts, growth: float | None):
     x = flat(facts.minimizer)
     if known.at is None:
         minimum = None if facts.minimum is None else float(facts.minimum)
+        # A claim, which is rounded to its dtype; what this line rounds is less than as much again.
         return x, minimum, 2 * _unit_of(facts.minimizer) * float(norm(x))
     value, slope, _, doubt, _, _ = known.at(x)
     if growth is None:
         return x, float(value), None if np.any(slope) else 0.0
-    return x, float(value), float(norm(abs(slope) + doubt) / growth) * (1 + 1e-12)
+    return x, float(value), float(above(abs(slope) + doubt) / growth) * (1 + 4 * _U)
 
 
 # -- the laws --------------------------------------------------------------------------------------
@@ -182,9 +187,10 @@ def _interpolation(case):
     slack = f[:, None] - f[None]
     off, steep = np.zeros_like(slack), np.zeros_like(slack)
     allowed = df[:, None] + df[None] + 8 * _U * (abs(f)[:, None] + abs(f)[None])
+    own = (x.shape[1] + 16) * _U  # of sums of d products, and of the few operations on them
     for i in range(len(f)):
         move, change = x[i] - x, g[i] - g
-        lost = 2 * _U * (abs(x[i]) + abs(x))
+        lost = own * (abs(x[i]) + abs(x))
         need, room = (g * move).sum(1), (abs(move) * dg + abs(g) * lost).sum(1)
         if case.L is not None:
             L = case.L
@@ -196,7 +202,8 @@ def _interpolation(case):
             need = need + (change**2).sum(1) / (2 * L) + m / 2 * w**2
             room = room + (norm(change) * e + e**2 / 2) / L
             room += abs(m) * (w * (e / L + norm(lost)) + (e / L + norm(lost)) ** 2 / 2)
-        off[i], allowed[i] = need - slack[i], allowed[i] + room + 16 * _U * abs(need)
+            room += own * ((change**2).sum(1) / (2 * L) + abs(m) / 2 * w**2)
+        off[i], allowed[i] = need - slack[i], allowed[i] + room
         # What is left of it whatever L is.
         bent = 0.0 if case.mu is None else case.mu / 2 * (move**2).sum(1)
         steep[i] = (g * move).sum(1) + bent - slack[i]
@@ -234,7 +241,7 @@ def _strays(case):
     """Return how far each step is from the exact one, (N,), by the truth as far as it is known."""
     moves, eta = np.diff(case.rows.point, axis=0), case.steps.eta[:, None]
     pull, doubt = eta * case.G[:-1], abs(eta) * case.dG[:-1]
-    return norm(abs(moves + pull) + doubt + 4 * _U * (abs(moves) + abs(pull))) * (1 + 1e-12)
+    return above(abs(moves + pull) + doubt + 4 * _U * (abs(moves) + abs(pull)))
 
 
 def _descent(case):
@@ -249,7 +256,9 @@ def _descent(case):
     off = np.diff(case.F) + promised
     allowed = case.dF[1:] + case.dF[:-1] + abs(1 - h) * (slope + unsure) * e + case.L * e**2 / 2
     allowed += 2 * abs(eta * (1 - h / 2)) * unsure * (slope + unsure)
-    allowed += 16 * _U * (abs(case.F[:-1]) + abs(case.F[1:]) + abs(promised))
+    # A square of d terms; that 1 - eta L/2 cancels is less than L is larger than what is claimed.
+    own = (case.G.shape[1] + 16) * _U
+    allowed += own * (abs(case.F[:-1]) + abs(case.F[1:]) + abs(promised))
     clear = abs(promised) > allowed
     sentence = f"{int(clear.sum())} of {len(clear)} steps clear of rounding"
     return compared(*law, off, allowed, clear, shift=1, sentence="" if clear.all() else sentence)
@@ -266,7 +275,7 @@ def _contraction(case):
     offset = case.rows.point - case.minimizer
     far = norm(offset)
     rho = np.maximum(abs(1 - eta * case.L), abs(1 - eta * convex))
-    own = 4 * _U * norm(abs(case.rows.point) + abs(case.minimizer))
+    own = (offset.shape[1] + 4) * _U * norm(abs(case.rows.point) + abs(case.minimizer))
     allowed = _strays(case) + (1 + rho) * (case.strayed + own[1:] + own[:-1])
     off = far[1:] - rho * far[:-1]
     return compared(*law, off, allowed, far[:-1] > allowed, shift=1)
@@ -283,8 +292,13 @@ def _value_rate(case: Case):
     if why:
         return _not_judged(law, why)
     k, mu = np.arange(len(case.F)), min(case.mu, case.L)
-    far = norm(case.rows.point[0] - case.minimizer) * (1 + 8 * _U) + case.strayed
-    rate = bounds.value_rate(case.L, mu, eta[0], k) * (1 + 64 * _U * (k + 1))
+    offset = case.rows.point[0] - case.minimizer
+    far = above(abs(offset) + 2 * _U * (abs(case.rows.point[0]) + abs(case.minimizer)))
+    far += case.strayed
+    rate = bounds.value_rate(case.L, mu, eta[0], k)
+    # A power of k, by way of its logarithm, which is off by few units relative to itself.
+    fallen = np.log(rate[0] / np.maximum(rate, np.finfo(float).tiny))
+    rate = rate * (1 + 16 * _U * (k + 1 + fallen))
     bound, drift = rate * far**2, np.concatenate([[0.0], np.cumsum(_strays(case))])
     allowed = np.sqrt(2 * case.L * bound) * drift + case.L / 2 * drift**2 + case.dF
     if case.truth.at is None:

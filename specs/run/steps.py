@@ -54,6 +54,11 @@ def norm(x):
     return np.sqrt((x * x).sum(-1))
 
 
+def above(x):
+    """Return Euclidean norms along the last axis, rounded up: a sum of d squares, and its root."""
+    return norm(x) * (1 + (x.shape[-1] + 4) * _U)
+
+
 def steps_of(rows: Rows, known: Truth, step_size) -> Steps:
     """Return the steps of a run, by the gradients of f or the recorded ones, whichever they follow.
 
@@ -169,7 +174,7 @@ def compared(law, statement, off, allowed, clear, *, shift=0, sentence="", rows=
         j = np.unravel_index(np.nanargmax(np.where(bad[k], ratio[k], -1)), np.shape(ratio[k]))
         far, most = float(off[k][j]), float(allowed[k][j])
         k += shift
-        where = named(np.flatnonzero(broken) + shift, len(broken) + shift)
+        where = named(np.flatnonzero(broken) + shift, len(bad) + shift)
         sentence = f"{where}, by {far:.3g} at k = {k}, where rounding allows {most:.2g}"
         return Finding(law, statement, Verdict.VIOLATED, sentence, k, far, most, used, where=where)
     if not np.any(clear):
@@ -192,6 +197,11 @@ def named(which: Any, count: int) -> str:
 
 
 # -- what was done instead -------------------------------------------------------------------------
+
+
+# The thresholds below choose words for steps that are wrong already; they accuse nobody.
+_FITS = 4  # times what rounding allows: coefficients are fitted to rows that are rounded, too
+_ALIKE = 1.001
 
 
 def _cause(rows, known, slopes, steps):
@@ -217,7 +227,7 @@ def _cause(rows, known, slopes, steps):
         design = np.stack([(part * weights).ravel() for part in parts], axis=1)
         found, *_ = np.linalg.lstsq(design, (moves[first:] * weights).ravel(), rcond=None)
         rest = moves[first:] - sum(a * part for a, part in zip(found, parts, strict=True))
-        return found if (norm(rest) <= 4 * size[first:]).all() else None
+        return found if (norm(rest) <= _FITS * size[first:]).all() else None
 
     if (a := fitted(0, pull)) is not None:
         return f"the step size is {a[0]:.5g}{named}"
@@ -231,14 +241,14 @@ def _cause(rows, known, slopes, steps):
     if (a := fitted(1, pull[1:], moves[:-1], pull[:-1])) is not None:
         return f"momentum {a[1]:.4g} with a look ahead, as Nesterov's"
     start, slope = abs(moves[0]), abs(g[0])
-    uneven = slope.max() > 1.01 * slope.min()
-    if len(start) > 1 and uneven and 0 < start.max() < 1.001 * start.min():
+    uneven = slope.max() > _ALIKE * slope.min()
+    if len(start) > 1 and uneven and 0 < start.max() < _ALIKE * start.min():
         together = f"in the first step every coordinate moves by {start[0]:.4g}"
         return f"{together}, whatever its gradient, as with Adam or signs of gradients"
     length, along = norm(moves), -(moves * g).sum(1)
     straight = along >= length * norm(g) * (1 - 1e-6)
     cut = length[broken]
-    if len(cut) > 1 and straight[broken].all() and cut.max() < 1.001 * cut.min():
+    if len(cut) > 1 and straight[broken].all() and cut.max() < _ALIKE * cut.min():
         return f"the steps are clipped to length {cut[0]:.4g}"
     return ""
 
@@ -256,6 +266,6 @@ def _one_by_one(rows, known, eta, broken, size):
         _, slope, _, _, _, error = known.at(middle)
         # Two steps, each of them rounded; the error of the first enters the gradient of the second.
         far = abs(middle - eta[k] * slope - x[k + 1])
-        if norm(far) > 4 * (size[k] + eta[k] * norm(error)):
+        if norm(far) > _FITS * (size[k] + eta[k] * norm(error)):
             return ""
     return f"a row is missing between rows {at[0]} and {at[0] + 1}: they are two steps apart"
