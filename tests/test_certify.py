@@ -391,6 +391,59 @@ def test_what_cannot_be_known_is_not_judged():
     assert around.story[0] == "gradient descent with step 1: f went from 5 to 5 in 5 steps"
 
 
+# -- numbers out of a text -------------------------------------------------------------------------
+
+
+def text(numbers, form):
+    """Return numbers as a file has them that somebody printed them to."""
+    return np.vectorize(lambda x: float(format(x, form)))(numbers)
+
+
+@pytest.mark.parametrize("form", [".6g", ".4f", ".3e", ".12g"])
+def test_losses_that_were_printed_are_held_to_their_digits(form, wide):
+    x, v, _ = loop(plain, steps=30)
+    found = certify(wide, (x, text(v, form)), step_size=ETA)
+    assert found and found["value"].verdict is Verdict.HOLDS, shown(found)
+    assert "digits, and are held to no more; else value would be violated" in found.story[-1]
+    both = certify(wide, (text(x, form), text(v, form)), step_size=ETA)
+    assert both and both["step"].verdict is Verdict.HOLDS, shown(both)
+    assert "floor" not in str(both)
+
+
+@pytest.mark.parametrize("form", [".6g", ".4f"])
+def test_digits_that_are_few_hide_no_bug(form, wide):
+    x, v, _ = loop(plain)
+    found = certify(wide, (text(x, form), text(2 * v, form)), step_size=ETA)
+    assert "in every row the value is 2 times f" in found.story[0]
+    assert found["step"].verdict is Verdict.HOLDS
+    v[5] += 0.01
+    found = certify(wide, (text(x, form), text(v, form)), step_size=ETA)
+    assert found["value"].where == "in row 5"
+    x, v, _ = loop(_momentum)
+    found = certify(wide, (text(x, form), text(v, form)), step_size=ETA)
+    assert violated(found) == ["step"] and "momentum 0.1" in found.story[0]
+
+
+def test_points_of_few_digits_say_nothing_where_no_L_is_known(wide):
+    x, v, _ = loop(plain)
+    found = certify(lambda theta: jnp.mean((X @ theta - Y) ** 2), (text(x, ".6g"), text(v, ".6g")))
+    assert not violated(found) and not found
+    assert found["value"].sentence == "the points have few digits, and nobody knows L"
+
+
+def test_data_of_float32_beside_a_notebook_of_float64():
+    x, v, g = loop(plain)
+    found = certify(least_squares(), (x, v, g), step_size=ETA)
+    assert found and "f or its gradient may be float32" in found.story[-1], shown(found)
+
+
+def test_a_step_that_is_too_short_to_be_seen():
+    run = gd.descend(BOWL, jnp.array([2.0, 1.0]), 1e-9, steps=5)
+    found = certify(BOWL, run, step_size=1e-9)
+    lost = "a step there is shorter than half a unit in the last place"
+    assert found.story[0] == f"the point stands still from k = 0 on: {lost}"
+
+
 # -- bad input -------------------------------------------------------------------------------------
 
 BAD = [

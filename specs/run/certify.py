@@ -81,16 +81,21 @@ def certify(
     step_size = _step_size(step_size, rows)
     known = facts_of(objective, facts, rows.point.shape[1])
     exact = _Reading(rows, truth(objective, rows))
-    found = _certificate(exact, step_size, known)
+    found = best = _certificate(exact, step_size, known)
     if rows.sure or not _broken(found):
         return found
     for reading in _coarser(objective, exact):
+        if not _broken(best):
+            break
         again = _certificate(reading, step_size, known)
-        if not _broken(again):
+        fewer = len(_broken(best)) - len(_broken(again))
+        # Decimals are few for certain; float32 is a guess, which has to explain something.
+        if fewer > 0 or (fewer == 0 and reading.rows.dtype == rows.dtype):
             first = _broken(found)[0]
-            why = f"{reading.why}; else {first.law} would be violated {first.where}"
-            return replace(again, story=(*again.story, why))
-    return found
+            otherwise = f"; else {first.law} would be violated {first.where}"
+            why = reading.why + ("" if _broken(again) else otherwise)
+            best = replace(again, story=(*again.story, why))
+    return best
 
 
 class _Reading(NamedTuple):
@@ -107,7 +112,7 @@ def _coarser(objective, exact):
     decimals = [(found, said) for found, said in printed(rows) if said]
     for found, said in decimals:
         yield _Reading(found, known, f"{said}, and are held to no more")
-    if rows.dtype != np.float64 or not (decimals or may_be_single(rows)):
+    if rows.dtype != np.float64 or not (decimals or may_be_single(objective, rows)):
         return
     known = truth(objective, single(rows))
     why = "f or its gradient may be float32"
@@ -249,21 +254,31 @@ def _floor(case):
     """Return where a step no longer shows in the dtype, or where the points stand still, or ""."""
     rows, eta, F = case.rows, case.steps.eta, case.F
     k = _from((np.diff(rows.point, axis=0) == 0).all(axis=1))
+    if k is not None and np.any(rows.blur[0]):
+        return f"the point stands still from k = {k} on, in the digits that it has"
     rests = "" if k is None else f"the point stands still from k = {k} on"
     if rests and case.G is not None and not case.G[-1].any():
         return f"{rests}: the gradient is 0 there"
     if case.steps.finding.verdict is not Verdict.HOLDS or not eta[-1] > 0:
+        if rests and case.G is not None and case.steps.how == "given" and eta[-1] > 0:
+            steps = abs(eta[k:, None] * case.G[k:-1])
+            if (steps <= _half_units(rows.point[k:-1], rows.dtype)).all():
+                return f"{rests}: a step there is shorter than half a unit in the last place"
         return rests  # nothing says that it is rounding which holds it
     floor = None
     if F is not None and case.G is not None:
         # A convex f falls by no more than that.
         most = eta * norm(case.G[:-1]) ** 2
-        half_units = np.ldexp(rounding.unit_roundoff(rows.dtype), np.frexp(F[:-1])[1] - 1)
-        floor = _from((most <= half_units) & (F[:-1] != 0))
+        floor = _from((most <= _half_units(F[:-1], rows.dtype)) & (F[:-1] != 0))
     if floor is not None:
         why = "from there on a step lowers f by less than half a unit in the last place"
         return f"{rows.dtype} floor reached at k = {floor}: {'; '.join(filter(None, [why, rests]))}"
     return f"{rows.dtype} floor reached at k = {k}: {rests}" if rests else ""
+
+
+def _half_units(x, dtype):
+    """Return half units in the last place: what is added and is less may be lost."""
+    return np.ldexp(rounding.unit_roundoff(dtype), np.frexp(x)[1] - 1)
 
 
 def _from(flags):

@@ -23,7 +23,7 @@ from gdpure.objectives import Objective
 
 from .. import rounding
 from ..gradient.autodiff import derivative
-from ..gradient.subjects import Form, Subject, first_line, flat, form_of, traced, wide
+from ..gradient.subjects import Form, Subject, data_of, first_line, flat, form_of, traced, wide
 from ..report import listed
 
 _U = rounding.unit_roundoff("float64")
@@ -284,8 +284,10 @@ def single(rows: Rows) -> Rows:
     return rows._replace(dtype=narrow, one=jax.tree.map(lambda x: x.astype(narrow), rows.one))
 
 
-def may_be_single(rows: Rows) -> bool:
-    """Return whether float32 may have computed the rows: of finer ones, what was recorded fits."""
+def may_be_single(objective: Any, rows: Rows) -> bool:
+    """Return whether float32 may be in the rows: in the data of f, or it computed what fits it."""
+    if any(x.dtype == np.float32 for x in data_of(objective)):
+        return True
     told = [part for part in (rows.value, rows.gradient) if part is not None]
     return not told or any(map(_fits, told))
 

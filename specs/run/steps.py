@@ -230,7 +230,8 @@ def _cause(rows, known, slopes, steps):
         return found if (norm(rest) <= _FITS * size[first:]).all() else None
 
     if (a := fitted(0, pull)) is not None:
-        return f"the step size is {a[0]:.5g}{named}"
+        told = f", not {eta[0]:.5g}" if constant and steps.how == "given" else ""
+        return f"the step size is {a[0]:.5g}{named}{told}"
     if (a := fitted(1, pull[:-1])) is not None:
         return "each step follows the gradient of the row before: it is stale"
     if (a := fitted(0, pull, -x)) is not None:
