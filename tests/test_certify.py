@@ -410,6 +410,13 @@ def test_losses_that_were_printed_are_held_to_their_digits(form, wide):
     assert "floor" not in str(both)
 
 
+def test_losses_that_were_printed_and_read_into_float32():
+    f, (x, v, _) = least_squares(), loop(plain)
+    rows = jnp.asarray(text(x, ".4f"), jnp.float32), jnp.asarray(text(v, ".5g"), jnp.float32)
+    found = certify(f, rows, step_size=ETA)
+    assert found and "the points have 5 and the values have 5 digits" in found.story[-1]
+
+
 @pytest.mark.parametrize("form", [".6g", ".4f"])
 def test_digits_that_are_few_hide_no_bug(form, wide):
     x, v, _ = loop(plain)

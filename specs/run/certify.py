@@ -8,7 +8,7 @@ bound; it explains a divergence, and accuses nobody.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from .. import rounding
 from ..report import Verdict
 from .certificate import Certificate
 from .laws import case_of, laws_of, least_smoothness
-from .recorded import Rows, Truth, facts_of, may_be_single, printed, read, single, truth
+from .readings import readings
+from .recorded import Rows, facts_of, read
 from .steps import norm
 
 
@@ -80,45 +81,21 @@ def certify(
     rows = read(run, values, gradients)
     step_size = _step_size(step_size, rows)
     known = facts_of(objective, facts, rows.point.shape[1])
-    exact = _Reading(rows, truth(objective, rows))
-    found = best = _certificate(exact, step_size, known)
-    if rows.sure or not _broken(found):
-        return found
-    for reading in _coarser(objective, exact):
-        if not _broken(best):
-            break
-        again = _certificate(reading, step_size, known)
-        fewer = len(_broken(best)) - len(_broken(again))
+    told = (
+        (reading, _certificate(reading, step_size, known)) for reading in readings(objective, rows)
+    )
+    _, exact = next(told)
+    best = exact
+    while _broken(best) and (tried := next(told, None)):
+        reading, found = tried
+        fewer = len(_broken(best)) - len(_broken(found))
         # Decimals are few for certain; float32 is a guess, which has to explain something.
         if fewer > 0 or (fewer == 0 and reading.rows.dtype == rows.dtype):
-            first = _broken(found)[0]
+            first = _broken(exact)[0]
             otherwise = f"; else {first.law} would be violated {first.where}"
-            why = reading.why + ("" if _broken(again) else otherwise)
-            best = replace(again, story=(*again.story, why))
+            why = reading.why + ("" if _broken(found) else otherwise)
+            best = replace(found, story=(*found.story, why))
     return best
-
-
-class _Reading(NamedTuple):
-    """What numbers of Python and NumPy may stand for, beside what is true; why, if not as told."""
-
-    rows: Rows
-    truth: Truth
-    why: str = ""
-
-
-def _coarser(objective, exact):
-    """Yield what the rows may be, the mildest first: decimals of a text, float32, or both."""
-    rows, known, _ = exact
-    decimals = [(found, said) for found, said in printed(rows) if said]
-    for found, said in decimals:
-        yield _Reading(found, known, f"{said}, and are held to no more")
-    if rows.dtype != np.float64 or not (decimals or may_be_single(objective, rows)):
-        return
-    known = truth(objective, single(rows))
-    why = "f or its gradient may be float32"
-    yield _Reading(single(rows), known, why)
-    for found, said in decimals[-1:]:
-        yield _Reading(single(found), known, f"{said}, and {why}")
 
 
 def _broken(found):

@@ -17,7 +17,8 @@ from .. import bounds, rounding
 from ..gradient.subjects import flat
 from ..report import Verdict, listed
 from .certificate import Finding
-from .recorded import Rows, Truth, blurred
+from .readings import blurred
+from .recorded import Rows, Truth
 from .steps import Steps, above, compared, norm, steps_of
 
 _U = rounding.unit_roundoff("float64")

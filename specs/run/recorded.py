@@ -9,7 +9,6 @@ of the digits.
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 import jax
@@ -23,11 +22,9 @@ from gdpure.objectives import Objective
 
 from .. import rounding
 from ..gradient.autodiff import derivative
-from ..gradient.subjects import Form, Subject, data_of, first_line, flat, form_of, traced, wide
-from ..report import listed
+from ..gradient.subjects import Form, Subject, first_line, flat, form_of, traced, wide
 
 _U = rounding.unit_roundoff("float64")
-_FEW = 15  # decimals of so many digits are told apart in float64
 # NumPy's extended precision, 32 times coarser: 1 + u has to be one of its numbers, and not be 1.
 _EXTENDED_UNIT: Any = 16 * np.finfo(np.longdouble).eps
 _EXTENDED = rounding.Arithmetic(_EXTENDED_UNIT, float(np.finfo(np.float64).tiny))
@@ -156,7 +153,7 @@ def read(run: Any, values: Any = None, gradients: Any = None) -> Rows:
     x, v, r = x[:lost], *(None if part is None else part[:lost] for part in (v, r))
     dtype = max((leaf.dtype for leaf in given), key=rounding.unit_roundoff)
     declared = any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(run))
-    if not declared and all(_fits(part) for part in (x, v, r)):
+    if not declared and all(fits(part) for part in (x, v, r)):
         dtype = max(dtype, np.dtype(np.float32), key=rounding.unit_roundoff)
     one = jax.tree.map(lambda leaf: np.asarray(leaf[0]).astype(dtype), points)
     return Rows(x, v, r, np.dtype(dtype), declared, lost, count, one)
@@ -230,66 +227,10 @@ def _lost(x, v, r, diverged):
     return int(differ[-1]) + 2 if differ.size else 1
 
 
-def _fits(part):
+def fits(part: Any) -> bool:
     """Whether the numbers are numbers of float32, so that they may come from there."""
     with np.errstate(over="ignore"):
         return part is None or bool((part.astype(np.float32) == part).all())
-
-
-# -- numbers out of a text ---
-
-
-def printed(rows: Rows) -> list[tuple[Rows, str]]:
-    """Return rows that are held to the decimal digits that they have, and what these are, or "".
-
-    A number that was printed stands for all that are rounded to it: half a unit of its last digit
-    to either side. How many digits there are is seen in the longest. First the points are exact,
-    then they are decimals, too.
-
-    Examples
-    --------
-    >>> (rows, said), _ = printed(read([2.0, 1.0], values=[4.01234, 1.0]))
-    >>> assert said == "the values have 6 digits"
-    >>> assert rows.blur[1].round(9).tolist() == [5e-6, 5e-6]
-    """
-    names = ("the points", "the values", "the gradients")
-    found = [_digits(part) for part in (rows.point, rows.value, rows.gradient)]
-    blur = tuple(half for _, half in found)
-    said = [f"{name} have {n}" for name, (n, _) in zip(names, found, strict=True) if n]
-    recorded = said[1:] if found[0][0] else said
-    return [
-        (rows._replace(blur=(0.0, *blur[1:])), f"{listed(recorded)} digits" if recorded else ""),
-        (rows._replace(blur=blur), f"{listed(said)} digits" if found[0][0] else ""),
-    ]
-
-
-def _digits(part):
-    """Return how many digits numbers have, 0 if they are no decimals, and half of the last one."""
-    if part is None:
-        return 0, 0.0
-    digits, places = 0, 0
-    for x in part[np.isfinite(part) & (part != 0)].ravel().tolist():
-        _, figures, exponent = Decimal(repr(x)).normalize().as_tuple()
-        digits, places = max(digits, len(figures)), max(places, -int(exponent))
-        if digits > _FEW:
-            return 0, 0.0
-    # Digits are counted from the first one that is not 0, or from the point, whichever is coarser.
-    leading = np.floor(np.log10(np.where(part == 0, 1e-300, abs(part))))
-    return digits, np.maximum(10.0 ** (leading - digits + 1), 10.0**-places) / 2
-
-
-def single(rows: Rows) -> Rows:
-    """Return rows as what float32 made of them: finer numbers may hold what it computed."""
-    narrow = np.dtype(np.float32)
-    return rows._replace(dtype=narrow, one=jax.tree.map(lambda x: x.astype(narrow), rows.one))
-
-
-def may_be_single(objective: Any, rows: Rows) -> bool:
-    """Return whether float32 may be in the rows: in the data of f, or it computed what fits it."""
-    if any(x.dtype == np.float32 for x in data_of(objective)):
-        return True
-    told = [part for part in (rows.value, rows.gradient) if part is not None]
-    return not told or any(map(_fits, told))
 
 
 # -- the truth -------------------------------------------------------------------------------------
@@ -305,7 +246,7 @@ def truth(objective: Any, rows: Rows) -> Truth:
     >>> assert known.value.tolist() == [1.0, 0.25] and known.how == "derived"
     """
     if objective is None:
-        return _assumed(rows, None, "there is no objective")
+        return assumed(rows, None, "there is no objective")
     form, x, double, why = _form(objective, rows)
     evaluate = _evaluation_of(objective)
     if evaluate is not None:
@@ -319,7 +260,7 @@ def truth(objective: Any, rows: Rows) -> Truth:
             return _told([at(x) for x in rows.point], at, "measured")
     with wide():
         values = [float(objective(form.built(x, np.float64))) for x in rows.point]
-    return _assumed(rows, np.array(values), why)
+    return assumed(rows, np.array(values), why)
 
 
 def _form(objective, rows) -> tuple[Form, np.ndarray, Any, str]:
@@ -355,7 +296,7 @@ def _told(found, at, how):
     return Truth(**{name: np.array(part) for name, part in numbers}, how=how, why="", at=at)
 
 
-def _assumed(rows, value, why):
+def assumed(rows: Rows, value: Any, why: str) -> Truth:
     """Return what there is without a truth: recorded numbers, good for half of their digits.
 
     Half of those of the largest row, for what becomes small is the difference of what was large.
@@ -379,28 +320,6 @@ def _evaluation_of(objective):
         if getattr(objective, "value", None) is ours.value:
             return evaluate
     return None
-
-
-def blurred(known: Truth, rows: Rows, L: float | None) -> Truth:
-    """Return the truth with errors that allow for the digits that numbers out of a text lack.
-
-    What was recorded was computed at a point near by, where a gradient is another by L times as
-    much; without L nobody knows.
-    """
-    far = np.sqrt((rows.blur[0] ** 2).sum(axis=1)) if np.any(rows.blur[0]) else None
-    if far is not None and L is None:
-        known = _assumed(rows, None, "the points have few digits, and nobody knows L")
-    value_error, slope_error = known.value_error, known.gradient_error
-    slope = rows.gradient if known.gradient is None else known.gradient
-    if value_error is not None:
-        if far is not None and L is not None and slope is not None:
-            value_error = value_error + (abs(slope) * rows.blur[0]).sum(axis=1) + L / 2 * far**2
-        value_error = value_error + rows.blur[1]
-    if slope_error is not None:
-        if far is not None and L is not None:
-            slope_error = slope_error + (L * far)[:, None]
-        slope_error = slope_error + rows.blur[2]
-    return known._replace(value_error=value_error, gradient_error=slope_error)
 
 
 def _derived(evaluate: Any, data, dtype):
