@@ -80,6 +80,8 @@ class _Case:
         cause, implied = self._cause()
         left, right = claim.compared
         bound, returned = (digits_of(x, self.explained) for x in (self.must_be, self.returned))
+        if claim.name == "smoothness":  # the bound is exact, and what came is rounded
+            bound = shown(self.must_be)
         must_be, beside = ("0", "") if right == "0" else (f"at most {bound}", f" = {right}")
         sides = (
             f"must be    {must_be}{beside}\nis         {returned}\n"
@@ -109,7 +111,8 @@ class _Case:
         if "{claimed}" not in self.claim.wrong:
             return self.claim.wrong.format(implied=shown(implied)), shown(implied)
         claimed = float(getattr(self.known, fact).middle)
-        if abs(self.must_be) <= self.explained and self.claim.compared[1] != "0":
+        small = abs(self.must_be) <= self.explained and self.claim.compared[1] != "0"
+        if small and fact != "smoothness":
             implied = 0.0  # as far as rounding lets see
         digits = next((n for n in range(4, 17) if f"{implied:.{n}g}" != f"{claimed:.{n}g}"), 17)
         texts = {"implied": f"{implied:.{digits}g}", "claimed": f"{claimed:.{max(digits, 6)}g}"}

@@ -328,7 +328,7 @@ class Cases(NamedTuple):
     def share(self):
         """How much of both sides the gap is, where the claim is violated."""
         sizes = abs(self.measured) + abs(self.bound)
-        return np.where(self.wrong, self.gap / np.where(sizes > 0, sizes, 1), 0)
+        return np.divide(self.gap, sizes, out=np.zeros_like(sizes), where=self.wrong & (sizes > 0))
 
 
 def judged(claim: Claim, known: Known, points: Points) -> Cases:
