@@ -37,7 +37,8 @@ def certify(
 
     The laws are those of gradient descent, ``x[k+1] = x[k] - eta grad f(x[k])``, of L-smooth and
     of convex functions. Rounding is allowed for as it is derived (least squares, quadratics) or
-    measured (whatever JAX can trace); without a function, half of the digits are.
+    measured (whatever JAX can trace); without a function, half of the digits are. Losses out of a
+    text are held to the digits that were printed.
 
     Parameters
     ----------
