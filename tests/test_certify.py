@@ -207,6 +207,8 @@ def test_other_ways_to_descend():
     start = jnp.asarray(START, jnp.float32)
     assert certify(f, gd.descend(f, start, optax.sgd(0.1), steps=20), step_size=0.1)
     runs = gd.sweep(f, jnp.stack([start, 2 * start]), jnp.array([0.1, 0.2]), steps=20)
+    with pytest.raises(ValueError, match="a run of a sweep"):
+        certify(f, runs)
     row = jax.tree.map(lambda leaf: leaf[1, 0], runs)
     assert certify(f, row, step_size=0.2)["step"].verdict is Verdict.HOLDS
     assert certify(f, gd.descend(f, start, gd.ExactLineSearch(), steps=20))
@@ -364,7 +366,7 @@ def test_an_unknown_smoothness_is_estimated_and_named_so():
 
 def test_a_run_that_overflows_is_cut():
     f = least_squares()
-    run = gd.descend(f, jnp.asarray(START, jnp.float32), 50.0, steps=60)
+    run = gd.descend(f, jnp.asarray(START, jnp.float32), 50.0, steps=40)
     assert run.final.status == gd.Status.DIVERGED
     found = certify(f, run, step_size=50.0)
     count = int(run.final.count)
@@ -494,5 +496,3 @@ def test_runs_without_rows_are_refused():
         certify(BOWL, gd.begin(BOWL, start, 0.1))
     with pytest.raises(TypeError, match="history of the run"):
         certify(BOWL, gd.descend(BOWL, start, 0.1, steps=3, record=None))
-    with pytest.raises(ValueError, match="a run of a sweep"):
-        certify(BOWL, gd.sweep(BOWL, start[None], jnp.array([0.1]), steps=3))
