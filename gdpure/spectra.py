@@ -28,7 +28,7 @@ class Spectrum(NamedTuple):
     curvatures
         Shape (r,); exactly 0 where they cannot be told from it.
     axes
-        Orthonormal rows, shape (r, d); what they do not span is flat.
+        Orthonormal rows, shape (r, d); what they do not span is flat, and a curvature of 0 is.
     minimizer, minimum
         x* (d,) and f* ().
     """
@@ -82,9 +82,22 @@ def of_least_squares(X, y, dtype) -> Spectrum:
 
 
 def of_quadratic(hessian, minimizer, minimum, dtype) -> Spectrum:
-    """Return the spectrum of ``f* + 1/2 <x - x*, H (x - x*)>``, for H that is known to `dtype`."""
+    """Return the spectrum of ``f* + 1/2 <x - x*, H (x - x*)>``, for H that is known to `dtype`.
+
+    Entries that are sums of d products are off by ``d eps`` of their size, and a curvature with
+    axis v moves by no more than that of ``|v|' |H| |v|``: a small one that stands apart is not 0.
+    """
     curvatures, axes = jnp.linalg.eigh(hessian)
-    zero = jnp.abs(curvatures) <= _noise(hessian, dtype) * jnp.max(jnp.abs(curvatures))
+    sizes, entries = jnp.abs(curvatures), jnp.abs(axes)
+    moved = (
+        len(hessian)
+        * float(jnp.finfo(dtype).eps)
+        * jnp.sum(entries * (jnp.abs(hessian) @ entries), axis=0)
+    )
+    zero = (sizes <= moved) | (sizes <= _noise(hessian, hessian.dtype) * jnp.max(sizes))
+    # Of several minimizers the one of least norm, and of a single one every digit.
+    least = axes @ jnp.where(zero, 0, minimizer @ axes)
+    minimizer = jnp.where(zero.any(), least, minimizer)
     return Spectrum(jnp.where(zero, 0, curvatures), axes.T, minimizer, minimum)
 
 

@@ -178,7 +178,7 @@ class Report:
         if not any(row.verdict in _TRIED for row in self.rows):
             lines.append("Nothing was tested, so nothing is shown.")
         for note in self.notes:
-            lines += _beside("note:", note, 15)
+            lines += beside("note:", note, 15)
         for theorem in full:
             lines += ["", *self._violation(theorem)]
         return "\n".join(lines)
@@ -211,17 +211,17 @@ class Report:
         >>> report = Report("mine", "descent", "cpu", {}, 0, ())
         >>> assert json.loads(report.to_json())["subject"] == "mine"
         """
-        fields = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        fields = {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
         return json.dumps({"holds": bool(self), **fields}, indent=2, allow_nan=False)
 
     def _head(self):
-        dtypes = _and(list(dict.fromkeys(row.dtype for row in self.rows)))
+        dtypes = listed(list(dict.fromkeys(row.dtype for row in self.rows)))
         where = ", ".join(filter(None, [self.platform, dtypes, f"seed {self.seed}"]))
         held_to = "what holds of any method" if self.method == "any" else self.method
         versions = ", ".join(f"{name} {number}" for name, number in self.versions.items())
         return [
-            *_wrapped(f"{self.subject}, held to {held_to} ({where})", indent=2),
-            *_wrapped(versions),
+            *wrapped(f"{self.subject}, held to {held_to} ({where})", indent=2),
+            *wrapped(versions),
         ]
 
     def _smallest(self, theorems):
@@ -243,14 +243,14 @@ class Report:
         named = ":" in self.subject and " " not in self.subject
         command = f"gdpure check {self.subject} --only {theorem.name}"
         return [
-            *_beside("smallest case:", together, 15),
-            *(_beside("likely cause:", case.cause, 15) if case.cause else []),
-            *_beside("details:", command if named else "print(report.details())", 15),
+            *beside("smallest case:", together, 15),
+            *(beside("likely cause:", case.cause, 15) if case.cause else []),
+            *beside("details:", command if named else "print(report.details())", 15),
         ]
 
     def _violation(self, theorem):
         """Return all about a violated theorem, in blocks: what it says, where it breaks, why."""
-        dtypes = _and([r.dtype for r in theorem.rows if r.verdict is Verdict.VIOLATED])
+        dtypes = listed([r.dtype for r in theorem.rows if r.verdict is Verdict.VIOLATED])
         where = f"{self.subject}, {dtypes}, {self.platform}, seed {self.seed}"
         case, pairs = theorem.row.counterexample, []
         if case is not None:
@@ -264,7 +264,7 @@ class Report:
         pairs.append(("how often", _how_often(theorem)))
         if case is not None:
             pairs.append(("try it", case.reproduction))
-        title = _wrapped(f"VIOLATED  {theorem.name:<28}   {where}", indent=10)
+        title = wrapped(f"VIOLATED  {theorem.name:<28}   {where}", indent=10)
         return [*title, *_blocks([pair for pair in pairs if pair[1]])]
 
 
@@ -311,7 +311,7 @@ def _theorems(rows):
 def _merged(rows):
     row = min(rows, key=lambda r: (_GRAVEST_FIRST.index(r.verdict), r.counterexample is None))
     here = [r.dtype for r in rows if r.verdict is row.verdict]
-    return _Judged(rows, row, f"{_and(here)} only" if len(here) < len(rows) else "")
+    return _Judged(rows, row, f"{listed(here)} only" if len(here) < len(rows) else "")
 
 
 # -- a line a family -------------------------------------------------------------------------------
@@ -330,9 +330,9 @@ def _families(theorems):
     for name, count, text in entries:
         start = f"  {name}".ljust(names)
         if text:
-            lines += _beside(f"{start}{count}", text, names + counts)
+            lines += beside(f"{start}{count}", text, names + counts)
         else:
-            lines += _beside(start, count, names)
+            lines += beside(start, count, names)
     return lines
 
 
@@ -396,9 +396,9 @@ def _tested(theorems):
     held = [row for row in rows if row.verdict is Verdict.HOLDS and 0 < row.excess < math.inf]
     if held:
         closest = max(held, key=lambda row: row.excess)
-        used = f"used {_share(closest.excess)} of what rounding allows"
+        used = f"used {share(closest.excess)} of what rounding allows"
         text += f"; the closest, {closest.theorem}, {used}"
-    return _wrapped(f"  {text}", indent=2)
+    return wrapped(f"  {text}", indent=2)
 
 
 # -- all about a theorem ---------------------------------------------------------------------------
@@ -409,7 +409,7 @@ _SAYS, _WHY, _CODE = ("theorem", "assumes", "smallest"), ("cause", "how often"),
 def _one_by_one(theorems):
     """Return lines on each of some theorems that are not violated."""
     names = max((len(theorem.name) for theorem in theorems), default=0) + 5
-    return [line for t in theorems for line in _beside(f"  {t.name}", _remark(t), names)]
+    return [line for t in theorems for line in beside(f"  {t.name}", _remark(t), names)]
 
 
 def _remark(theorem):
@@ -420,7 +420,7 @@ def _remark(theorem):
     for held in [r for r in theorem.rows if r.verdict is Verdict.HOLDS]:
         some = 0 < held.informative < held.instances
         spared = f" ({held.informative:,} informative)" if some else ""
-        used = f", using {_share(held.excess)} of what rounding allows" if held.excess else ""
+        used = f", using {share(held.excess)} of what rounding allows" if held.excess else ""
         texts.append(f"holds in {held.dtype}: {held.instances:,} instances{spared}{used}")
     texts += [f"expected to fail, but holds ({theorem.reason})"] if row.reason else []
     return "\n".join(texts)
@@ -440,7 +440,7 @@ def _how_often(theorem):
     counts = [f"{row.violated:,} of {row.instances:,} in {row.dtype}" for row in rows]
     counts[0] = counts[0].replace(" in ", " instances in ")
     first = "" if theorem.row.first is None else f", first at k = {theorem.row.first}"
-    return _and(counts) + first
+    return listed(counts) + first
 
 
 def _blocks(pairs):
@@ -467,7 +467,7 @@ def _blocks(pairs):
                 lines += _set(f"  {label}", text.split("\n"), labels)
             else:
                 text = "\n".join(map(line, text.split("\n")))
-                lines += _beside(f"  {label}", text, labels)
+                lines += beside(f"  {label}", text, labels)
     return lines
 
 
@@ -497,7 +497,7 @@ def table(theorems: Iterable[Theorem], heading: str | None = None) -> str:
         lines += ["", title]
         for theorem in theorems:
             if above[theorem] == title:
-                lines += ["", *_beside(f"  {theorem.name}", _entry(theorem, WIDTH - names), names)]
+                lines += ["", *beside(f"  {theorem.name}", _entry(theorem, WIDTH - names), names)]
     return "\n".join(lines[1:])
 
 
@@ -536,14 +536,15 @@ def article(theorem: Theorem, method: str | None = None) -> str:
         ("needs", ", ".join(theorem.needs) or "nothing but iterates"),
         ("source", theorem.source),
     ]
-    lines = [line for label, text in pairs for line in _beside(f"  {label}", text, 14)]
+    lines = [line for label, text in pairs for line in beside(f"  {label}", text, 14)]
     return "\n".join([f"{theorem.name:<38}   {theorem.family}", "", *lines])
 
 
 # -- words, numbers and lines ----------------------------------------------------------------------
 
 
-def _and(names):
+def listed(names: list[str]) -> str:
+    """Return names as one says them: ``a, b and c``."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
@@ -556,12 +557,12 @@ def _number(x, digits=3):
     return f"{x:.{digits}g}" if x else "0"
 
 
-def _share(x):
+def share(x: float) -> str:
     """Return a number up to 1 with two digits; what is less than 1 is not rounded to it."""
     return f"{0.99 if 0.99 < x < 1 else x:.2g}"
 
 
-def _wrapped(text, width=WIDTH, indent=0):
+def wrapped(text: str, width: int = WIDTH, indent: int = 0) -> list[str]:
     """Return lines of words; those after the first are indented."""
     lines = textwrap.wrap(
         text,
@@ -580,22 +581,22 @@ def _set(label, lines, column):
     return [f"{start}{line}".rstrip() for start, line in zip(starts, lines, strict=True)]
 
 
-def _beside(label, text, column):
+def beside(label: str, text: str, column: int) -> list[str]:
     """Return a label and beside it a text of one or more lines, wrapped where they are too long."""
-    lines = [part for line in text.split("\n") for part in _wrapped(line, WIDTH - column)]
+    lines = [part for line in text.split("\n") for part in wrapped(line, WIDTH - column)]
     return _set(label, lines, column)
 
 
-def _plain(x: Any):
+def plain(x: Any) -> Any:
     """Return data as JSON has it."""
     if dataclasses.is_dataclass(x):
-        return {f.name: _plain(getattr(x, f.name)) for f in dataclasses.fields(x)}
+        return {f.name: plain(getattr(x, f.name)) for f in dataclasses.fields(x)}
     if isinstance(x, dict):
-        return {key: _plain(value) for key, value in x.items()}
+        return {key: plain(value) for key, value in x.items()}
     if isinstance(x, list | tuple):
-        return [_plain(value) for value in x]
+        return [plain(value) for value in x]
     if hasattr(x, "tolist"):  # NumPy and JAX
-        return _plain(x.tolist())
+        return plain(x.tolist())
     if isinstance(x, float) and not math.isfinite(x):
         return "NaN" if math.isnan(x) else "Infinity" if x > 0 else "-Infinity"
     return x

@@ -153,6 +153,16 @@ def test_an_L_that_is_too_small_is_reported_as_such():
     assert those(report, Verdict.BLOCKED) == {"interpolation"}
 
 
+def test_an_L_of_a_function_that_grows_fast_is_none():
+    """Where f is huge, so is what rounding explains, and larger than what L allows."""
+    known = gd.Facts(smoothness=1.0, minimizer=np.zeros(2))
+    report = check_objective(lambda x: jnp.sum(jnp.cosh(x)), facts=known)
+    assert those(report) == {"smoothness"}
+    case = row(report, "smoothness").counterexample
+    assert float(case.cause.split("smoothness is ")[1].split()[0]) > 1
+    assert float(case.must_be.split("at most ")[1].split()[0]) > 0
+
+
 def test_a_counterexample_can_be_checked_on_paper():
     report = check_objective(square, np.zeros(2), facts=gd.Facts(smoothness=1.0))
     case = row(report, "smoothness").counterexample

@@ -17,7 +17,7 @@ from ..optimizer.subjects import name_of
 from ..report import Counterexample
 from ..rounding import unit_roundoff
 from .remainder import EVERY, TERMS, Slope
-from .subjects import Subject, data_of, flat, wide
+from .subjects import Form, Subject, data_of, flat, wide
 
 _FEW = 6  # so many numbers are shown one by one
 
@@ -85,8 +85,8 @@ def likely_cause(subject: Subject, found: Finding) -> Cause:
 
     Examples
     --------
-    >>> from .gradient_subjects import form_of
-    >>> form, x = form_of(np.array([1.0, 3.0]))
+    >>> from .subjects import form_of
+    >>> form, x = form_of("f", np.array([1.0, 3.0]))
     >>> subject = Subject(np.sum, np.negative, form, 0, None, "")
     >>> found = Finding(x, -x, x, 1e-15 * x, None, [])
     >>> assert likely_cause(subject, found).text == "every coordinate is of the wrong sign"
@@ -135,7 +135,7 @@ def _multiple(subject, found, wrong):
         where, be, it = "every coordinate", "is", "it"
     else:
         where, be, it = _named(subject.form, which)
-    known, times = _meaning(c, error, _lengths(subject), it)
+    known, times = _meaning(c, error, lengths_of(subject), it)
     if not known and which.sum() == 1:
         return None  # anything is a multiple of one number
     agree = int((~which).sum())
@@ -155,7 +155,7 @@ def _multiple_along(subject, found):
         if abs(slope.returned - c * slope.slope) > explained:
             return None
     error = (1 + abs(c)) * (worst.bound + worst.rounding) / abs(worst.slope)
-    known, times = _meaning(c, error, _lengths(subject), "it")
+    known, times = _meaning(c, error, lengths_of(subject), "it")
     return Cause(f"{known or 'some'} multiple", f"along every direction it is {times}")
 
 
@@ -179,10 +179,10 @@ def _meaning(c, error, lengths, it):
     near = min(known, key=lambda value: abs(c - value))
     if abs(c - near) <= error:
         return f"{near:.6g}", known[near]
-    return "", f"{_digits(c, error)} {must}"
+    return "", f"{digits_of(c, error)} {must}"
 
 
-def _lengths(subject):
+def lengths_of(subject: Subject) -> dict[int, str]:
     """Return the lengths of the data of f, and of the parameters, and whose they are."""
     found = {}
     for x in data_of(subject.f):
@@ -232,14 +232,14 @@ def _penalty(subject, found, wrong):
     c = far[j] / x[j]
     if not _fits(found, found.truth + c * x, abs(x / x[j]) * found.allowed[j]).all():
         return None
-    size = _digits(c, found.allowed[j] / abs(x[j]))
+    size = digits_of(c, found.allowed[j] / abs(x[j]))
     return Cause("penalty", f"off by {size} x, as of a penalty |x|^2 in one of f and gradient only")
 
 
 def _coarse(subject, found, wrong):
     """Recognise float64 that is no more than float32."""
     size = abs(found.truth[np.isfinite(found.allowed)]).max(initial=0.0)
-    terms = TERMS + max(_lengths(subject), default=0)
+    terms = TERMS + max(lengths_of(subject), default=0)
     right = (found.off[wrong] <= terms * unit_roundoff("float32") * size).all()
     if subject.form.dtype != "float64" or not right or 2 * wrong.sum() <= len(wrong):
         return None
@@ -274,7 +274,7 @@ def _some(subject, found, wrong):
     if wrong.sum() == 1 and abs(found.truth[j]) > found.allowed[j]:
         c = found.returned[j] / found.truth[j]
         error = (1 + abs(c)) * found.allowed[j] / abs(found.truth[j])
-        text += f", {_digits(c, error)} times what {it} must be"
+        text += f", {digits_of(c, error)} times what {it} must be"
     return Cause("some", f"{text}; the other {agree} agree")
 
 
@@ -324,7 +324,7 @@ def counterexample(
                 break
     where, must, came, off, explained = _sides(subject, found)
     name = where if len(found.x) > _FEW or where[0] != "g" else "gradient"
-    point = f"x = {_point(subject.form, found.x)}"
+    point = f"x = {text_of(subject.form, found.x)}"
     sides = (
         f"must be    {must}\nreturned   {came}\noff by     {off:.3g} in {where}; rounding explains "
         f"at most {explained:.2g}"
@@ -366,14 +366,14 @@ def _sides(subject, found):
     worst = _worst(found)
     if worst is None and found.wrong_value:
         came, must, allowed = found.value
-        return "the value", _digits(must, allowed), f"{came:.9g}", abs(came - must), allowed
+        return "the value", digits_of(must, allowed), f"{came:.9g}", abs(came - must), allowed
     if worst is None:
         slope = max(found.wrong_slopes, key=lambda slope: slope.excess)
         explained = slope.bound + slope.rounding
-        both = _digits(slope.slope, explained), f"{slope.returned:.9g}"
+        both = digits_of(slope.slope, explained), f"{slope.returned:.9g}"
         return "<g, d>", *both, abs(slope.returned - slope.slope), explained
     which = range(len(found.x)) if len(found.x) <= _FEW else [worst]
-    must = [_digits(found.truth[j], found.allowed[j]) for j in which]
+    must = [digits_of(found.truth[j], found.allowed[j]) for j in which]
     came = [f"{found.returned[j]:.9g}" for j in which]
     both = [f"({', '.join(side)})" if len(side) > 1 else side[0] for side in (must, came)]
     label = subject.form.label("gradient", worst)
@@ -400,7 +400,7 @@ def _remainders(subject, found):
 # -- numbers ---------------------------------------------------------------------------------------
 
 
-def _digits(x, error):
+def digits_of(x: float, error: float) -> str:
     """Return a number with the digits that are known of it, nine at most."""
     if not math.isfinite(error) or abs(x) <= error:
         return "0" if math.isfinite(error) else "?"
@@ -423,7 +423,8 @@ def _numbers(part):
     return f"({'; '.join(', '.join(f'{x:.9g}' for x in row) for row in rows)})"
 
 
-def _point(form, x):
+def text_of(form: Form, x) -> str:
+    """Return a point, shape (d,), as one reads it."""
     parts = zip(form.paths, form.parts(x), strict=True)
     return ", ".join(f"{path}{': ' if path else ''}{_numbers(part)}" for path, part in parts)
 
@@ -441,7 +442,7 @@ class _Source:
         return self.text
 
 
-def _source(form, x):
+def source_of(form: Form, x) -> str:
     """Return the Python that makes parameters."""
     leaves = []
     for part, dtype, module in zip(form.parts(x), form.dtypes, form.modules, strict=True):
@@ -453,14 +454,14 @@ def _source(form, x):
 def _reproduction(subject, found, must):
     """Return Python that shows the violation; it leaves what came in `returned`."""
     form, x = subject.form, found.x
-    point = _source(form, x) if len(x) <= EVERY else f"...  # a point of {len(x)} numbers"
+    point = source_of(form, x) if len(x) <= EVERY else f"...  # a point of {len(x)} numbers"
     lines = ["import numpy as np"] if "np.array" in point.replace("jnp.", "") else []
     if "jnp." in point:
         lines.append("import jax.numpy as jnp")
         if form.double:
             lines = ["import jax", 'jax.config.update("jax_enable_x64", True)', *lines]
-    f, imported = _imported(subject.f, "f")
-    gradient, others = _imported(subject.gradient, "gradient")
+    f, imported = import_of(subject.f, "f")
+    gradient, others = import_of(subject.gradient, "gradient")
     pair = "[1]" if found.value is not None else ""
     lines += [*imported, *others, f"x = {point}"]
     worst = _worst(found)
@@ -478,8 +479,8 @@ def _reproduction(subject, found, must):
     if step:
         move = step * np.eye(1, len(x), worst)[0]
         lines += [
-            f"above = {_source(form, x + move)}",
-            f"below = {_source(form, x - move)}",
+            f"above = {source_of(form, x + move)}",
+            f"below = {source_of(form, x - move)}",
             f"slope = ({f}(above) - {f}(below)) / {2 * step!r}",
             f"print({entry}, 'while f has the slope', slope)",
         ]
@@ -499,7 +500,7 @@ def _plain_step(subject, found, j):
     return None
 
 
-def _imported(target, role):
+def import_of(target: Callable, role: str) -> tuple[str, list[str]]:
     """Return what a function is called in Python, and the lines that make it known."""
     name = name_of(target)
     module, _, attribute = name.partition(":")

@@ -78,13 +78,13 @@ def check_gradient(
     guards.function("check_gradient", "f", f)
     guards.function("check_gradient", "gradient", gradient)
     seed = guards.whole("check_gradient", "seed", seed)
-    form, x = form_of(at)
+    form, x = form_of("check_gradient", at)
     of, by = name_of(f), name_of(gradient)
     if any(gradient is mode for mode in gradients.MODES):
         gradient, by = gradient(f), f"{by} of {of}"
     double = form.double or jnp.result_type(float) == jnp.float64
     with jax.default_matmul_precision("highest"), jax.enable_x64(double):
-        scalar("f(at)", f(form.built(x)))
+        scalar("check_gradient", "f(at)", f(form.built(x)))
         rows = _rows(Subject(f, gradient, form, seed, *traced(f, form)), x)
         platform = jax.default_backend()
     return Report(by, f"the derivative of {of}", platform, versions(), seed, tuple(rows))

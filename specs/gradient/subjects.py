@@ -103,15 +103,15 @@ class Form:
         raise IndexError(j)
 
 
-def form_of(at: Any) -> tuple[Form, np.ndarray]:
+def form_of(caller: str, at: Any) -> tuple[Form, np.ndarray]:
     """Return the form of a point and its numbers, shape (d,); refuse what is no point.
 
     Examples
     --------
-    >>> form, x = form_of({"w": np.array([1.0, 2.0]), "b": np.array(3.0)})
+    >>> form, x = form_of("f", {"w": np.array([1.0, 2.0]), "b": np.array(3.0)})
     >>> assert x.tolist() == [3.0, 1.0, 2.0] and form.label("at", 2) == "at['w'][1]"
     """
-    at = guards.parameters("check_gradient", "at", at)
+    at = guards.parameters(caller, "at", at)
     found = jax.tree_util.tree_leaves_with_path(at)
     leaves = [leaf for _, leaf in found]
     form = Form(
@@ -123,22 +123,31 @@ def form_of(at: Any) -> tuple[Form, np.ndarray]:
     )
     x = flat(at)
     for j in np.flatnonzero(~np.isfinite(x))[:1]:
-        raise ValueError(f"check_gradient: {form.label('at', j)} must be finite, got {x[j]}")
+        raise ValueError(f"{caller}: {form.label('at', j)} must be finite, got {x[j]}")
     return form, x
 
 
-def scalar(name: str, value: Any) -> float:
+def scalar(caller: str, name: str, value: Any) -> float:
     """Return a value of f as a float; demand one real and finite number."""
-    message = f"check_gradient: {name} must be one real number, shape (), got "
-    if not guards.is_number(value):
-        raise TypeError(message + guards.describe(value))
-    if np.shape(value) != ():
-        raise ValueError(message + guards.describe(value))
-    if not jnp.issubdtype(jnp.result_type(value), jnp.floating):
-        raise TypeError(message + guards.describe(value))
-    if not math.isfinite(float(value)):
-        raise ValueError(f"check_gradient: {name} must be finite, got {float(value)}")
+    fault = _fault(value)
+    if fault is not None:
+        error, sentence = fault
+        raise error(f"{caller}: {name} {sentence}")
     return float(value)
+
+
+def _fault(value):
+    """Return why something is no real and finite number, an error and a sentence; or None."""
+    sentence = f"must be one real number, shape (), got {guards.describe(value)}"
+    if not guards.is_number(value):
+        return TypeError, sentence
+    if np.shape(value) != ():
+        return ValueError, sentence
+    if not jnp.issubdtype(jnp.result_type(value), jnp.floating):
+        return TypeError, sentence
+    if not math.isfinite(float(value)):
+        return ValueError, f"must be finite, got {float(value)}"
+    return None
 
 
 # -- the function and its gradient -----------------------------------------------------------------
@@ -180,7 +189,7 @@ def traced(f: Callable, form: Form) -> tuple[Any, str]:
 
     Examples
     --------
-    >>> form, _ = form_of(np.ones(2))
+    >>> form, _ = form_of("f", np.ones(2))
     >>> f, reason = traced(lambda x: float(np.exp(x).sum()), form)
     >>> assert f is None and reason == "f computes in NumPy: JAX cannot trace it"
     """
@@ -298,11 +307,10 @@ def _called(subject, x):
         raise Formless(f"the gradient raised {first_line(error)}", raised=True) from error
     value = None
     if jax.tree.structure(out) != form.structure and isinstance(out, tuple) and len(out) == 2:
-        try:
-            value = scalar("the value of (value, gradient)", out[0])
-        except (TypeError, ValueError) as error:
-            raise Formless(str(error).removeprefix("check_gradient: ")) from None
-        out = out[1]
+        fault = _fault(out[0])
+        if fault is not None:
+            raise Formless(f"the value of (value, gradient) {fault[1]}")
+        value, out = float(out[0]), out[1]
     _demand_form(form, out)
     for j in np.flatnonzero(flat(given) != x)[:1]:
         raise Formless(

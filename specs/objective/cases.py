@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..gradient.causes import _digits, _imported, _lengths, _point, _source
+from ..gradient.causes import digits_of, import_of, lengths_of, source_of, text_of
 from ..gradient.subjects import Subject
 from ..report import Counterexample
 from .claims import Cases, Claim, Known, Points, judged
@@ -72,14 +72,16 @@ class _Case:
         }
         named = {"x": self.x, "y": self.y, "x*": self.y}
         self.text = ", ".join(
-            f"{name} = {_point(subject.form, named[name])}" for name in claim.points
+            f"{name} = {text_of(subject.form, named[name])}" for name in claim.points
         )
 
     def told(self) -> Counterexample:
         claim = self.claim
         cause, implied = self._cause()
         left, right = claim.compared
-        bound, returned = (_digits(x, self.explained) for x in (self.must_be, self.returned))
+        bound, returned = (digits_of(x, self.explained) for x in (self.must_be, self.returned))
+        if claim.name == "smoothness":  # the bound is exact, and what came is rounded
+            bound = shown(self.must_be)
         must_be, beside = ("0", "") if right == "0" else (f"at most {bound}", f" = {right}")
         sides = (
             f"must be    {must_be}{beside}\nis         {returned}\n"
@@ -109,7 +111,8 @@ class _Case:
         if "{claimed}" not in self.claim.wrong:
             return self.claim.wrong.format(implied=shown(implied)), shown(implied)
         claimed = float(getattr(self.known, fact).middle)
-        if abs(self.must_be) <= self.explained and self.claim.compared[1] != "0":
+        small = abs(self.must_be) <= self.explained and self.claim.compared[1] != "0"
+        if small and fact != "smoothness":
             implied = 0.0  # as far as rounding lets see
         digits = next((n for n in range(4, 17) if f"{implied:.{n}g}" != f"{claimed:.{n}g}"), 17)
         texts = {"implied": f"{implied:.{digits}g}", "claimed": f"{claimed:.{max(digits, 6)}g}"}
@@ -120,7 +123,7 @@ class _Case:
         if not claimed or not implied or self.claim.name in ("minimum", "attained"):
             return ""
         known = {2.0: "a missing factor 2", 0.5: "a factor 2 too many"}
-        for n, whose in _lengths(self.subject).items():
+        for n, whose in lengths_of(self.subject).items():
             known.setdefault(float(n), f"{whose}: a sum is no mean")
             known.setdefault(1 / n, f"one over {whose}: a mean is no sum")
         for factor, meaning in known.items():
@@ -130,7 +133,7 @@ class _Case:
 
     def _python(self, implied):
         """Return Python that shows the violation."""
-        form, (f, imported) = self.subject.form, _imported(self.subject.f, "f")
+        form, (f, imported) = self.subject.form, import_of(self.subject.f, "f")
         double = ['jax.config.update("jax_enable_x64", True)'] if form.double else []
         claim = self.claim
         lines = [
@@ -140,8 +143,8 @@ class _Case:
             "import numpy as np",
             "from jax.flatten_util import ravel_pytree",
             *imported,
-            f"x = {_source(form, self.x)}",
-            f"y = {_source(form, self.y)}",
+            f"x = {source_of(form, self.x)}",
+            f"y = {source_of(form, self.y)}",
             f"(fx, gx), (fy, gy) = (jax.value_and_grad({f})(at) for at in (x, y))",
             "x, y, gx, gy = (ravel_pytree(tree)[0] for tree in (x, y, gx, gy))",
         ]

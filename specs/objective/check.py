@@ -102,11 +102,11 @@ def check_objective(
         )
     facts = gd.facts(objective) if facts is None else facts
     called = _name(objective) if name is None else name
-    with _told():
-        form, x = form_of(_point_of(objective, facts) if at is None else at)
+    at = _point_of(objective, facts) if at is None else at
+    form, x = form_of("check_objective", at)
     double = form.double or jnp.result_type(float) == jnp.float64
-    with jax.default_matmul_precision("highest"), jax.enable_x64(double), _told():
-        scalar("f(at)", objective(form.built(x)))
+    with jax.default_matmul_precision("highest"), jax.enable_x64(double):
+        scalar("check_objective", "f(at)", objective(form.built(x)))
         claimed = _claimed(form, facts)
         f = passed(objective) if isinstance(objective, Objective) else objective
         subject = Subject(f, f, form, seed, *traced(f, form))
@@ -125,18 +125,6 @@ def check_objective(
 
 
 # -- what is claimed -------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _told():
-    """Let what refuses a gradient speak for this check."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        if str(error).startswith("check_gradient: "):
-            text = str(error).removeprefix("check_gradient: ")
-            raise type(error)(f"check_objective: {text}") from None
-        raise
 
 
 def _headline(row):
@@ -262,17 +250,17 @@ def _by_hand(gradient, data, params):
 
 def _rows(subject, x, claimed, instances):
     form, first = subject.form, claimed.get("minimizer", x)
-    scalar("f at the claimed minimizer", subject.f(form.built(first)))
-    with wide():
-        if derivative(subject, first)[0] is None:
-            return _unknown(form, derivative(subject, first)[1]), []
+    scalar("check_objective", "f at the claimed minimizer", subject.f(form.built(first)))
+    known, why = derivative(subject, first)
+    if known is None:
+        return _unknown(form, why), []
     around = starts(subject, first, x, instances)
     found = Curved(around.points[:0], np.inf, -np.inf)
     if any(fact in claimed for fact in _CURVATURE):
         found = curved(subject, around)
     vectors = np.concatenate([around.points, low(subject, around), found.points])
+    points = _evaluated(subject, vectors)
     with wide():
-        points = _evaluated(subject, vectors)
         known = _known(claimed, points, found, _computed(subject))
         if "minimizer" in claimed:
             points = _moved(points, known, _computed(subject) * np.linalg.norm(first))
@@ -390,11 +378,8 @@ def _flat_rows(subject, claimed, known, first):
         verdict = Verdict.NOT_APPLICABLE
         row = Row(PROJECTOR, FLAT.family, form.dtype, verdict, why)
         return [row, _row(form, FLAT, verdict, why)]
-    projector, draws = claimed["flat"], subject.random.normal(size=(_PROBES, len(first)))
-    moves = dot(ball(draws)[:, None], Ball(projector.middle[None], projector.radius[None]))
-    again = dot(moves[:, None], Ball(projector.middle[None], projector.radius[None]))
-    gaps = [again - moves, projector - Ball(projector.middle.T, projector.radius.T)]
-    off = max(float(np.max(abs(gap.middle) / gap.radius)) for gap in gaps)
+    draws = subject.random.normal(size=(_PROBES, len(first)))
+    moves, off = jax.tree.map(np.asarray, _projected(claimed["flat"], draws))
     why = "" if off <= 1 else "flat is no projector: it is not its own transpose, or square"
     rows = [
         Row(
@@ -406,14 +391,23 @@ def _flat_rows(subject, claimed, known, first):
             instances=_PROBES,
             informative=_PROBES,
             violated=_PROBES if why else 0,
-            excess=off,
+            excess=float(off),
         )
     ]
     lengths = 2.0 ** np.linspace(-4, 4, _PROBES)[:, None] * max(1.0, abs(first).max())
-    points = _evaluated(subject, [first, *(first + lengths * np.asarray(moves.middle))])
+    points = _evaluated(subject, [first, *(first + lengths * moves.middle)])
     # What is rounded in the projector leads astray, by so much.
     astray = np.append(0.0, lengths[:, 0] * np.linalg.norm(moves.radius, axis=1))
     slope = np.linalg.norm(points.g.middle, axis=1) + np.linalg.norm(points.g.radius, axis=1)
     lost = (slope + float(known.smoothness.middle) / 2 * astray) * astray
     points = points._replace(f=Ball(points.f.middle, points.f.radius + lost))
     return [*rows, _judged(subject, FLAT, known, points)]
+
+
+@jax.jit
+def _projected(projector, draws):
+    """Return flat directions, a ball, and how far off a projector is, in units of its rounding."""
+    turned = Ball(projector.middle.T, projector.radius.T)
+    moves = dot(ball(draws)[:, None], projector[None])
+    gaps = dot(moves[:, None], projector[None]) - moves, projector - turned
+    return moves, jnp.stack([jnp.max(abs(gap.middle) / gap.radius) for gap in gaps]).max()

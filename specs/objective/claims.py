@@ -6,6 +6,7 @@ it comes out with what rounding explains. The first of the points is the minimiz
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..balls import Ball, ball, dot
-from ..theorems.gradient_agreement import _NESTEROV
+from ..theorems.gradient_agreement import NESTEROV
 
 
 class Points(NamedTuple):
@@ -45,97 +46,97 @@ class Sides(NamedTuple):
     size: Any
 
 
-class Pairs(NamedTuple):
-    """What claims need to know of all pairs, balls (p, p): row j is about y, column i about x.
+class Products(NamedTuple):
+    """The numbers that claims are made of, whatever the number of parameters.
 
-    ``|x - y|^2``, ``|g(x) - g(y)|^2``, ``<g(x) - g(y), x - y>``, ``<g(y), x - y>``.
+    Balls (p, p) of all pairs, where row j is about y and column i about x: ``|x - y|^2``,
+    ``|g(x) - g(y)|^2``, ``<g(x) - g(y), x - y>``, ``<g(y), x - y>``; balls (p,) of all points:
+    f(x) and ``|g(x)|^2``; and the largest size of an entry of g, shape ().
     """
 
     move: Ball
     change: Ball
     bent: Ball
     along: Ball
+    value: Ball
+    slope: Ball
+    steepest: Any
+
+    @property
+    def rise(self):
+        """All differences f(x) - f(y), a ball (p, p)."""
+        return self.value[None] - self.value[:, None]
 
 
 @jax.jit
-def pairs(points: Points) -> Pairs:
-    """Return what claims need to know of all pairs."""
+def products(points: Points) -> Products:
+    """Return what claims need to know of points."""
 
     def beside(there):
         move, change = ball(points.x) - there.x[None], points.g - there.g[None]
-        return Pairs(*(dot(*both) for both in _products(move, change, there.g[None])))
+        pairs = (move, move), (change, change), (change, move), (move, there.g[None])
+        return [dot(*pair) for pair in pairs]
 
-    return jax.lax.map(beside, points)
-
-
-def _products(move, change, slope):
-    return (move, move), (change, change), (change, move), (move, slope)
+    move, change, bent, along = jax.lax.map(beside, points)
+    slope, steepest = dot(points.g, points.g), abs(points.g.middle).max()
+    return Products(move, change, bent, along, points.f, slope, steepest)
 
 
 # -- the formulas ----------------------------------------------------------------------------------
 
 
-def _rise(points):
-    return points.f[None] - points.f[:, None]
+def _smooth(known: Known, of: Products) -> Sides:
+    bound = known.smoothness * of.move.sqrt()
+    return Sides(of.change.sqrt(), bound, bound.middle)
 
 
-def _smooth(known: Known, points: Points) -> Sides:
-    both = pairs(points)
-    bound = known.smoothness * both.move.sqrt()
-    return Sides(both.change.sqrt(), bound, bound.middle)
+def _strongly_convex(known: Known, of: Products) -> Sides:
+    return Sides(known.strong_convexity * of.move, of.bent, abs(of.bent.middle))
 
 
-def _strongly_convex(known: Known, points: Points) -> Sides:
-    both = pairs(points)
-    return Sides(known.strong_convexity * both.move, both.bent, abs(both.bent.middle))
+def _convex(known: Known, of: Products) -> Sides:
+    least = of.along + known.strong_convexity / 2 * of.move
+    return Sides(least, of.rise, abs(of.rise.middle))
 
 
-def _convex(known: Known, points: Points) -> Sides:
-    both, rise = pairs(points), _rise(points)
-    return Sides(both.along + known.strong_convexity / 2 * both.move, rise, abs(rise.middle))
-
-
-def _interpolates(known: Known, points: Points) -> Sides:
+def _interpolates(known: Known, of: Products) -> Sides:
     """Compare with the condition that some function of the class has two such rows."""
-    both, bound = pairs(points), _rise(points)
     L, mu = known.smoothness, known.strong_convexity
     # Any smaller mu is true as well, and far from L nothing is divided by 1 - mu / L = 0.
     mu = Ball(jnp.clip(mu.middle, -L.middle, L.middle / 2), mu.radius + L.radius)
-    bent = both.change / L + mu * (both.move - 2 * both.bent / L)
-    return Sides(both.along + bent / (2 * (1 - mu / L)), bound, abs(bound.middle))
+    bent = of.change / L + mu * (of.move - 2 * of.bent / L)
+    return Sides(of.along + bent / (2 * (1 - mu / L)), of.rise, abs(of.rise.middle))
 
 
-def _grows(known: Known, points: Points) -> Sides:
-    bound = dot(points.g, points.g) / 2
-    return _one(Sides(known.growth * (points.f - known.minimum), bound, bound.middle))
+def _grows(known: Known, of: Products) -> Sides:
+    bound = of.slope / 2
+    return _one(Sides(known.growth * (of.value - known.minimum), bound, bound.middle))
 
 
-def _bounded(known: Known, points: Points) -> Sides:
-    size = abs(points.f.middle - known.minimum.middle)
-    return _one(Sides(known.minimum + 0 * points.f, points.f, size))
+def _bounded(known: Known, of: Products) -> Sides:
+    size = abs(of.value.middle - known.minimum.middle)
+    return _one(Sides(known.minimum + 0 * of.value, of.value, size))
 
 
-def _least(known: Known, points: Points) -> Sides:
-    return _one(Sides(points.f[0] + 0 * points.f, points.f, abs(_rise(points).middle[0])))
+def _least(known: Known, of: Products) -> Sides:
+    return _one(Sides(of.value[0] + 0 * of.value, of.value, abs(of.rise.middle[0])))
 
 
-def _attained(known: Known, points: Points) -> Sides:
+def _attained(known: Known, of: Products) -> Sides:
     # Elsewhere, values must be seen to be others.
-    size = abs(_rise(points).middle[0]).max()
-    return _one(Sides(abs(points.f[:1] - known.minimum), ball(jnp.zeros(1)), size))
+    size = abs(of.rise.middle[0]).max()
+    return _one(Sides(abs(of.value[:1] - known.minimum), ball(jnp.zeros(1)), size))
 
 
-def _stationary(known: Known, points: Points) -> Sides:
+def _stationary(known: Known, of: Products) -> Sides:
     # Of a minimizer that is computed no more is known than how long the gradient may be there.
-    length = dot(points.g, points.g).sqrt()
-    return _one(Sides(length[0], ball(0.0), abs(points.g.middle).max()))
+    return _one(Sides(of.slope[0].sqrt(), ball(0.0), of.steepest))
 
 
-def _flat(known: Known, points: Points) -> Sides:
+def _flat(known: Known, of: Products) -> Sides:
     """Compare with what a step of the same length may change across the flat directions."""
-    move, change = ball(points.x) - points.x[:1], abs(_rise(points)[0])
-    across = known.smoothness / 2 * dot(move, move)
-    return _one(Sides(change, ball(jnp.zeros_like(across.middle)), across.middle))
+    across = known.smoothness / 2 * of.move[0]
+    return _one(Sides(abs(of.rise[0]), ball(jnp.zeros_like(across.middle)), across.middle))
 
 
 def _one(sides):
@@ -155,7 +156,7 @@ class Claim(NamedTuple):
     facts
         The names of the facts that it needs; the first is the wrong one where it fails.
     evidence
-        ``(known, points) -> Sides``.
+        ``(known, products) -> Sides``.
     compared
         Both sides in words.
     wrong
@@ -173,7 +174,7 @@ class Claim(NamedTuple):
     statement: str
     source: str
     facts: tuple[str, ...]
-    evidence: Callable[[Known, Points], Sides]
+    evidence: Callable[[Known, Products], Sides]
     compared: tuple[str, str]
     wrong: str
     shown: str
@@ -197,7 +198,7 @@ CLAIMS = (
         "strong-convexity",
         "curvature",
         "mu |x - y|^2 <= <g(x) - g(y), x - y>",
-        f"{_NESTEROV}, Theorem 2.1.9",
+        f"{NESTEROV}, Theorem 2.1.9",
         ("strong_convexity",),
         _strongly_convex,
         ("mu |x - y|^2", "<g(x) - g(y), x - y>"),
@@ -209,7 +210,7 @@ CLAIMS = (
         "convexity",
         "curvature",
         "f(y) + <g(y), x - y> + mu/2 |x - y|^2 <= f(x), with mu >= 0",
-        f"{_NESTEROV}, Definition 2.1.3",
+        f"{NESTEROV}, Definition 2.1.3",
         ("strong_convexity",),
         _convex,
         ("<g(y), x - y> + mu/2 |x - y|^2", "f(x) - f(y)"),
@@ -327,7 +328,7 @@ class Cases(NamedTuple):
     def share(self):
         """How much of both sides the gap is, where the claim is violated."""
         sizes = abs(self.measured) + abs(self.bound)
-        return np.where(self.wrong, self.gap / np.where(sizes > 0, sizes, 1), 0)
+        return np.divide(self.gap, sizes, out=np.zeros_like(sizes), where=self.wrong & (sizes > 0))
 
 
 def judged(claim: Claim, known: Known, points: Points) -> Cases:
@@ -343,7 +344,12 @@ def judged(claim: Claim, known: Known, points: Points) -> Cases:
     ...     assert judged(CLAIMS[1], known, points).wrong.sum() == 0
     """
     # Where squares overflow, nothing is said, and NumPy would warn.
-    measured, bound, size = claim.evidence(*jax.tree.map(jnp.asarray, (known, points)))
+    known, points = jax.tree.map(jnp.asarray, (known, points))
+    return jax.tree.map(np.asarray, _cases(claim.evidence, known, products(points)))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _cases(evidence, known, of):
+    measured, bound, size = evidence(known, of)
     gap = measured - bound
-    found = Cases(measured.middle, bound.middle, gap.middle, gap.radius, size > gap.radius)
-    return jax.tree.map(np.asarray, found)
+    return Cases(measured.middle, bound.middle, gap.middle, gap.radius, size > gap.radius)

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
-from ..report import WIDTH, Verdict, _beside, _plain, _share, _wrapped
+from ..report import WIDTH, Verdict, beside, plain, share, wrapped
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Finding:
         The largest share of what rounding allows; above 1 is a violation.
     cause
         What was done instead, if something simple explains it, or "".
+    where
+        Which rows break it, as ``in row 5``, or "".
     """
 
     law: str
@@ -40,12 +42,13 @@ class Finding:
     allowed: float = 0.0
     used: float = 0.0
     cause: str = ""
+    where: str = ""
 
     def __str__(self):
         """Return the verdict in a few words."""
         if self.verdict is Verdict.HOLDS:
-            share = f": {_share(self.used)} of what rounding allows" if self.used else ""
-            return f"holds{share}" + (f"; {self.sentence}" if self.sentence else "")
+            used = f": {share(self.used)} of what rounding allows" if self.used else ""
+            return f"holds{used}" + (f"; {self.sentence}" if self.sentence else "")
         return f"{self.verdict}: {self.sentence}"
 
 
@@ -98,27 +101,27 @@ class Certificate:
     def __str__(self):
         """Return the certificate as text, no line longer than 100 characters."""
         headline, *rest = self.story
-        lines = [*_wrapped(headline, indent=2), "", *_beside("  run", self.subject, 14)]
+        lines = [*wrapped(headline, indent=2), "", *beside("  run", self.subject, 14)]
         if self.known:
-            lines += _beside("  known", _listed(self.known), 14)
+            lines += beside("  known", _numbers(self.known), 14)
         if self.estimated:
-            lines += _beside("  estimated", _listed(self.estimated), 14)
+            lines += beside("  estimated", _numbers(self.estimated), 14)
         lines.append("")
         tested = [f for f in self.findings if f.verdict is not Verdict.NOT_APPLICABLE]
         for finding in tested:
             lines += _row(finding)
         for why in dict.fromkeys(f.sentence for f in self.findings if f not in tested):
             laws = [f.law for f in self.findings if f not in tested and f.sentence == why]
-            lines += _beside("  not judged", f"{', '.join(laws)}: {why}", 16)
+            lines += beside("  not judged", f"{', '.join(laws)}: {why}", 16)
         if rest:
             lines.append("")
         for sentence in rest:
-            lines += _wrapped(f"  {sentence}", indent=2)
+            lines += wrapped(f"  {sentence}", indent=2)
         return "\n".join(lines)
 
     def to_json(self) -> str:
         """Return everything as JSON; numbers that are not finite are strings, as ``"Infinity"``."""
-        fields = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        fields = {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
         return json.dumps({"holds": bool(self), **fields}, indent=2, allow_nan=False)
 
 
@@ -128,10 +131,10 @@ def _row(finding):
     statement = f"  {finding.law:<14}{finding.statement}"
     if len(statement) < column and column + len(text) <= WIDTH:
         return [f"{statement:<{column}}{text}"]
-    return [statement, *_beside("", text, 18)]
+    return [statement, *beside("", text, 18)]
 
 
-def _listed(numbers):
+def _numbers(numbers):
     return ", ".join(
         f"{name} = {number:.4g}" if isinstance(number, float) else f"{name} {number}"
         for name, number in numbers.items()

@@ -15,10 +15,11 @@ import gdpure as gd
 
 from .. import bounds, rounding
 from ..gradient.subjects import flat
-from ..report import Verdict, _and
+from ..report import Verdict, listed
 from .certificate import Finding
-from .recorded import Rows, Truth, truth
-from .steps import Steps, compared, norm, steps_of
+from .readings import blurred
+from .recorded import Rows, Truth
+from .steps import Steps, above, compared, norm, steps_of
 
 _U = rounding.unit_roundoff("float64")
 _PAIRS = 256  # rows that are held against each other; of a longer run, as many, evenly spaced
@@ -42,36 +43,40 @@ class Case(NamedTuple):
     minimizer: Any
     minimum: Any
     strayed: Any
+    unit: float
 
 
-def case_of(objective: Any, rows: Rows, step_size: Any, facts: gd.Facts) -> Case:
+def case_of(known: Truth, rows: Rows, step_size: Any, facts: gd.Facts) -> Case:
     """Return a run beside what is known of the objective."""
-    known = truth(objective, rows)
+    L, mu, growth, unit = _curvatures(facts, rows.point.shape[1])
+    known = blurred(known, rows, L)
     F, dF, G, dG = known.value, known.value_doubt, known.gradient, known.gradient_doubt
     if F is None:
         F, dF = rows.value, known.value_error
     if G is None:
         G, dG = rows.gradient, known.gradient_error
-    L, mu, growth = _curvatures(facts, rows.point.shape[1])
     minimizer, minimum, strayed = _minimizer(known, facts, growth)
     steps = steps_of(rows, known, step_size)
-    return Case(rows, known, steps, F, dF, G, dG, L, mu, minimizer, minimum, strayed)
+    return Case(rows, known, steps, F, dF, G, dG, L, mu, minimizer, minimum, strayed, unit)
 
 
 def _curvatures(facts, d):
-    """Return an L that is not too small, and a mu and a growth that are not too large.
+    """Return an L that is not too small, a mu and a growth that are not too large, and a unit.
 
-    Facts are good to their dtype, relative to L, as eigenvalues are.
+    The unit is how far they may be off, relative to L. Eigenvalues and singular values come out
+    within p(d) u of the largest one, where p grows modestly (LAPACK Users' Guide, 4.7 and 4.9): we
+    let it be d. Of a square that is 2 d u; products and the dtype add less than 6 u. What is
+    allowed too much makes L larger, and accuses less.
     """
     given = (facts.smoothness, facts.strong_convexity, facts.growth)
-    unit = max(map(_unit_of, given))
+    unit = 8 * d * max(map(_unit_of, given))
     L, mu, growth = (None if x is None or not np.isfinite(x) else float(x) for x in given)
-    steep = 8 * d * unit * max((abs(x) for x in (L, mu) if x is not None), default=0.0)
+    steep = unit * max((abs(x) for x in (L, mu) if x is not None), default=0.0)
     growth = mu if growth is None else growth
     growth = None if growth is None or growth <= steep else growth - steep
     if mu is not None:
         mu = max(mu - steep, 0.0) if mu >= 0 else mu - steep
-    return L + steep if L else None, mu, growth
+    return L + steep if L else None, mu, growth, unit
 
 
 def _unit_of(fact):
@@ -86,11 +91,12 @@ def _minimizer(known: Truth, facts: gd.Facts, growth: float | None):
     x = flat(facts.minimizer)
     if known.at is None:
         minimum = None if facts.minimum is None else float(facts.minimum)
+        # A claim, which is rounded to its dtype; what this line rounds is less than as much again.
         return x, minimum, 2 * _unit_of(facts.minimizer) * float(norm(x))
     value, slope, _, doubt, _, _ = known.at(x)
     if growth is None:
         return x, float(value), None if np.any(slope) else 0.0
-    return x, float(value), float(norm(abs(slope) + doubt) / growth) * (1 + 1e-12)
+    return x, float(value), float(above(abs(slope) + doubt) / growth) * (1 + 4 * _U)
 
 
 # -- the laws --------------------------------------------------------------------------------------
@@ -102,7 +108,7 @@ def _missing(**needed):
     names |= {"G": "the gradients", "minimizer": "a minimizer"}
     absent = [names[name] for name, value in needed.items() if value is None]
     verb = "is" if len(absent) == 1 and absent[0] not in ("the values", "the gradients") else "are"
-    return f"{_and(absent)} {verb} not known" if absent else ""
+    return f"{listed(absent)} {verb} not known" if absent else ""
 
 
 def _not_judged(law: tuple[str, str], why: str):
@@ -148,8 +154,6 @@ def _with_cause(found, came, exact, error, name, whose):
     if found.verdict is not Verdict.VIOLATED:
         return found
     bad = np.flatnonzero((abs(came - exact) > error).any(axis=1))
-    span = f"in rows {bad[0]} to {bad[-1]}" if len(bad) > 1 else f"in row {bad[0]}"
-    span = "in every row" if len(bad) == len(came) else span
     for shift, when in ((1, "late"), (-1, "early")):
         other = np.roll(exact, shift, axis=0)
         inner = slice(1, None) if shift == 1 else slice(None, -1)
@@ -160,11 +164,11 @@ def _with_cause(found, came, exact, error, name, whose):
     weights = 1 / np.maximum(error[bad].ravel(), 5e-324)
     factor = ((a * weights) @ (b * weights)) / max((b * weights) @ (b * weights), 5e-324)
     if (abs(a - factor * b) <= 4 * (1 + abs(factor)) * error[bad].ravel()).all():
-        return replace(found, cause=f"{span} {name} is {factor:.4g} times {whose}")
+        return replace(found, cause=f"{found.where} {name} is {factor:.4g} times {whose}")
     offset = np.median(a - b)
     if came.shape[1] == 1 and (abs(a - b - offset) <= 4 * error[bad].ravel()).all():
-        return replace(found, cause=f"{span} {name} is {whose} plus {offset:.4g}")
-    return replace(found, cause=span)
+        return replace(found, cause=f"{found.where} {name} is {whose} plus {offset:.4g}")
+    return found
 
 
 def _interpolation(case):
@@ -175,16 +179,19 @@ def _interpolation(case):
     g, dg = (case.G, case.dG) if rows.gradient is None else (rows.gradient, known.gradient_error)
     if f is None or g is None:
         return _not_judged(law, _missing(F=f, G=g))
+    if case.L is None and np.any(rows.blur[0]):
+        return _not_judged(law, known.why)
     if case.L is None and (case.mu is None or case.mu < 0):
         return _not_judged(law, _missing(L=None, mu=None if case.mu is None else 0.0))
     chosen = _some(len(f))
     x, f, df, g, dg = (part[chosen] for part in (rows.point, f, df, g, dg))
     slack = f[:, None] - f[None]
-    off = np.zeros_like(slack)
+    off, steep = np.zeros_like(slack), np.zeros_like(slack)
     allowed = df[:, None] + df[None] + 8 * _U * (abs(f)[:, None] + abs(f)[None])
+    own = (x.shape[1] + 16) * _U  # of sums of d products, and of the few operations on them
     for i in range(len(f)):
         move, change = x[i] - x, g[i] - g
-        lost = 2 * _U * (abs(x[i]) + abs(x))
+        lost = own * (abs(x[i]) + abs(x))
         need, room = (g * move).sum(1), (abs(move) * dg + abs(g) * lost).sum(1)
         if case.L is not None:
             L = case.L
@@ -196,22 +203,35 @@ def _interpolation(case):
             need = need + (change**2).sum(1) / (2 * L) + m / 2 * w**2
             room = room + (norm(change) * e + e**2 / 2) / L
             room += abs(m) * (w * (e / L + norm(lost)) + (e / L + norm(lost)) ** 2 / 2)
-        off[i], allowed[i] = need - slack[i], allowed[i] + room + 16 * _U * abs(need)
+            room += own * ((change**2).sum(1) / (2 * L) + abs(m) / 2 * w**2)
+        off[i], allowed[i] = need - slack[i], allowed[i] + room
+        # What is left of it whatever L is.
+        bent = 0.0 if case.mu is None else case.mu / 2 * (move**2).sum(1)
+        steep[i] = (g * move).sum(1) + bent - slack[i]
     np.fill_diagonal(off, 0.0)
     bad, later = off > allowed, np.maximum(chosen[:, None], chosen[None])
     if not bad.any():
         few = f"{len(chosen)} of {len(rows.point)} rows" if len(chosen) < len(rows.point) else ""
         clear = (abs(slack) > allowed).any()
         return compared(*law, off, allowed, clear, sentence=few)
-    # The first row that does not fit those before it, and of those the one it fits least.
-    first = int(later[bad].min())
-    ratio = np.where(bad & (later == first), off / np.maximum(allowed, 5e-324), -1)
+    # The pair that rounding explains least; or the one row without which all others agree.
+    ratio = np.where(bad, off / np.maximum(allowed, 5e-324), -1)
     i, j = np.unravel_index(np.argmax(ratio), off.shape)
     pair = sorted((int(chosen[i]), int(chosen[j])))
     far, most = float(off[i, j]), float(allowed[i, j])
-    between = f"between rows {pair[0]} and {pair[1]}"
-    where = f"{between}: off by {far:.3g}, rounding allows {most:.2g}"
-    return Finding(*law, Verdict.VIOLATED, where, first, far, most, float(ratio.max()), between)
+    where = f"between rows {pair[0]} and {pair[1]}"
+    against = (bad | bad.T).sum(axis=1)
+    odd = [row for row in (i, j) if against[row] > 1 and against[row] == (bad | bad.T).sum() / 2]
+    if odd:
+        where = f"between row {chosen[odd[0]]} and {against[odd[0]]} others"
+    sentence = f"{where}, by {far:.3g} where rounding allows {most:.2g}"
+    used, first = float(ratio.max()), int(later[bad].min())
+    if case.mu is None or not (bad & (steep > allowed)).any():
+        cause = f"this rests on L = {case.L:.4g}: a larger one would explain these rows"
+    else:
+        bent = f"mu is {case.mu:.4g} or more" if case.mu else "f is convex"
+        cause = f"no L explains it, as long as {bent}"
+    return Finding(*law, Verdict.VIOLATED, sentence, first, far, most, used, cause, where)
 
 
 def _some(count):
@@ -222,7 +242,7 @@ def _strays(case):
     """Return how far each step is from the exact one, (N,), by the truth as far as it is known."""
     moves, eta = np.diff(case.rows.point, axis=0), case.steps.eta[:, None]
     pull, doubt = eta * case.G[:-1], abs(eta) * case.dG[:-1]
-    return norm(abs(moves + pull) + doubt + 4 * _U * (abs(moves) + abs(pull))) * (1 + 1e-12)
+    return above(abs(moves + pull) + doubt + 4 * _U * (abs(moves) + abs(pull)))
 
 
 def _descent(case):
@@ -237,7 +257,9 @@ def _descent(case):
     off = np.diff(case.F) + promised
     allowed = case.dF[1:] + case.dF[:-1] + abs(1 - h) * (slope + unsure) * e + case.L * e**2 / 2
     allowed += 2 * abs(eta * (1 - h / 2)) * unsure * (slope + unsure)
-    allowed += 16 * _U * (abs(case.F[:-1]) + abs(case.F[1:]) + abs(promised))
+    # A square of d terms; that 1 - eta L/2 cancels is less than L is larger than what is claimed.
+    own = (case.G.shape[1] + 16) * _U
+    allowed += own * (abs(case.F[:-1]) + abs(case.F[1:]) + abs(promised))
     clear = abs(promised) > allowed
     sentence = f"{int(clear.sum())} of {len(clear)} steps clear of rounding"
     return compared(*law, off, allowed, clear, shift=1, sentence="" if clear.all() else sentence)
@@ -254,7 +276,7 @@ def _contraction(case):
     offset = case.rows.point - case.minimizer
     far = norm(offset)
     rho = np.maximum(abs(1 - eta * case.L), abs(1 - eta * convex))
-    own = 4 * _U * norm(abs(case.rows.point) + abs(case.minimizer))
+    own = (offset.shape[1] + 4) * _U * norm(abs(case.rows.point) + abs(case.minimizer))
     allowed = _strays(case) + (1 + rho) * (case.strayed + own[1:] + own[:-1])
     off = far[1:] - rho * far[:-1]
     return compared(*law, off, allowed, far[:-1] > allowed, shift=1)
@@ -271,8 +293,13 @@ def _value_rate(case: Case):
     if why:
         return _not_judged(law, why)
     k, mu = np.arange(len(case.F)), min(case.mu, case.L)
-    far = norm(case.rows.point[0] - case.minimizer) * (1 + 8 * _U) + case.strayed
-    rate = bounds.value_rate(case.L, mu, eta[0], k) * (1 + 64 * _U * (k + 1))
+    offset = case.rows.point[0] - case.minimizer
+    far = above(abs(offset) + 2 * _U * (abs(case.rows.point[0]) + abs(case.minimizer)))
+    far += case.strayed
+    rate = bounds.value_rate(case.L, mu, eta[0], k)
+    # A power of k, by way of its logarithm, which is off by few units relative to itself.
+    fallen = np.log(rate[0] / np.maximum(rate, np.finfo(float).tiny))
+    rate = rate * (1 + 16 * _U * (k + 1 + fallen))
     bound, drift = rate * far**2, np.concatenate([[0.0], np.cumsum(_strays(case))])
     allowed = np.sqrt(2 * case.L * bound) * drift + case.L / 2 * drift**2 + case.dF
     if case.truth.at is None:

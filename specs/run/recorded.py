@@ -18,9 +18,7 @@ import numpy as np
 import gdpure as gd
 from gdpure import guards
 from gdpure.descent import Descent, History, State
-from gdpure.linear_models import _least_squares
 from gdpure.objectives import Objective
-from gdpure.quadratics import _quadratic
 
 from .. import rounding
 from ..gradient.autodiff import derivative
@@ -50,6 +48,9 @@ class Rows(NamedTuple):
         How many rows came.
     one
         Row 0 as the parameters that an objective takes.
+    blur
+        How far points, values and gradients may be from what was computed, for they are decimals
+        of few digits; three arrays of their shapes, or zeros.
     """
 
     point: np.ndarray
@@ -60,6 +61,7 @@ class Rows(NamedTuple):
     lost: int | None
     count: int
     one: Any
+    blur: tuple[Any, Any, Any] = (0.0, 0.0, 0.0)
 
 
 class Truth(NamedTuple):
@@ -151,7 +153,7 @@ def read(run: Any, values: Any = None, gradients: Any = None) -> Rows:
     x, v, r = x[:lost], *(None if part is None else part[:lost] for part in (v, r))
     dtype = max((leaf.dtype for leaf in given), key=rounding.unit_roundoff)
     declared = any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(run))
-    if not declared and all(_fits(part) for part in (x, v, r)):
+    if not declared and all(fits(part) for part in (x, v, r)):
         dtype = max(dtype, np.dtype(np.float32), key=rounding.unit_roundoff)
     one = jax.tree.map(lambda leaf: np.asarray(leaf[0]).astype(dtype), points)
     return Rows(x, v, r, np.dtype(dtype), declared, lost, count, one)
@@ -225,7 +227,7 @@ def _lost(x, v, r, diverged):
     return int(differ[-1]) + 2 if differ.size else 1
 
 
-def _fits(part):
+def fits(part: Any) -> bool:
     """Whether the numbers are numbers of float32, so that they may come from there."""
     with np.errstate(over="ignore"):
         return part is None or bool((part.astype(np.float32) == part).all())
@@ -244,11 +246,11 @@ def truth(objective: Any, rows: Rows) -> Truth:
     >>> assert known.value.tolist() == [1.0, 0.25] and known.how == "derived"
     """
     if objective is None:
-        return _assumed(rows, None, "there is no objective")
-    value = getattr(objective, "value", None)
+        return assumed(rows, None, "there is no objective")
     form, x, double, why = _form(objective, rows)
-    if value in (_least_squares, _quadratic):
-        at = _derived(objective, rows.dtype)
+    evaluate = _evaluation_of(objective)
+    if evaluate is not None:
+        at = _derived(evaluate, objective.data, rows.dtype)
         return _told([at(x) for x in rows.point], at, "derived")
     if double is not None:
         subject = Subject(objective, objective, form, 0, double, "")
@@ -258,7 +260,7 @@ def truth(objective: Any, rows: Rows) -> Truth:
             return _told([at(x) for x in rows.point], at, "measured")
     with wide():
         values = [float(objective(form.built(x, np.float64))) for x in rows.point]
-    return _assumed(rows, np.array(values), why)
+    return assumed(rows, np.array(values), why)
 
 
 def _form(objective, rows) -> tuple[Form, np.ndarray, Any, str]:
@@ -271,7 +273,7 @@ def _form(objective, rows) -> tuple[Form, np.ndarray, Any, str]:
         candidates.append(rows.one.reshape(() if rows.one.ndim else (1,)))
     errors = []
     for one in candidates:
-        form, x = form_of(one)
+        form, x = form_of("certify", one)
         double, why = traced(objective, form)
         try:
             with wide():
@@ -294,7 +296,7 @@ def _told(found, at, how):
     return Truth(**{name: np.array(part) for name, part in numbers}, how=how, why="", at=at)
 
 
-def _assumed(rows, value, why):
+def assumed(rows: Rows, value: Any, why: str) -> Truth:
     """Return what there is without a truth: recorded numbers, good for half of their digits.
 
     Half of those of the largest row, for what becomes small is the difference of what was large.
@@ -308,13 +310,21 @@ def _assumed(rows, value, why):
     return Truth(value, None, doubt, None, value_error, slope_error, "assumed", why, None)
 
 
-def _derived(objective: Objective, dtype):
-    evaluate: Any = (
-        rounding.least_squares if objective.value is _least_squares else rounding.quadratic
-    )
+def _evaluation_of(objective):
+    """Return what derives the rounding of an objective, or None; it is known by its function."""
+    one = np.ones(1)
+    for ours, evaluate in (
+        (gd.least_squares(one[None], one), rounding.least_squares),
+        (gd.quadratic(one[None], one), rounding.quadratic),
+    ):
+        if getattr(objective, "value", None) is ours.value:
+            return evaluate
+    return None
 
+
+def _derived(evaluate: Any, data, dtype):
     def at(x):
-        own, model = (evaluate(*objective.data, x, m) for m in (_EXTENDED, dtype))
+        own, model = (evaluate(*data, x, m) for m in (_EXTENDED, dtype))
         doubt = own.value_error + _U * abs(own.value)
         slope_doubt = own.gradient_error + _U * abs(own.gradient)
         errors = (model.value_error + doubt, model.gradient_error + slope_doubt)

@@ -54,6 +54,11 @@ def norm(x):
     return np.sqrt((x * x).sum(-1))
 
 
+def above(x):
+    """Return Euclidean norms along the last axis, rounded up: a sum of d squares, and its root."""
+    return norm(x) * (1 + (x.shape[-1] + 4) * _U)
+
+
 def steps_of(rows: Rows, known: Truth, step_size) -> Steps:
     """Return the steps of a run, by the gradients of f or the recorded ones, whichever they follow.
 
@@ -69,7 +74,8 @@ def steps_of(rows: Rows, known: Truth, step_size) -> Steps:
         candidates.append(_Slopes(known.gradient[:-1], known.gradient_error[:-1], "of f"))
     if rows.gradient is not None:
         trusted = known.gradient is not None
-        error = known.gradient_error[:-1] if trusted else 0 * rows.gradient[:-1]
+        own = np.broadcast_to(rows.blur[2], rows.gradient.shape)
+        error = (known.gradient_error if trusted else own)[:-1]
         candidates.append(_Slopes(rows.gradient[:-1], error, "as recorded"))
     if not candidates:
         why = f"there are no gradients: {known.why}"
@@ -93,7 +99,7 @@ def allowed_step(rows: Rows, slopes, eta):
     """Return how far steps in the dtype of the run may be from the exact ones, (N, d).
 
     A product and a step size that were rounded, a sum, and what a copy in finer arithmetic may
-    carry from row to row; the differences of float64 come on top.
+    carry from row to row, or a print may leave out; the differences of float64 come on top.
     """
     model = rounding.arithmetic(rows.dtype)
     u, tiny = model.unit_roundoff, model.least_normal
@@ -101,6 +107,8 @@ def allowed_step(rows: Rows, slopes, eta):
     size = eta[:, None] * abs(slopes.g)
     moved = eta[:, None] * slopes.error * (1 + u) ** 2 + 2 * u * (1 + u) * size
     target = abs(x - eta[:, None] * slopes.g)
+    blur = np.broadcast_to(rows.blur[0], rows.point.shape)
+    moved = moved + blur[:-1] + blur[1:]
     return moved + u * (target + moved + abs(x)) + 4 * _U * (abs(x) + abs(after)) + 2 * tiny
 
 
@@ -166,16 +174,34 @@ def compared(law, statement, off, allowed, clear, *, shift=0, sentence="", rows=
         j = np.unravel_index(np.nanargmax(np.where(bad[k], ratio[k], -1)), np.shape(ratio[k]))
         far, most = float(off[k][j]), float(allowed[k][j])
         k += shift
-        more = f", in {int(broken.sum())} rows" if broken.sum() > 1 else ""
-        where = f"first at k = {k}{more}: off by {far:.3g}, rounding allows {most:.2g}"
-        return Finding(law, statement, Verdict.VIOLATED, where, k, far, most, used)
+        where = named(np.flatnonzero(broken) + shift, len(bad) + shift)
+        sentence = f"{where}, by {far:.3g} at k = {k}, where rounding allows {most:.2g}"
+        return Finding(law, statement, Verdict.VIOLATED, sentence, k, far, most, used, where=where)
     if not np.any(clear):
         why = "rounding hides what it says"
         return Finding(law, statement, Verdict.INCONCLUSIVE, why, used=used)
     return Finding(law, statement, Verdict.HOLDS, sentence, used=used)
 
 
+def named(which: Any, count: int) -> str:
+    """Return which of so many rows these are: ``in row 5``, ``from row 3 on``."""
+    which = [int(k) for k in which]
+    first, last, some = which[0], which[-1], len(which)
+    if some == count:
+        return "in every row"
+    if some == 1:
+        return f"in row {first}"
+    if last - first + 1 == some:
+        return f"from row {first} on" if last == count - 1 else f"in rows {first} to {last}"
+    return f"in {some} rows, the first of them {first}"
+
+
 # -- what was done instead -------------------------------------------------------------------------
+
+
+# The thresholds below choose words for steps that are wrong already; they accuse nobody.
+_FITS = 4  # times what rounding allows: coefficients are fitted to rows that are rounded, too
+_ALIKE = 1.001
 
 
 def _cause(rows, known, slopes, steps):
@@ -201,10 +227,11 @@ def _cause(rows, known, slopes, steps):
         design = np.stack([(part * weights).ravel() for part in parts], axis=1)
         found, *_ = np.linalg.lstsq(design, (moves[first:] * weights).ravel(), rcond=None)
         rest = moves[first:] - sum(a * part for a, part in zip(found, parts, strict=True))
-        return found if (norm(rest) <= 4 * size[first:]).all() else None
+        return found if (norm(rest) <= _FITS * size[first:]).all() else None
 
     if (a := fitted(0, pull)) is not None:
-        return f"the step size is {a[0]:.5g}{named}"
+        told = f", not {eta[0]:.5g}" if constant and steps.how == "given" else ""
+        return f"the step size is {a[0]:.5g}{named}{told}"
     if (a := fitted(1, pull[:-1])) is not None:
         return "each step follows the gradient of the row before: it is stale"
     if (a := fitted(0, pull, -x)) is not None:
@@ -215,14 +242,14 @@ def _cause(rows, known, slopes, steps):
     if (a := fitted(1, pull[1:], moves[:-1], pull[:-1])) is not None:
         return f"momentum {a[1]:.4g} with a look ahead, as Nesterov's"
     start, slope = abs(moves[0]), abs(g[0])
-    uneven = slope.max() > 1.01 * slope.min()
-    if len(start) > 1 and uneven and 0 < start.max() < 1.001 * start.min():
+    uneven = slope.max() > _ALIKE * slope.min()
+    if len(start) > 1 and uneven and 0 < start.max() < _ALIKE * start.min():
         together = f"in the first step every coordinate moves by {start[0]:.4g}"
         return f"{together}, whatever its gradient, as with Adam or signs of gradients"
     length, along = norm(moves), -(moves * g).sum(1)
     straight = along >= length * norm(g) * (1 - 1e-6)
     cut = length[broken]
-    if len(cut) > 1 and straight[broken].all() and cut.max() < 1.001 * cut.min():
+    if len(cut) > 1 and straight[broken].all() and cut.max() < _ALIKE * cut.min():
         return f"the steps are clipped to length {cut[0]:.4g}"
     return ""
 
@@ -240,6 +267,6 @@ def _one_by_one(rows, known, eta, broken, size):
         _, slope, _, _, _, error = known.at(middle)
         # Two steps, each of them rounded; the error of the first enters the gradient of the second.
         far = abs(middle - eta[k] * slope - x[k + 1])
-        if norm(far) > 4 * (size[k] + eta[k] * norm(error)):
+        if norm(far) > _FITS * (size[k] + eta[k] * norm(error)):
             return ""
     return f"a row is missing between rows {at[0]} and {at[0] + 1}: they are two steps apart"

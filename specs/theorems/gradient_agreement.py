@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from ..balls import Ball, ball, dot, norm
 from ..theorem import Evidence, Theorem, Trace
 
-_NESTEROV = "Nesterov, Lectures on Convex Optimization, 2nd ed., Springer, 2018"
+NESTEROV = "Nesterov, Lectures on Convex Optimization, 2nd ed., Springer, 2018"
 
 
 def _recorded(trace):
@@ -158,7 +158,7 @@ THEOREMS = tuple(
         {
             "name": "taylor-remainder",
             "statement": "|f(y) - f(x) - <g(x), y - x>| <= L/2 |y - x|^2",
-            "source": f"{_NESTEROV}, Lemma 1.2.3",
+            "source": f"{NESTEROV}, Lemma 1.2.3",
             "evidence": _taylor_remainder,
             "assumes": ("f L-smooth",),
             "needs": _TRIPLES,
@@ -174,7 +174,7 @@ THEOREMS = tuple(
         {
             "name": "cocoercivity",
             "statement": "|g(x) - g(y)|^2 <= L <g(x) - g(y), x - y>",
-            "source": f"{_NESTEROV}, Theorem 2.1.5",
+            "source": f"{NESTEROV}, Theorem 2.1.5",
             "evidence": _cocoercive,
             "assumes": ("f convex", "f L-smooth"),
             "needs": _TRIPLES,

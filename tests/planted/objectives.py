@@ -49,6 +49,10 @@ def times(f, fact, factor):
     return claiming(f, **{fact: getattr(gd.facts(f), fact) * factor})
 
 
+def _unsquared(x, _):
+    return (1 - x[0]) + 100 * (x[1] - x[0] ** 2)
+
+
 # -- smoothness and convexity ----------------------------------------------------------------------
 
 
@@ -68,11 +72,9 @@ def one_percent_of_smoothness():
 def smoothness_of_the_mean():
     """L of the mean of squares, claimed for their sum."""
     f = right()
-    return gd.Objective(
-        lambda theta, data: jnp.sum((data[0] @ theta - data[1]) ** 2),
-        f.data,
-        facts=gd.Facts(smoothness=gd.facts(f).smoothness, minimizer=gd.facts(f).minimizer),
-    )
+    # The mean over n examples that are sqrt(n) times as large is their sum.
+    root = np.float32(np.sqrt(len(Y)))
+    return replace(f, data=(root * f.data[0], root * f.data[1]), facts=gd.facts(f))
 
 
 @breaks("smoothness")
@@ -160,12 +162,8 @@ def minimum_of_the_sum():
 
 @breaks("minimum")
 def bounded_line():
-    """A Rosenbrock function that is linear in b, for its squares were forgotten."""
-
-    def linear(x, _):
-        return (1 - x[0]) + 100 * (x[1] - x[0] ** 2)
-
-    return gd.Objective(linear, facts=landscapes.rosenbrock.facts)
+    """A Rosenbrock function whose squares were forgotten."""
+    return replace(landscapes.rosenbrock, value=_unsquared, gradient=None)
 
 
 # -- flat directions -------------------------------------------------------------------------------
@@ -196,9 +194,5 @@ def twice_the_gradient():
 
 @breaks("gradient-matches-autodiff")
 def gradient_of_another():
-    """A function with a straight valley that kept the gradient of Rosenbrock's."""
-
-    def straight(x, _):
-        return (1 - x[0]) ** 2 + 100 * (x[1] - x[0]) ** 2
-
-    return replace(landscapes.rosenbrock, value=straight)
+    """A Rosenbrock function without its squares, which kept the gradient."""
+    return replace(landscapes.rosenbrock, value=_unsquared)
