@@ -13,7 +13,7 @@ from gdpure.specs.optimizer.worst_case import ASCENTS, in_words, worst_case
 from gdpure.specs.theorem import Evidence, Theorem
 
 EXACT = gd.ExactLineSearch()
-RESTARTS = 64
+RESTARTS = 16
 
 
 @cache
@@ -35,6 +35,7 @@ def too_short(point, gradient, step_size):
         ("value-rate", gd.Constant, 1.9, 0.1),
         ("gradient-rate", gd.Constant, 0.75, 0.0),
         ("gradient-rate", gd.Constant, 0.5, 0.1),
+        ("gradient-rate", gd.Constant, 1.25, 0.1),
         ("line-search-rate", EXACT, 1.0, 0.1),
         ("line-search-rate", EXACT, 1.0, 0.01),
     ],
