@@ -39,7 +39,7 @@ class Peer(NamedTuple):
     known: dict[str, str] = {}
 
 
-_LATE = "the tolerance is tested before the step that leads to the point that is returned"
+_LATE = "the tolerance is tested before the last step, not at the point that is returned"
 PEERS = (
     Peer("gdpure", "`gd.Constant`", gd.Constant),
     Peer("optax", "`sgd`", optax.sgd),
@@ -66,8 +66,8 @@ PEERS = (
         peers.jaxopt_line_search_stops,
         "any",
         {
-            "stops-flat": "the error is half the norm of the gradient: it converges at up to twice "
-            "the tolerance"
+            "stops-flat": "the error is half the norm of the gradient, before the last step: it "
+            "converges at twice the tolerance and more"
         },
     ),
     Peer("optimistix", "stepped", peers.optimistix_plain),
@@ -83,7 +83,10 @@ PEERS = (
         "default, stops",
         peers.optimistix_default_stops,
         None,
-        {"stops-flat": "a step that is tiny is a success, at the start, however steep it is there"},
+        {
+            "stops-flat": "a short move is a success, however steep it is there: at the start, if "
+            "the step is tiny"
+        },
     ),
     Peer("torch", "plain", peers.torch_plain),
     Peer("torch", "default", peers.torch_default, gd.Constant(1e-3)),
@@ -93,7 +96,7 @@ PEERS = (
         "default (BFGS), stops",
         peers.scipy_default_stops,
         "any",
-        {"stops-when-flat": "a run whose last step allowed succeeds is called a failure"},
+        {"stops-when-flat": "a run that gets there in the last step it is allowed is a failure"},
     ),
 )
 
@@ -145,7 +148,7 @@ def cell(rows):
         return "error"
     broken = sum(Verdict.VIOLATED in found for found in verdicts.values())
     held = sum(Verdict.HOLDS in found for found in verdicts.values())
-    return f"{broken} violated" if broken else f"{held} hold" if held else "-"
+    return f"{broken} violated" if broken else f"{held} hold{'s' * (held == 1)}" if held else "-"
 
 
 def findings(found):
@@ -154,14 +157,14 @@ def findings(found):
     for title, (peer, rows) in found.items():
         broken = {row.theorem: row for row in reversed(rows) if row.verdict is Verdict.VIOLATED}
         told = [
-            f"{sentence} (`{name}`: {_case(broken[name])})"
+            f"{sentence} (`{name}`, {_case(broken[name])})"
             if name in broken
-            else f"FIXED: {sentence}"
+            else f"not found: {sentence}"
             for name, sentence in peer.known.items()
         ]
         if broken and not peer.known:
             name = min(broken, key=lambda name: name not in DEFINITIONS)
-            told = [f"`{name}`: {_case(broken[name])}"]
+            told = [f"`{name}`, {_case(broken[name])}"]
         for sentence in told:
             line = f"- {title}: {sentence}"
             text += textwrap.fill(line, 100, subsequent_indent="  ", break_on_hyphens=False) + "\n"
@@ -170,9 +173,7 @@ def findings(found):
 
 def _case(row):
     case = row.counterexample
-    if case is None:
-        return row.reason
-    return f"{case.smallest}: must be {case.must_be}, is {case.returned}"
+    return case.smallest if case else row.reason
 
 
 def footer(options):
