@@ -33,11 +33,12 @@ jaxopt, optimistix, torch = map(needs, ("jaxopt", "optimistix", "torch"))
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
     """One parameter and few steps show it all, and are compiled once; the benchmark tries more."""
-    monkeypatch.setattr(search, "SHAPES", (Shape(1, 1, 4),))
+    for module in (checks, search):
+        monkeypatch.setattr(module, "SHAPES", (Shape(1, 1, 4),))
 
 
 def check(subject, **known):
-    return specs.check_optimizer(subject, instances=192, **known)
+    return specs.check_optimizer(subject, instances=64, **known)
 
 
 def violated(report):
