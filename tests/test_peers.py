@@ -10,6 +10,9 @@ import pytest
 import gdpure as gd
 from gdpure import specs
 from gdpure.specs import peers
+from gdpure.specs.instances import Shape
+from gdpure.specs.optimizer import check as checks
+from gdpure.specs.optimizer import search
 from gdpure.specs.optimizer.subjects import MANY, as_subject
 from gdpure.specs.report import Verdict
 
@@ -27,8 +30,15 @@ def needs(library):
 jaxopt, optimistix, torch = map(needs, ("jaxopt", "optimistix", "torch"))
 
 
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    """One parameter and few steps show it all, and are compiled once; the benchmark tries more."""
+    for module in (checks, search):
+        monkeypatch.setattr(module, "SHAPES", (Shape(1, 1, 4),))
+
+
 def check(subject, **known):
-    return specs.check_optimizer(subject, instances=192, **known)
+    return specs.check_optimizer(subject, instances=64, **known)
 
 
 def violated(report):
@@ -66,24 +76,24 @@ def parabola(curvature):
 )
 def test_correct_peers_are_accused_of_nothing(subject, method):
     # What follows from the step identity costs half a minute to compile: the benchmark tries all.
-    report = check(subject, method=method, only=["form", "starts", "monotone descent"])
+    report = check(subject, method=method, only="monotone descent")
     assert report, report
 
 
 # -- known failures --------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def stops_of_optimistix():
-    return violated(check(peers.optimistix_default_stops, only=STOPS))
+@pytest.fixture
+def once(monkeypatch):
+    """What is known to fail does so in any dtype: it is shrunk once."""
+    monkeypatch.setattr(checks, "_DTYPES", (np.float32,))
 
 
 @optimistix
-def test_optimistix_does_a_step_less_than_it_is_allowed(stops_of_optimistix):
+def test_optimistix_does_a_step_less_than_it_is_allowed(once):
     report = check(peers.optimistix_default, only=["step-identity"])
     assert violated(report) == {"step-identity"}
     assert cause(report, "step-identity").startswith("the first step is missing")
-    assert "stops-first" in stops_of_optimistix
 
     known = parabola(1.0)
     del known["gradient"]
@@ -94,8 +104,9 @@ def test_optimistix_does_a_step_less_than_it_is_allowed(stops_of_optimistix):
 
 
 @optimistix
-def test_optimistix_succeeds_at_the_start_with_a_tiny_step(stops_of_optimistix):
-    assert "stops-flat" in stops_of_optimistix
+def test_optimistix_succeeds_at_the_start_with_a_tiny_step(once):
+    report = check(peers.optimistix_default_stops, only=STOPS)
+    assert violated(report) >= {"stops-flat", "stops-first"}
 
     known = parabola(1.0)
     del known["gradient"]
@@ -107,14 +118,14 @@ def test_optimistix_succeeds_at_the_start_with_a_tiny_step(stops_of_optimistix):
 
 
 @jaxopt
-def test_jaxopt_is_accelerated_by_default():
+def test_jaxopt_is_accelerated_by_default(once):
     report = check(peers.jaxopt_default, only=["step-identity", "decrease"])
     assert violated(report) == {"step-identity", "decrease"}
     assert cause(report, "step-identity").startswith("there is a momentum (FISTA's)")
 
 
 @jaxopt
-def test_the_line_search_of_jaxopt_reports_half_of_the_gradient():
+def test_the_line_search_of_jaxopt_reports_half_of_the_gradient(once):
     report = check(peers.jaxopt_line_search_stops, method="any", only=["stops-flat"])
     assert violated(report) == {"stops-flat"}
 
@@ -125,7 +136,7 @@ def test_the_line_search_of_jaxopt_reports_half_of_the_gradient():
 
 
 @jaxopt
-def test_the_line_search_of_jaxopt_accepts_an_ascent_when_its_budget_ends():
+def test_the_line_search_of_jaxopt_accepts_an_ascent_when_its_budget_ends(once):
     report = check(peers.jaxopt_line_search, method=SEARCH, only=["armijo-step"])
     assert violated(report) == {"armijo-step"}
 
@@ -136,7 +147,7 @@ def test_the_line_search_of_jaxopt_accepts_an_ascent_when_its_budget_ends():
 
 
 @jaxopt
-def test_a_fixed_step_of_jaxopt_is_tested_a_step_late():
+def test_a_fixed_step_of_jaxopt_is_tested_a_step_late(once):
     assert violated(check(peers.jaxopt_plain_stops, only=STOPS)) >= {
         "stops-when-flat",
         "stops-first",
@@ -147,7 +158,7 @@ def test_a_fixed_step_of_jaxopt_is_tested_a_step_late():
     assert (point, converged) == (0.5, False)
 
 
-def test_scipy_says_that_it_failed_where_its_last_step_succeeds():
+def test_scipy_says_that_it_failed_where_its_last_step_succeeds(once):
     report = check(peers.scipy_default_stops, method="any", only=STOPS)
     assert violated(report) == {"stops-when-flat"}
     point, converged = peers.scipy_default_stops(**parabola(1.0), steps=1, tolerance=1e-3)

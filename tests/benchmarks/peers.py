@@ -1,12 +1,14 @@
 """The descent of other libraries against the theorems, by family; run this file with Python.
 
 Every library is tried as it is when it is told nothing that it does not ask for, and told to be
-plain gradient descent. What comes out is written as a table, and as one line for each theorem that
-says what was found. A library that is not installed is not run.
+plain gradient descent; where it stops by itself, on a line of its own. What comes out is written as
+a table, with what was found below it, in the form that the README shows. A library that is not
+installed is not run.
 """
 
 import argparse
 import sys
+import textwrap
 import time
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -19,47 +21,84 @@ import gdpure as gd
 from gdpure import specs
 from gdpure.specs import peers
 from gdpure.specs.report import DEFINITIONS, Verdict, versions
+from gdpure.specs.theorem import FAMILIES
 
 _TABLE = Path(__file__).with_suffix(".txt")
-STOPS = [theorem.name for theorem in specs.THEOREMS if "stopping" in theorem.needs]
-COLUMNS = (*dict.fromkeys(theorem.family for theorem in specs.THEOREMS), "stopping")
-_LATE = "tested before the step that leads there"
 
 
-class Tried(NamedTuple):
-    """One way of running a library: a subject, what it is held to, and what it promises not."""
+class Peer(NamedTuple):
+    """One way of running a library: a subject, what it is held to, and what is known of it.
 
+    What is known is a sentence for each theorem that it explains the violation of.
+    """
+
+    library: str
+    setting: str
     subject: Any
     method: Any = None
-    by_its_own_rule: dict[str, str] = {}
+    known: dict[str, str] = {}
 
 
-SETTINGS = {
-    ("gdpure", "default = plain"): [Tried(gd.Constant)],
-    ("optax", "default = plain"): [Tried(optax.sgd)],
-    ("jaxopt", "plain"): [
-        Tried(peers.jaxopt_plain),
-        Tried(
-            peers.jaxopt_plain_stops, None, dict.fromkeys(("stops-when-flat", "stops-first"), _LATE)
-        ),
-    ],
-    ("jaxopt", "default"): [Tried(peers.jaxopt_default), Tried(peers.jaxopt_default_stops)],
-    ("jaxopt", "its line search"): [
-        Tried(peers.jaxopt_line_search, gd.Backtracking(1.0, 0.5, 0.5, 15)),
-        Tried(peers.jaxopt_line_search_stops, "any", {"stops-when-flat": _LATE}),
-    ],
-    ("optimistix", "plain"): [Tried(peers.optimistix_plain)],
-    ("optimistix", "default"): [
-        Tried(peers.optimistix_default),
-        Tried(peers.optimistix_default_stops),
-    ],
-    ("torch", "plain"): [Tried(peers.torch_plain)],
-    ("torch", "default"): [Tried(peers.torch_default, gd.Constant(1e-3))],
-    ("scipy", "default, any descent"): [
-        Tried(peers.scipy_default, "descent"),
-        Tried(peers.scipy_default_stops, "any"),
-    ],
-}
+_LATE = "the tolerance is tested before the last step, not at the point that is returned"
+PEERS = (
+    Peer("gdpure", "`gd.Constant`", gd.Constant),
+    Peer("optax", "`sgd`", optax.sgd),
+    Peer("jaxopt", "plain", peers.jaxopt_plain),
+    Peer(
+        "jaxopt",
+        "default",
+        peers.jaxopt_default,
+        None,
+        {"step-identity": "the default is an accelerated method"},
+    ),
+    Peer(
+        "jaxopt",
+        "its line search",
+        peers.jaxopt_line_search,
+        gd.Backtracking(1.0, 0.5, 0.5, 15),
+        {"armijo-step": "when its 15 halvings are spent, the last is taken, though it ascends"},
+    ),
+    Peer("jaxopt", "plain, stops", peers.jaxopt_plain_stops, None, {"stops-first": _LATE}),
+    Peer("jaxopt", "default, stops", peers.jaxopt_default_stops, None, {"stops-first": _LATE}),
+    Peer(
+        "jaxopt",
+        "its line search, stops",
+        peers.jaxopt_line_search_stops,
+        "any",
+        {
+            "stops-flat": "the error is half the norm of the gradient, before the last step: it "
+            "converges at twice the tolerance and more"
+        },
+    ),
+    Peer("optimistix", "stepped", peers.optimistix_plain),
+    Peer(
+        "optimistix",
+        "default",
+        peers.optimistix_default,
+        None,
+        {"step-identity": "`max_steps=N` does N - 1 steps"},
+    ),
+    Peer(
+        "optimistix",
+        "default, stops",
+        peers.optimistix_default_stops,
+        None,
+        {
+            "stops-flat": "a short move is a success, however steep it is there: at the start, if "
+            "the step is tiny"
+        },
+    ),
+    Peer("torch", "plain", peers.torch_plain),
+    Peer("torch", "default", peers.torch_default, gd.Constant(1e-3)),
+    Peer("scipy", "default (BFGS), any descent", peers.scipy_default, "descent"),
+    Peer(
+        "scipy",
+        "default (BFGS), stops",
+        peers.scipy_default_stops,
+        "any",
+        {"stops-when-flat": "a run that gets there in the last step it is allowed is a failure"},
+    ),
+)
 
 
 def main():
@@ -70,11 +109,14 @@ def main():
     parser.add_argument("--out", type=Path, default=_TABLE, help="a file for the table")
     options = parser.parse_args()
     began, found = time.monotonic(), {}
-    for (library, setting), ways in SETTINGS.items():
-        if options.only in library and find_spec(library):
-            print(library, setting, file=sys.stderr)
-            found[library, setting] = [row for way in ways for row in rows(way, options)]
-    text = table(found) + findings(found) + footer(found, options)
+    for peer in PEERS:
+        if options.only in peer.library and find_spec(peer.library):
+            print(peer.library, peer.setting, file=sys.stderr)
+            report = specs.check_optimizer(
+                peer.subject, method=peer.method, instances=options.instances, seed=options.seed
+            )
+            found[_title(peer)] = peer, report.rows
+    text = table(found) + findings(found) + footer(options)
     if options.only:
         print(text)
     else:
@@ -82,25 +124,19 @@ def main():
     print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
 
 
-def rows(way, options):
-    """All verdicts on one way of running a library."""
-    stops = "tolerance" in getattr(getattr(way.subject, "__code__", None), "co_varnames", ())
-    report = specs.check_optimizer(
-        way.subject,
-        method=way.method,
-        only=STOPS if stops else None,
-        expected_failures=way.by_its_own_rule,
-        instances=options.instances,
-        seed=options.seed,
-    )
-    return report.rows
-
-
 # -- as text ---------------------------------------------------------------------------------------
 
 
-def column(row):
-    return "stopping" if row.theorem in STOPS else row.family
+def _title(peer):
+    return f"{peer.library} {version(peer.library)}, {peer.setting}"
+
+
+def table(found):
+    lines = [["", *FAMILIES], ["---"] * (1 + len(FAMILIES))]
+    for title, (_, rows) in found.items():
+        cells = (cell([row for row in rows if row.family == family]) for family in FAMILIES)
+        lines.append([title, *cells])
+    return "".join(f"| {' | '.join(line)} |\n".replace("|  |", "| |") for line in lines)
 
 
 def cell(rows):
@@ -108,73 +144,43 @@ def cell(rows):
     verdicts = {}
     for row in rows:
         verdicts.setdefault(row.theorem, set()).add(row.verdict)
-    failed = sum(bool(found & {Verdict.ERROR, Verdict.BLOCKED}) for found in verdicts.values())
-    broken = sum(Verdict.VIOLATED in found for found in verdicts.values())
-    other = sum(Verdict.EXPECTED_FAILURE in found for found in verdicts.values())
-    told = sum(bool(found & {Verdict.HOLDS, Verdict.VIOLATED}) for found in verdicts.values())
-    if failed:
+    if any(found & {Verdict.ERROR, Verdict.BLOCKED} for found in verdicts.values()):
         return "error"
-    if broken:
-        return f"{broken} of {told + other} violated"
-    if other:
-        return f"{told} hold, {other} by its own rule" if told else "by its own rule"
-    return f"{told} hold" if told > 1 else "holds" if told else "-"
-
-
-def table(found):
-    lines = [["library", "setting", *COLUMNS]]
-    for (library, setting), all_rows in found.items():
-        cells = (cell([row for row in all_rows if column(row) == family]) for family in COLUMNS)
-        lines.append([library, setting, *cells])
-    widths = [max(map(len, words)) for words in zip(*lines, strict=True)]
-    lines.insert(1, ["-" * width for width in widths])
-    return "".join(f"| {' | '.join(map(str.ljust, line, widths))} |\n" for line in lines)
+    broken = sum(Verdict.VIOLATED in found for found in verdicts.values())
+    held = sum(Verdict.HOLDS in found for found in verdicts.values())
+    return f"{broken} violated" if broken else f"{held} hold{'s' * (held == 1)}" if held else "-"
 
 
 def findings(found):
-    """The first violation of what a run is, each one of stopping, and what is a rule of its own."""
+    """What is known of each peer and was found; where nothing is known, the first violation."""
     text = "\n"
-    for (library, setting), all_rows in found.items():
-        broken = {row.theorem: row for row in reversed(all_rows) if row.verdict is Verdict.VIOLATED}
-        runs = sorted(broken.keys() - set(STOPS), key=_order)
-        lines = [f"{name}: {_case(broken[name])}" for name in runs[:1]]
-        lines += [f"{name}: {_case(broken[name])}" for name in STOPS if name in broken]
-        by_rule: dict[str, list[str]] = {}
-        for row in all_rows:
-            if row.verdict is Verdict.EXPECTED_FAILURE:
-                by_rule.setdefault(row.reason, []).append(row.theorem)
-        lines += [
-            f"{', '.join(dict.fromkeys(names))}: by its own rule, {reason}"
-            for reason, names in by_rule.items()
+    for title, (peer, rows) in found.items():
+        broken = {row.theorem: row for row in reversed(rows) if row.verdict is Verdict.VIOLATED}
+        told = [
+            f"{sentence} (`{name}`, {_case(broken[name])})"
+            if name in broken
+            else f"not found: {sentence}"
+            for name, sentence in peer.known.items()
         ]
-        text += "".join(f"- {library}, {setting}: {line}\n" for line in lines)
+        if broken and not peer.known:
+            name = min(broken, key=lambda name: name not in DEFINITIONS)
+            told = [f"`{name}`, {_case(broken[name])}"]
+        for sentence in told:
+            line = f"- {title}: {sentence}"
+            text += textwrap.fill(line, 100, subsequent_indent="  ", break_on_hyphens=False) + "\n"
     return text
-
-
-def _order(name):
-    """Definitions first, then as in the list of theorems, those of a method before all."""
-    names = [theorem.name for theorem in specs.THEOREMS]
-    return name not in DEFINITIONS, names.index(name) if name in names else -1, name
 
 
 def _case(row):
     case = row.counterexample
-    if case is None:
-        return row.reason
-    return (
-        case.cause.partition(";")[0]
-        if case.cause
-        else (f"{case.smallest}: must be {case.must_be}, is {case.returned}")
-    )
+    return case.smallest if case else row.reason
 
 
-def footer(found, options):
-    libraries = dict.fromkeys(library for library, _ in found if library != "gdpure")
-    names = ", ".join(f"{name} {version(name)}" for name in libraries)
+def footer(options):
     known = versions()
     return (
-        f"\n{options.instances} instances a subject and dtype, float32 and float64, seed "
-        f"{options.seed}; jax {known['jax']}, {names}\n"
+        f"\n{options.instances} instances a peer and dtype, float32 and float64, seed "
+        f"{options.seed}; python {known['python']}, jax {known['jax']}.\n"
     )
 
 
