@@ -35,7 +35,7 @@ class Facts:
         f*, the infimum of f.
     flat
         Projector (d, d) onto the directions along which the minimizer is not unique: x* + flat v
-        is a minimizer for every v.
+        is a minimizer for every v. Curvatures that rounded data cannot tell from 0 count as 0.
 
     Examples
     --------

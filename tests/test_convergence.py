@@ -21,15 +21,18 @@ TIGHT = [(theorem, function) for theorem in RATES for function in theorem.extrem
 [LINE] = (shape for shape in SHAPES if shape[:2] == (1, 1))
 
 
-def attained(theorem, function, dtype):
+def too_short(point, gradient, step_size):
+    return point - 0.999 * step_size * gradient(point)
+
+
+def attained(theorem, function, dtype, subject=gd.Constant):
     """Measured over bound in the last row, and the finding, on 64 extremal instances."""
     with jax.enable_x64(True):
         [batch] = search._make_extremal(
             np.int64(0), functions=(function,), count=64, steps=LINE.steps
         )
         batch = search._cast(search._cast(batch, dtype=dtype), dtype=jnp.float64)
-    subject = as_subject(gd.Constant)
-    [finding] = search.judge(subject, [theorem], batch, LINE, dtype, attained=True)
+    [finding] = search.judge(as_subject(subject), [theorem], batch, LINE, dtype, attained=True)
     return finding
 
 
@@ -46,6 +49,7 @@ def test_every_tight_theorem_is_attained_by_its_extremal_functions(theorem, func
     assert len(ratio) >= 8 and np.abs(ratio - 1).max() < 1e-9
     finding = attained(theorem, function, jnp.float32)
     assert finding.applies.any() and not finding.violated.any()
+    assert attained(theorem, function, jnp.float32, too_short).violated.any()
 
 
 BROKEN = {

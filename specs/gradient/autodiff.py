@@ -73,9 +73,9 @@ def derivative(subject: Subject, x) -> tuple[Derivative | None, str]:
 
     Examples
     --------
-    >>> from .gradient_subjects import form_of, traced
+    >>> from gdpure.specs.gradient.subjects import form_of, traced
     >>> f = lambda x: x[0] * x[1]
-    >>> form, x = form_of(np.array([2.0, 3.0], np.float32))
+    >>> form, x = form_of("f", np.array([2.0, 3.0], np.float32))
     >>> known, _ = derivative(Subject(f, f, form, 0, *traced(f, form)), x)
     >>> assert known.exact.tolist() == [6.0, 3.0, 2.0] and (known.rounding < 1e-5).all()
     """

@@ -90,9 +90,9 @@ def slopes(subject: Subject, x, came: Came, derivative: Derivative | None) -> li
 
     Examples
     --------
-    >>> from .gradient_subjects import form_of
+    >>> from gdpure.specs.gradient.subjects import form_of
     >>> f, g = lambda x: float(np.exp(x).sum()), lambda x: 2 * np.exp(x)
-    >>> form, x = form_of(np.array([0.0, 1.0]))
+    >>> form, x = form_of("f", np.array([0.0, 1.0]))
     >>> found = slopes(Subject(f, g, form, 0, None, ""), x, Came(None, g(x)), None)
     >>> assert found[0].wrong and abs(found[0].slope - 1) < 1e-9
     """

@@ -81,7 +81,7 @@ class Subject:
 # -- what is it ------------------------------------------------------------------------------------
 
 
-def as_subject(target, method=None, name=None) -> Subject:
+def as_subject(target, method=None, name=None, caller="check_optimizer") -> Subject:
     """Return what can be run; refuse what cannot with one sentence.
 
     Parameters
@@ -92,10 +92,12 @@ def as_subject(target, method=None, name=None) -> Subject:
         What to hold it to: None, "descent", "any", a gdpure rule, or a function step_size -> rule.
     name
         What to call it, by default module:attribute.
+    caller
+        Which function refuses what cannot be run.
     """
     if method is not None and not _is_method(method):
         raise TypeError(
-            'check_optimizer: method must be None, "descent", "any", or a gdpure rule such as '
+            f'{caller}: method must be None, "descent", "any", or a gdpure rule such as '
             f"gd.HeavyBall(0.1, 0.9), got {method!r}"
         )
     name = name or name_of(target)
@@ -105,26 +107,26 @@ def as_subject(target, method=None, name=None) -> Subject:
         return _of_transformation(name, target, method)
     if not callable(target):
         raise TypeError(
-            f"check_optimizer: the subject must be a rule, an optax transformation, a function "
+            f"{caller}: the subject must be a rule, an optax transformation, a function "
             f"step_size -> either, or a function of value, gradient, start, step_size, steps; got "
             f"{type(target).__name__}"
         )
     if target in gradients.MODES or target is gd.per_sample:
         return _of_gradient(name, target)
-    wanted, required = _parameters(name, target)
+    wanted, required = _parameters(name, target, caller)
     if {"objective", "batch"} <= wanted:
         return _of_minibatches(name, target)
     if "objective" in wanted:
         return _of_gradient(name, target)
     if "n" in required:
-        return _of_schedule(name, target, method)
+        return _of_schedule(name, target, method, caller)
     if not wanted & {"value", "gradient", "start", "point"}:
-        return _of_factory(name, target, method)
+        return _of_factory(name, target, method, caller)
     known = _STEP if "point" in wanted else _STOPS
     unknown = sorted(required - known)
     if unknown:
         raise TypeError(
-            f"check_optimizer: {name} has a parameter {unknown[0]!r}; a function that runs descent "
+            f"{caller}: {name} has a parameter {unknown[0]!r}; a function that runs descent "
             f"takes some of {', '.join(sorted(_WHOLE))}, or point and some of value, gradient, "
             "step_size, by these names"
         )
@@ -161,11 +163,11 @@ def _is_method(method):
     return method in ("gradient descent", "descent", "any") or _steps(method) or callable(method)
 
 
-def _parameters(name, function):
+def _parameters(name, function, caller):
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError) as error:
-        raise TypeError(f"check_optimizer: the parameters of {name} cannot be read") from error
+        raise TypeError(f"{caller}: the parameters of {name} cannot be read") from error
     named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     required = {p.name for p in named if p.default is p.empty}
     return {p.name for p in named}, required
@@ -177,17 +179,17 @@ _LOOP = frozenset({"step size", "values and gradients", "final state", "restart"
 _FREE = frozenset({"free step size"})
 
 
-def _of_factory(name, factory, method):
+def _of_factory(name, factory, method, caller):
     try:
         made = factory(0.125)
     except Exception as error:
         raise TypeError(
-            f"check_optimizer: {name}(0.125) raised {type(error).__name__}: {error}; a factory is "
+            f"{caller}: {name}(0.125) raised {type(error).__name__}: {error}; a factory is "
             "called with a step size, and a function that runs descent takes gradient= and start="
         ) from error
     if not _steps(made):
         raise TypeError(
-            f"check_optimizer: {name}(0.125) must return a rule or an optax transformation, with "
+            f"{caller}: {name}(0.125) must return a rule or an optax transformation, with "
             f"init and update, got {type(made).__name__}"
         )
     if method is None and _recurrence(made):
@@ -232,16 +234,16 @@ def _of_transformation(name, rule, method):
     )
 
 
-def _of_schedule(name, schedule, method):
+def _of_schedule(name, schedule, method, caller):
     try:
         steps = np.shape(schedule(3))
     except Exception as error:
         raise TypeError(
-            f"check_optimizer: {name}(3) raised {type(error).__name__}: {error}; a schedule is a "
+            f"{caller}: {name}(3) raised {type(error).__name__}: {error}; a schedule is a "
             "function n -> n step sizes, and nothing else"
         ) from error
     if steps != (3,):
-        raise TypeError(f"check_optimizer: {name}(3) must return 3 step sizes, got shape {steps}")
+        raise TypeError(f"{caller}: {name}(3) must return 3 step sizes, got shape {steps}")
     return Subject(
         name,
         partial(running.descend_along, schedule=schedule),

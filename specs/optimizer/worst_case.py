@@ -221,11 +221,9 @@ def _inequality(theorem, tried):
 
 
 def _differentiable(subject):
-    try:
-        # An equal subject has the same run, and no program is compiled anew.
-        tried = _known(subject) if isinstance(subject, Hashable) else as_subject(subject)
-    except TypeError as error:
-        raise TypeError(str(error).replace("check_optimizer:", "worst_case:")) from error
+    # An equal subject has the same run, and no program is compiled anew.
+    made = _known if isinstance(subject, Hashable) else as_subject
+    tried = made(subject, caller="worst_case")
     if tried.run is None or tried.method == "gradient":
         raise TypeError(f"worst_case: {tried.name} returns no iterates, it has no runs to climb")
     return tried

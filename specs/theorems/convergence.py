@@ -97,14 +97,11 @@ def _gradient_rate(trace: Trace) -> Evidence:
 
 
 def _gradient_rate_from_decrease(trace: Trace) -> Evidence:
-    k, (steep, slow) = _counts(trace), trace.factors.middle + 4 * _U
-    rate = bounds.gradient_rate_from_decrease(
-        trace.L, trace.instance.strong_convexity, trace.eta, k
-    )
-    # It is the larger of two quotients p / (1 - p), p a power of 1 - h or of 1 - q h, h rounded.
-    power, left = steep ** (2 * k), jnp.maximum(1 - steep ** (2 * k), 4 * _U)
-    magnified = trace.L * (2 * k * steep ** jnp.maximum(2 * k - 1, 0) + power) * (8 * _U) / left**2
-    spread = (4 * k + 16) * 4 * _U / slow * rate + magnified
+    instance, k = trace.instance, _counts(trace)
+    rate = bounds.gradient_rate_from_decrease(trace.L, instance.strong_convexity, trace.eta, k)
+    # 1/B is A / (1 - A), where A is twice the constant of values over L.
+    slowest = _slowest(trace)
+    spread = 4 * slowest.radius / (1 - 2 * slowest.middle / trace.L) ** 2 + 8 * _U * rate
     rate = Ball(jnp.where(k > 0, rate, 0), jnp.where(k > 0, spread, jnp.inf))
     drift = trace.drift()
     lower = most(norm(trace.g)) * drift + trace.L / 2 * drift**2
