@@ -23,8 +23,9 @@ def pytest_configure(config):
     A program is found by its text, its options and the version of the compiler, so that what is
     kept is what would be compiled. One that another process is still writing is compiled again.
     """
-    jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("xla")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    if cache := getattr(config, "cache", None):  # none with -p no:cacheprovider
+        jax.config.update("jax_compilation_cache_dir", str(cache.mkdir("xla")))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache")
 
 
