@@ -1,4 +1,4 @@
-"""What all tests share: strict JAX, Hypothesis profiles, platforms, a count of compilations."""
+"""What all tests share: strict JAX, Hypothesis profiles, platforms, compiled programs."""
 
 import contextlib
 import os
@@ -15,6 +15,19 @@ _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("ci", derandomize=True, max_examples=40, print_blob=True, **_COMMON)
 settings.register_profile("thorough", max_examples=1000, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_configure(config):
+    """Keep what XLA compiles: the processes of a run share it, and the next run begins with it.
+
+    A program is found by its text, its options and the version of the compiler, so that what is
+    kept is what would be compiled. One that another process is still writing is compiled again.
+    """
+    if cache := getattr(config, "cache", None):  # none with -p no:cacheprovider
+        jax.config.update("jax_compilation_cache_dir", str(cache.mkdir("xla")))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache")
+
 
 _compiled = [0]
 
