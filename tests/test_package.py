@@ -26,9 +26,13 @@ PACKAGES = [gdpure.specs, gdpure.plots, gd]
 
 def modules(package):
     """Every module of a package, wherever it is installed, without those of its satellites."""
-    found = pkgutil.iter_modules(package.__path__, package.__name__ + ".")
-    names = [package.__name__, *(found.name for found in found if not found.ispkg)]
-    return [importlib.import_module(name) for name in names]
+    satellites = {other.__name__ for other in PACKAGES}
+    found = [package]
+    for at in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        if at.name not in satellites:
+            module = importlib.import_module(at.name)
+            found += modules(module) if at.ispkg else [module]
+    return found
 
 
 MODULES = [module for package in PACKAGES for module in modules(package)]

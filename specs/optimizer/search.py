@@ -26,6 +26,8 @@ from .subjects import FEW, Subject
 # The programs of the judge are long and run for milliseconds: they are compiled in 0.6 of the
 # time, without what makes them no faster.
 _QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+if jax.__version_info__ < (0, 11):  # in half of that once more; later versions have no such option
+    _QUICKLY["xla_cpu_use_fusion_emitters"] = False
 
 
 @dataclass

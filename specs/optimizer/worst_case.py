@@ -23,6 +23,7 @@ from gdpure import guards
 from .. import instances, rounding
 from ..families import THEOREMS
 from ..instances import Instance
+from ..report import wrapped
 from ..theorem import ASSUMPTIONS, NEEDS, Run, Theorem, observe
 from ..theorems import methods
 from .subjects import as_subject
@@ -79,7 +80,7 @@ class WorstCase(NamedTuple):
             verdict = "vacuous: nothing but rounding in both sides, on all instances"
         return "\n".join(
             (
-                f"{self.theorem.name}: {self.theorem.statement}",
+                *wrapped(f"{self.theorem.name}: {self.theorem.statement}", indent=2),
                 f"  subject  {self.subject}, {self.steps} steps, eta L = {h:.6g}, mu/L = {q:.6g}",
                 f"  ratio    {_around_one(self.ratio)}   (rounding {self.rounding:.1e}; "
                 f"random search of {self.tried} instances: {self.random:.6f})",

@@ -23,8 +23,8 @@ def theorems_of(make: Callable[[Any], Any]) -> tuple[Theorem, ...]:
 
     Examples
     --------
-    >>> [theorem] = theorems_of(lambda step_size: gd.HeavyBall(step_size, 0.9))
-    >>> assert theorem.statement == "x[k+1] = x[k] - eta g[k] + beta (x[k] - x[k-1])"
+    >>> recurrence, rate = theorems_of(lambda step_size: gd.HeavyBall(step_size, 0.9))
+    >>> assert recurrence.statement == "x[k+1] = x[k] - eta g[k] + beta (x[k] - x[k-1])"
     """
     if is_schedule(make):
         return schedules.theorems_of(make)
