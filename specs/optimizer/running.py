@@ -74,7 +74,9 @@ class Scaled:
 
     def __call__(self, step_size):
         """Return the step sizes."""
-        return step_size * self.schedule(self.n).astype(step_size.dtype)
+        with jax.ensure_compile_time_eval():  # it may well be NumPy's
+            steps = np.asarray(self.schedule(self.n))
+        return step_size * steps.astype(step_size.dtype)
 
 
 def descend_along(problems, steps, *, schedule):

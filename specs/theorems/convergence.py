@@ -165,8 +165,8 @@ THEOREMS = tuple(
         },
         {
             "name": "value-rate",
-            "statement": "f(x[k]) - f* <= L/2 |x[0] - x*|^2 max(A, (1 - h)^(2k)),  "
-            "h = eta L,  A = 1 / (2 k h + 1) if mu = 0",
+            "statement": "f(x[k]) - f* <= L/2 |x[0] - x*|^2 max(A, (1 - eta L)^(2k)),  "
+            "A = 1/(2k eta L + 1) if mu = 0",
             "source": "Drori and Teboulle, 2014 (eta <= 1/L); Kim, arXiv 2412.04427, 2024",
             "evidence": _value_rate,
             "assumes": ("f convex", "f L-smooth", "eta > 0", "eta < 2/L"),
@@ -182,8 +182,8 @@ THEOREMS = tuple(
         },
         {
             "name": "gradient-rate",
-            "statement": "|g[k]|^2 <= 2L (f(x[0]) - f*) max(A, (1 - h)^(2k)),  "
-            "h = eta L,  A = 1 / (2 k h + 1) if mu = 0",
+            "statement": "|g[k]|^2 <= 2L (f(x[0]) - f*) max(A, (1 - eta L)^(2k)),  "
+            "A = 1/(2k eta L + 1) if mu = 0",
             "source": "Rotaru, Glineur and Patrinos, arXiv 2406.17506; Kim, arXiv 2412.04435, 2024",
             "evidence": _gradient_rate,
             "assumes": ("f convex", "f L-smooth", "eta > 0", "eta < 2/L"),

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 import gdpure as gd
 
@@ -46,9 +47,10 @@ def _steps(trace: Trace, schedule) -> Ball:
     A step size is the inverse of a number that is a sum of a few, none of them larger than twice
     the inverse of the shortest step: it may be off by as much as those are rounded.
     """
-    h = jnp.asarray(schedule(len(trace.x) - 1), jnp.float64)
+    with jax.ensure_compile_time_eval():
+        h = np.asarray(schedule(len(trace.x) - 1), np.float64)
     lost = trace.model.gamma(8) * h * (1 + 2 * h / h.min())
-    return Ball(h, lost) * trace.eta
+    return Ball(jnp.asarray(h), lost) * trace.eta
 
 
 def _recurrence(trace: Trace, *, schedule) -> Evidence:
