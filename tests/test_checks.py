@@ -3,6 +3,7 @@
 import numpy as np
 import optax
 import pytest
+from hypothesis import settings
 from planted import honest, stopping
 
 import gdpure as gd
@@ -14,12 +15,10 @@ from gdpure.specs.report import Verdict
 from gdpure.specs.theorem import ASSUMPTIONS, NEEDS
 
 SMALL = 192
+THOROUGH = settings.get_current_profile_name() == "thorough"
 
 
-@pytest.fixture(autouse=True)
-def counterexamples_as_they_are(monkeypatch):
-    """What is violated is shown as it was found; test_shrinking.py is about small cases."""
-    monkeypatch.setattr(checks, "_SHRINKING", 0.0)
+pytestmark = pytest.mark.usefixtures("unshrunk")
 
 
 def verdicts(report):
@@ -41,25 +40,30 @@ def step(point, gradient, step_size):
 # -- no false alarms -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("subject", [gd.Constant, optax.sgd], ids=["gd.Constant", "optax.sgd"])
-def test_gradient_descent_is_accused_of_nothing_in_a_hundred_thousand_instances(subject):
-    report = specs.check_optimizer(subject)
+@pytest.mark.parametrize(
+    ("subject", "count"),
+    [(gd.Constant, None), (optax.sgd, None if THOROUGH else 3 * 2048)],
+    ids=["gd.Constant", "optax.sgd"],
+)
+def test_gradient_descent_is_accused_of_nothing_in_a_hundred_thousand_instances(subject, count):
+    report = specs.check_optimizer(subject, instances=count)
     assert report and not violated(report)
     for dtype in ("float32", "float64"):
         identity = [r for r in report.rows if r.theorem == "step-identity" and r.dtype == dtype]
-        assert identity[0].instances >= 50_000 and identity[0].informative >= 40_000
+        assert identity[0].instances >= (count or 50_000)
+        assert identity[0].informative >= 0.8 * (count or 50_000)
     # Everything that applies says something: nothing is vacuous.
     assert {Verdict.HOLDS} == set.union(*verdicts(report).values()) - {Verdict.NOT_APPLICABLE}
 
 
-def test_a_numpy_loop_is_accused_of_nothing_in_a_thousand_instances():
-    report = specs.check_optimizer(honest.list_of_rows, instances=1024)
+def test_a_numpy_loop_is_accused_of_nothing():
+    report = specs.check_optimizer(honest.list_of_rows, instances=1024 if THOROUGH else SMALL)
     assert report and not violated(report)
 
 
-def test_a_torch_loop_is_accused_of_nothing_in_a_thousand_instances():
+def test_a_torch_loop_is_accused_of_nothing():
     pytest.importorskip("torch", reason="torch comes with the extra 'peers': not run")
-    report = specs.check_optimizer(honest.sgd_of_torch, instances=1024)
+    report = specs.check_optimizer(honest.sgd_of_torch, instances=1024 if THOROUGH else SMALL)
     assert report and not violated(report)
 
 
@@ -135,8 +139,7 @@ def test_what_does_not_apply_says_why():
     assert not report
 
 
-def test_a_method_that_only_stops_is_held_to_how_it_stops(monkeypatch):
-    monkeypatch.setattr(checks, "_DTYPES", (np.float32,))
+def test_a_method_that_only_stops_is_held_to_how_it_stops(in_float32):
     report = specs.check_optimizer(stopping.minimize, instances=SMALL)
     held = {row.theorem for row in report.rows if row.verdict is Verdict.HOLDS}
     assert report and held == {"form", "stops-flat", "stops-when-flat", "stops-first"}

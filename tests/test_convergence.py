@@ -9,7 +9,6 @@ from planted import descents
 import gdpure as gd
 from gdpure import specs
 from gdpure.specs.instances import SHAPES
-from gdpure.specs.optimizer import check as checks
 from gdpure.specs.optimizer import search
 from gdpure.specs.optimizer.subjects import as_subject
 from gdpure.specs.report import Verdict
@@ -62,7 +61,6 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_bug_breaks_its_rate(name, monkeypatch):
-    monkeypatch.setattr(checks, "_DTYPES", (jnp.float32,))
+def test_a_bug_breaks_its_rate(name, in_float32, unshrunk):
     report = specs.check_optimizer(BROKEN[name], instances=192, only=[name])
     assert {row.verdict for row in report.rows} == {Verdict.VIOLATED}

@@ -22,6 +22,8 @@ from gdpure.specs.theorem import Run, observe
 from gdpure.specs.theorems import methods, recurrences
 from gdpure.specs.theorems.recurrences import Always
 
+pytestmark = pytest.mark.usefixtures("unshrunk")
+
 # -- every rule against every recurrence -----------------------------------------------------------
 
 # What is the same method goes by the same name.
@@ -265,10 +267,19 @@ def test_every_promise_has_a_bug_that_breaks_it():
 
 
 @pytest.mark.parametrize("name", PROMISES)
-def test_a_bug_breaks_the_promise_of_its_rule(name):
+def test_a_bug_breaks_the_promise_of_its_rule(name, in_float32):
     rule, bug = PROMISES[name]
     assert verdicts(bug, rule, name, 96) == {Verdict.VIOLATED}
-    report = specs.check_optimizer(rule, instances=192, only=name)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    {str(rule): rule for rule, _ in PROMISES.values()}.values(),
+    ids=lambda r: type(r).__name__,
+)
+def test_a_rule_keeps_its_promises(rule):
+    known = [t.name for t in methods.theorems_of(Always(rule))]
+    report = specs.check_optimizer(rule, instances=192, only=known)
     assert report and {row.verdict for row in report.rows} == {Verdict.HOLDS}
 
 

@@ -11,7 +11,6 @@ import gdpure as gd
 from gdpure import specs
 from gdpure.specs import bounds, extremal
 from gdpure.specs.instances import SHAPES
-from gdpure.specs.optimizer import check as checks
 from gdpure.specs.optimizer import search
 from gdpure.specs.optimizer.subjects import as_subject
 from gdpure.specs.report import Verdict
@@ -41,8 +40,7 @@ BROKEN = {
     ],
     ids=["silver", "silver by hand", "chebyshev", "chebyshev, sorted"],
 )
-def test_right_schedules_are_accused_of_nothing(method, subject, monkeypatch):
-    monkeypatch.setattr(checks, "_DTYPES", (jnp.float32,))
+def test_right_schedules_are_accused_of_nothing(method, subject, in_float32, unshrunk):
     known = {theorem.name for theorem in methods.theorems_of(SCHEDULES[method])}
     if subject is schedules.chebyshev_by_hand:
         known -= {"recurrence"}  # it has the same steps in another order
@@ -53,8 +51,7 @@ def test_right_schedules_are_accused_of_nothing(method, subject, monkeypatch):
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_bug_breaks_the_promise_of_its_schedule(name, monkeypatch):
-    monkeypatch.setattr(checks, "_DTYPES", (jnp.float32,))
+def test_a_bug_breaks_the_promise_of_its_schedule(name, in_float32, unshrunk):
     method = SCHEDULES[name.partition("-")[0]]
     assert verdicts(BROKEN[name], method, [name], 192) == {Verdict.VIOLATED}
 
@@ -92,8 +89,7 @@ def test_silver_rates_are_attained(name, function, dtype):
         assert abs(found.measured / found.bound - 1).max() < 1e-9
 
 
-def test_a_reproduction_shows_the_steps(monkeypatch):
-    monkeypatch.setattr(checks, "_DTYPES", (jnp.float32,))
+def test_a_reproduction_shows_the_steps(in_float32):
     method = gd.schedules.silver
     report = specs.check_optimizer(
         schedules.golden, method=method, instances=192, only="recurrence"

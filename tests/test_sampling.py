@@ -3,7 +3,6 @@
 import itertools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from planted import CATALOGUE, gradients
@@ -13,17 +12,10 @@ import gdpure as gd
 from gdpure import specs
 from gdpure.objectives import restrict
 from gdpure.specs.instances import minibatches
-from gdpure.specs.optimizer import check as checks
 from gdpure.specs.report import Verdict
 
 MINIBATCHES = [bug.subject for bug in CATALOGUE if bug.kind == "mini-batch"]
 LAWS = ["mini-batch", "mini-batch-mean", "mini-batch-variance"]
-
-
-@pytest.fixture
-def in_one_dtype(monkeypatch):
-    """The laws of a dtype are the same programs in the other."""
-    monkeypatch.setattr(checks, "_DTYPES", (jnp.float32,))
 
 
 def violated(subject, only):
@@ -39,17 +31,17 @@ def test_right_minibatches_are_accused_of_nothing(subject):
 
 
 @pytest.mark.parametrize("mode", [gd.reverse, gd.per_sample], ids=lambda m: m.__name__)
-def test_right_gradients_have_no_order_and_no_number_of_examples(mode, in_one_dtype):
+def test_right_gradients_have_no_order_and_no_number_of_examples(mode, in_float32):
     report = specs.check_optimizer(mode, instances=192, only="sampling")
     assert report and not violated(mode, "sampling")
 
 
 @pytest.mark.parametrize("bug", MINIBATCHES, ids=lambda b: b.__name__)
-def test_bugs_of_minibatches_are_caught(bug, in_one_dtype):
+def test_bugs_of_minibatches_are_caught(bug, in_float32, unshrunk):
     assert "mini-batch" in violated(bug, LAWS)
 
 
-def test_only_the_variance_and_the_oracle_see_the_full_gradient(in_one_dtype):
+def test_only_the_variance_and_the_oracle_see_the_full_gradient(in_float32):
     [full] = [bug for bug in MINIBATCHES if bug.__name__ == "full_gradient"]
     assert violated(full, LAWS) == {"mini-batch", "mini-batch-variance"}
 
@@ -63,7 +55,7 @@ def test_only_the_variance_and_the_oracle_see_the_full_gradient(in_one_dtype):
     ],
     ids=lambda x: getattr(x, "__name__", x),
 )
-def test_bugs_of_gradients_break_laws_of_examples(bug, law, in_one_dtype):
+def test_bugs_of_gradients_break_laws_of_examples(bug, law, in_float32, unshrunk):
     found = violated(bug, "sampling")
     assert law in found if law else found == set()
 
@@ -102,7 +94,7 @@ def test_a_method_that_is_not_linear_has_another_mean():
     assert abs(np.mean([start - 0.1 * g for g in each]) - whole[0]) > 0.05
 
 
-def test_a_reproduction_shows_what_is_wrong_with_a_batch(in_one_dtype):
+def test_a_reproduction_shows_what_is_wrong_with_a_batch(in_float32):
     [bug] = [bug for bug in MINIBATCHES if bug.__name__ == "divided_by_all"]
     report = specs.check_optimizer(bug, instances=192, only=["mini-batch"])
     case, namespace = report.rows[0].counterexample, {}

@@ -10,19 +10,12 @@ from planted import descents, honest
 import gdpure as gd
 from gdpure import specs
 from gdpure.specs.balls import ball
-from gdpure.specs.optimizer import check as checks
 from gdpure.specs.report import Verdict
 from gdpure.specs.theorems import symmetries
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 NAMES = [theorem.name for theorem in symmetries.THEOREMS]
-
-
-@pytest.fixture
-def in_one_dtype(monkeypatch):
-    """Both dtypes are tried on 10^5 instances by test_checks."""
-    monkeypatch.setattr(checks, "_DTYPES", (jnp.float32,))
 
 
 def violated(subject, only):
@@ -45,7 +38,7 @@ def violated(subject, only):
     ],
     ids=lambda subject: subject.__name__,
 )
-def test_gradient_descent_has_every_symmetry(subject, in_one_dtype):
+def test_gradient_descent_has_every_symmetry(subject, in_float32):
     report = specs.check_optimizer(subject, instances=192, only="symmetries")
     assert report and {row.verdict for row in report.rows} == {Verdict.HOLDS}
 
@@ -69,7 +62,7 @@ def test_every_symmetry_has_a_bug_that_breaks_it():
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_bug_breaks_its_symmetry(name, in_one_dtype):
+def test_a_bug_breaks_its_symmetry(name, in_float32):
     assert violated(BROKEN[name], [name]) == {name}
 
 
@@ -84,7 +77,7 @@ def test_a_bug_breaks_its_symmetry(name, in_one_dtype):
     ],
     ids=["adam", "sign_sgd", "heavy ball"],
 )
-def test_other_methods_have_other_symmetries(subject, kept, lost, in_one_dtype):
+def test_other_methods_have_other_symmetries(subject, kept, lost, in_float32):
     found = violated(subject, sorted(kept | lost))
     if subject is optax.adam:
         kept -= {"signs"}  # lengths times 4 are not the same to a step of fixed length
