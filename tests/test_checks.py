@@ -1,5 +1,10 @@
 """The checks: no false alarms, negative controls, every verdict, one sentence for bad input."""
 
+import re
+import shlex
+import sys
+from pathlib import Path
+
 import numpy as np
 import optax
 import pytest
@@ -8,6 +13,7 @@ from planted import honest, stopping
 
 import gdpure as gd
 from gdpure import specs
+from gdpure.__main__ import main
 from gdpure.specs import instances
 from gdpure.specs.optimizer import check as checks
 from gdpure.specs.optimizer import search
@@ -15,6 +21,7 @@ from gdpure.specs.report import Verdict
 from gdpure.specs.theorem import ASSUMPTIONS, NEEDS
 
 SMALL = 192
+SHRINKING = checks._SHRINKING  # what users get
 THOROUGH = settings.get_current_profile_name() == "thorough"
 
 
@@ -194,6 +201,32 @@ def test_settings_are_drawn_by_hypothesis_with_its_edges():
     assert len(drawn) == 100 and drawn == search.draw_settings(100, 0)
     assert {s.family for s in drawn} == set(range(len(instances.FAMILIES)))
     assert 0 in {s.scale for s in drawn} and 0 in {s.sixteenths for s in drawn}
+
+
+# -- the command, where the judge is compiled already ----------------------------------------------
+
+
+def test_the_readme_shows_what_a_check_prints(tmp_path, monkeypatch, capsys):
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    blocks = re.findall(r"```(\w+)\n(.*?)```\n", readme, re.DOTALL)
+    [shown] = [body for kind, body in blocks if kind == "console"]
+    command, _, printed = shown.removeprefix("$ gdpure ").partition("\n")
+    [code] = [body for _, body in blocks if "def my_descent" in body]
+    (tmp_path / "homework.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(checks, "_SHRINKING", SHRINKING)
+    try:
+        assert main(shlex.split(command)) == 1
+    finally:
+        sys.modules.pop("homework", None)
+    assert shown_in(capsys.readouterr().out) == shown_in(printed)
+
+
+def shown_in(text):
+    """What does not depend on versions: how many theorems are violated, where, and why."""
+    counts = re.findall(r"^  (?:\w+ )+ +\d.* VIOLATED", text, re.MULTILINE)
+    return counts, re.findall(r"^(?:smallest case|likely cause):.*", text, re.MULTILINE)
 
 
 # -- bad input -------------------------------------------------------------------------------------
