@@ -75,6 +75,10 @@ def test_layout_lists_the_modules_there_are():
         assert (ROOT / path).exists()
 
 
+def test_the_table_of_other_libraries_is_the_one_that_was_made():
+    assert (ROOT / "tests" / "benchmarks" / "peers.txt").read_text().rstrip() in README
+
+
 def test_links_lead_somewhere():
     for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
         assert (ROOT / target).exists()
