@@ -297,15 +297,15 @@ def _import_error(name, error):
 
 def _theorems(asked):
     specs = importlib.import_module("gdpure.specs")
-    report = importlib.import_module("gdpure.specs.report")
+    listing = importlib.import_module("gdpure.specs.listing")
     methods = importlib.import_module("gdpure.specs.theorems.methods").CATALOGUE
-    rooms = {name: report.table(theorems, name) for name, theorems in methods.items()}
+    rooms = {name: listing.table(theorems, name) for name, theorems in methods.items()}
     if asked.name is None:
-        _show("\n\n".join([report.table(specs.THEOREMS), *rooms.values()]), _TABLE)
+        _show("\n\n".join([listing.table(specs.THEOREMS), *rooms.values()]), _TABLE)
         return 0
     theorems = [(theorem, None) for theorem in specs.THEOREMS]
     theorems += [(theorem, method) for method, known in methods.items() for theorem in known]
-    named = [report.article(*known) for known in theorems if known[0].name == asked.name]
+    named = [listing.article(*known) for known in theorems if known[0].name == asked.name]
     family = [theorem for theorem in specs.THEOREMS if theorem.family == asked.name]
     found = [rooms[asked.name]] if asked.name in rooms else named
     if not found and not family:
@@ -316,7 +316,7 @@ def _theorems(asked):
         near = difflib.get_close_matches(asked.name, dict.fromkeys(names), 3, 0.4)
         hint = f"; near it: {', '.join(near)}" if near else ""
         raise _Refused(f"no theorem, family or method is called {asked.name!r}{hint}")
-    _show("\n\n".join(found) if found else report.table(family), _TABLE)
+    _show("\n\n".join(found) if found else listing.table(family), _TABLE)
     return 0
 
 

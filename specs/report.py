@@ -7,16 +7,12 @@ import enum
 import json
 import math
 import platform
-import textwrap
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from .theorem import Theorem
+from .words import WIDTH, beside, labeled, listed, named, number, plain, share, wrapped
 
-WIDTH = 100
 _FEW = 3  # up to so many theorems are shown one by one
 
 
@@ -165,7 +161,7 @@ class Report:
         theorems = _theorems(self.rows)
         counts = _counts(theorems) or "no theorems"
         violated = [t.name for t in theorems if t.verdict is Verdict.VIOLATED]
-        return f"<Report on {self.subject}: {': '.join(filter(None, [counts, _named(violated)]))}>"
+        return f"<Report on {self.subject}: {': '.join(filter(None, [counts, named(violated)]))}>"
 
     def __str__(self):
         """Return the report as text, no line longer than 100 characters."""
@@ -352,7 +348,7 @@ def _remarks(theorems):
     others.sort(key=lambda theorem: _GRAVEST_FIRST.index(theorem.verdict))
     for kind in dict.fromkeys((theorem.verdict, theorem.reason) for theorem in others):
         alike = [theorem for theorem in others if (theorem.verdict, theorem.reason) == kind]
-        names = _named([theorem.name for theorem in alike])
+        names = named([theorem.name for theorem in alike])
         remarks.append((_counts(alike), f"{names} ({kind[1]})" if kind[1] else names))
     return remarks
 
@@ -364,14 +360,14 @@ def _violations(theorems):
         return ""
     first, case = violated[0], violated[0].row.counterexample
     if case is not None:
-        allowed = _number(case.explained, 1) if case.explained else "nothing"
-        text = f"{first.name}: off by {_number(case.off_by)} where rounding allows {allowed}"
+        allowed = number(case.explained, 1) if case.explained else "nothing"
+        text = f"{first.name}: off by {number(case.off_by)} where rounding allows {allowed}"
         text += f" ({first.only})" if first.only else ""
     elif first.row.reason:
         text = f"{first.name} ({first.reason})"
     else:
-        return _named([theorem.name for theorem in violated])
-    return f"{text}\n{_named([theorem.name for theorem in violated[1:]])}".rstrip()
+        return named([theorem.name for theorem in violated])
+    return f"{text}\n{named([theorem.name for theorem in violated[1:]])}".rstrip()
 
 
 def _counts(theorems):
@@ -427,11 +423,11 @@ def _remark(theorem):
 
 
 def _comparison(case):
-    explained = f"at most {_number(case.explained, 2)}" if case.explained else "nothing"
+    explained = f"at most {number(case.explained, 2)}" if case.explained else "nothing"
     return (
         f"must be    {case.must_be}\n"
         f"returned   {case.returned}\n"
-        f"off by     {_number(case.off_by)}; rounding explains {explained}"
+        f"off by     {number(case.off_by)}; rounding explains {explained}"
     )
 
 
@@ -464,139 +460,8 @@ def _blocks(pairs):
         lines += [""] if mine else []
         for label, text in mine:
             if block is _CODE:  # to be copied as it is
-                lines += _set(f"  {label}", text.split("\n"), labels)
+                lines += labeled(f"  {label}", text.split("\n"), labels)
             else:
                 text = "\n".join(map(line, text.split("\n")))
                 lines += beside(f"  {label}", text, labels)
     return lines
-
-
-# -- a table of theorems ---------------------------------------------------------------------------
-
-
-def table(theorems: Iterable[Theorem], heading: str | None = None) -> str:
-    """Return a table of theorems by families: name, statement, what it assumes, where it is from.
-
-    Parameters
-    ----------
-    theorems
-        As in `gdpure.specs.THEOREMS`.
-    heading
-        Stands above all of them, instead of their families.
-
-    Examples
-    --------
-    >>> from gdpure.specs.theorems.monotone_descent import THEOREMS
-    >>> assert table(THEOREMS).startswith("monotone descent")
-    """
-    theorems = list(theorems)
-    names = max((len(theorem.name) for theorem in theorems), default=0) + 5
-    lines = []
-    above = {theorem: heading or theorem.family for theorem in theorems}
-    for title in dict.fromkeys(above.values()):
-        lines += ["", title]
-        for theorem in theorems:
-            if above[theorem] == title:
-                lines += ["", *beside(f"  {theorem.name}", _entry(theorem, WIDTH - names), names)]
-    return "\n".join(lines[1:])
-
-
-def _entry(theorem, width):
-    said = theorem.statement
-    said = said if len(said) <= width else said.replace(",  ", ",\n")
-    assumed = f"assumes {', '.join(theorem.assumes)}\n" if theorem.assumes else ""
-    worst = ", ".join(f"extremal.{of.__name__}" for of in theorem.extremal)
-    tight = f"tight, attained by {worst}\n" if worst else ""
-    return f"{said}\n{assumed}{tight}{theorem.source}"
-
-
-def article(theorem: Theorem, method: str | None = None) -> str:
-    """Return all there is to know about a theorem.
-
-    Parameters
-    ----------
-    theorem
-        One of `gdpure.specs.THEOREMS`, or of a method.
-    method
-        The name of that method.
-
-    Examples
-    --------
-    >>> from gdpure.specs.theorems.monotone_descent import THEOREMS
-    >>> assert "definition of gradient descent" in article(THEOREMS[0])
-    """
-    compared = "an equality" if theorem.equality else "an inequality"
-    attained = ", attained by extremal functions, which a subject has to hit"
-    twice = ", between two runs" if theorem.twin is not None else ""
-    pairs = [
-        ("theorem", theorem.statement),
-        ("assumes", ", ".join(theorem.assumes) or "nothing about f"),
-        ("kind", compared + twice + (attained if theorem.extremal else "")),
-        ("holds for", method or {"any": "any method"}.get(theorem.methods, theorem.methods)),
-        ("needs", ", ".join(theorem.needs) or "nothing but iterates"),
-        ("source", theorem.source),
-    ]
-    lines = [line for label, text in pairs for line in beside(f"  {label}", text, 14)]
-    return "\n".join([f"{theorem.name:<38}   {theorem.family}", "", *lines])
-
-
-# -- words, numbers and lines ----------------------------------------------------------------------
-
-
-def listed(names: list[str]) -> str:
-    """Return names as one says them: ``a, b and c``."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
-
-
-def _named(names):
-    """Return names, not too many of them."""
-    return ", ".join(names if len(names) <= 7 else [*names[:6], f"and {len(names) - 6} more"])
-
-
-def _number(x, digits=3):
-    return f"{x:.{digits}g}" if x else "0"
-
-
-def share(x: float) -> str:
-    """Return a number up to 1 with two digits; what is less than 1 is not rounded to it."""
-    return f"{0.99 if 0.99 < x < 1 else x:.2g}"
-
-
-def wrapped(text: str, width: int = WIDTH, indent: int = 0) -> list[str]:
-    """Return lines of words; those after the first are indented."""
-    lines = textwrap.wrap(
-        text,
-        width,
-        subsequent_indent=" " * indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    return lines
-
-
-def _set(label, lines, column):
-    """Return a label and lines beside it, in a column of their own."""
-    first = label.ljust(column) if len(label) <= column else f"{label}  "
-    starts = [first, *[" " * column] * (len(lines) - 1)]
-    return [f"{start}{line}".rstrip() for start, line in zip(starts, lines, strict=True)]
-
-
-def beside(label: str, text: str, column: int) -> list[str]:
-    """Return a label and beside it a text of one or more lines, wrapped where they are too long."""
-    lines = [part for line in text.split("\n") for part in wrapped(line, WIDTH - column)]
-    return _set(label, lines, column)
-
-
-def plain(x: Any) -> Any:
-    """Return data as JSON has it."""
-    if dataclasses.is_dataclass(x):
-        return {f.name: plain(getattr(x, f.name)) for f in dataclasses.fields(x)}
-    if isinstance(x, dict):
-        return {key: plain(value) for key, value in x.items()}
-    if isinstance(x, list | tuple):
-        return [plain(value) for value in x]
-    if hasattr(x, "tolist"):  # NumPy and JAX
-        return plain(x.tolist())
-    if isinstance(x, float) and not math.isfinite(x):
-        return "NaN" if math.isnan(x) else "Infinity" if x > 0 else "-Infinity"
-    return x

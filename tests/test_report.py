@@ -7,7 +7,8 @@ import math
 import pytest
 
 from gdpure import specs
-from gdpure.specs.report import Counterexample, Report, Row, Verdict, article, table
+from gdpure.specs.listing import article, table
+from gdpure.specs.report import Counterexample, Report, Row, Verdict
 
 VERSIONS = {"gdpure": "0.1.0", "jax": "0.10.2", "python": "3.11.7"}
 CASE = Counterexample(

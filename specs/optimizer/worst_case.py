@@ -23,9 +23,9 @@ from gdpure import guards
 from .. import instances, rounding
 from ..families import THEOREMS
 from ..instances import Instance
-from ..report import wrapped
 from ..theorem import ASSUMPTIONS, NEEDS, Run, Theorem, observe
 from ..theorems import methods
+from ..words import wrapped
 from .subjects import as_subject
 
 # What a climb evaluates, from steps of 0.1 down to 1e-7. Ridges are followed slowly: few long

@@ -6,7 +6,8 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
-from ..report import WIDTH, Verdict, beside, plain, share, wrapped
+from ..report import Verdict
+from ..words import WIDTH, beside, plain, share, wrapped
 
 
 @dataclass(frozen=True)

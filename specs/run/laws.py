@@ -15,7 +15,8 @@ import gdpure as gd
 
 from .. import bounds, rounding
 from ..gradient.subjects import flat
-from ..report import Verdict, listed
+from ..report import Verdict
+from ..words import listed
 from .certificate import Finding
 from .readings import blurred
 from .recorded import Rows, Truth

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from ..gradient.subjects import data_of
-from ..report import listed
+from ..words import listed
 from .recorded import Rows, Truth, assumed, fits, truth
 
 _NAMES = ("the points", "the values", "the gradients")
