@@ -3,6 +3,7 @@
 import contextlib
 import os
 from importlib.metadata import version
+from pathlib import Path
 
 # These programs are small, and XLA's older code generator compiles them in two thirds of the time.
 # Newer versions of JAX, on which the suite runs as well, know no other than that of their users.
@@ -35,6 +36,18 @@ def pytest_configure(config):
         jax.config.update("jax_compilation_cache_dir", str(cache.mkdir("xla")))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def room_for_programs():
+    """Forget compiled programs when there are many.
+
+    Each takes several regions of memory, a process of Linux has 65,530, and XLA crashes without.
+    """
+    yield
+    regions = Path("/proc/self/maps")
+    if regions.exists() and regions.read_text().count("\n") > 30_000:
+        jax.clear_caches()
 
 
 _compiled = [0]
