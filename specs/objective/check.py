@@ -2,7 +2,7 @@
 
 Points are looked for where a claim is most likely to fail: where the curvature that ascent finds is
 largest and least, along the axes of the Hessian at the minimizer, where descents end, and at random
-on many scales. All of them are then judged in float64 by the formulas of `objective_claims`. What
+on many scales. All of them are then judged in float64 by the formulas of `claims`. What
 rounding explains is measured on f in `autodiff`, for the dtype in which the facts are claimed: that
 of a coarser dtype allows for data, and for a minimizer, that are rounded to it.
 """
