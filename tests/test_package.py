@@ -106,7 +106,7 @@ def test_functions_of_public_modules_show_what_they_do(module):
 
 
 @by_name(MODULES)
-def test_docstrings_are_true(module):
+def test_docstrings_are_true(module, unshrunk):
     assert module.__doc__
     failed, _ = doctest.testmod(module)
     assert failed == 0
