@@ -98,6 +98,11 @@ class Trace:
         return self.run.point
 
     @property
+    def counts(self):
+        """How many steps led to each row: 0, 1, ..., N."""
+        return jnp.arange(len(self.x), dtype=jnp.float64)
+
+    @property
     def eta(self):
         """The step size, exactly."""
         return self.instance.step_size
@@ -164,6 +169,13 @@ class Evidence(NamedTuple):
     bound: Ball
     rounding: Any
     informative: Any
+
+
+def inequality(measured: Ball, bound: Ball, allowed, promise: Ball | None = None) -> Evidence:
+    """Return evidence that is informative where the promise is not drowned by rounding."""
+    promise = bound if promise is None else promise
+    drowned = allowed + measured.radius + bound.radius
+    return Evidence(measured, bound, allowed, abs(promise.middle) > drowned)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 from planted.descents import walk
+from planted.power import verdicts
 
 import gdpure as gd
 from gdpure import rules, specs
@@ -85,11 +86,6 @@ def test_where_rounding_decides_no_search_is_accused(distance):
 
 MINIMUM = 2.0
 POLYAK, QUOTIENT = gd.Polyak(MINIMUM), gd.BarzilaiBorwein(0.5)
-
-
-def verdicts(subject, method, only, instances=32):
-    report = specs.check_optimizer(subject, method=method, instances=instances, only=only)
-    return {row.verdict for row in report.rows}
 
 
 def armijo(step_size):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from planted import schedules
-from test_methods import verdicts
+from planted.power import verdicts
 
 import gdpure as gd
 from gdpure import specs
@@ -107,6 +107,21 @@ def test_what_is_no_schedule_is_refused():
         specs.check_optimizer(lambda n: np.ones(2))
     with pytest.raises(TypeError, match=r"\(3\) raised ZeroDivisionError: .*a schedule is"):
         specs.check_optimizer(lambda n: 1 / 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "method", "sentence"),
+    [
+        (TypeError, lambda n: np.ones(2), r"must return 3 step sizes, got shape \(2,\)"),
+        (TypeError, lambda n: None, r"must return 3 step sizes, got shape \(\)"),
+        (ValueError, lambda n: np.full(n, np.nan), "must return finite step sizes"),
+        (TypeError, gd.schedules.chebyshev, r"chebyshev\(3\) raised TypeError: .*'mu' and 'L'"),
+    ],
+    ids=["two", "none", "nan", "without mu and L"],
+)
+def test_a_method_that_is_no_schedule_is_not_blamed_on_the_subject(error, method, sentence):
+    with pytest.raises(error, match=f"^check_optimizer: .*{sentence}"):
+        specs.check_optimizer(gd.schedules.silver, method=method)
 
 
 # -- rules, on the functions where they are slowest ------------------------------------------------

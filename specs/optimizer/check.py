@@ -53,11 +53,13 @@ def check_optimizer(
         step_size, steps`` that returns iterates (steps + 1, d), or of ``point`` and some of
         ``value, gradient, step_size`` that returns the next point. With ``tolerance`` it stops by
         itself and returns (point, whether it converged). A function of ``objective`` is a gradient,
-        ``params -> (value, gradient)``.
+        ``params -> (value, gradient)``, that of ``objective`` and ``batch``, the indices of some
+        examples, the gradient of their mean. A function of ``n`` alone is a schedule: n step sizes
+        in units of 1/L.
     method
         What it is held to: a gdpure rule, or a function step_size -> rule, whose recurrence it
-        should follow; "descent"; "any". By default gradient descent, or what a gdpure rule says of
-        itself.
+        should follow; a schedule; "descent"; "any". By default gradient descent, or what a gdpure
+        rule or a schedule says of itself.
     instances
         How many to try in each dtype, rounded up to batches of 64, three at least. By default
         51,200, or what 10 seconds allow for a function that JAX cannot trace.
@@ -95,7 +97,7 @@ def check_optimizer(
     """
     made = as_subject(subject, method, name)
     expected = dict(expected_failures or {})
-    known = (*THEOREMS, *_recurrence(made))
+    known = (*THEOREMS, *_of_its_method(made))
     chosen = _chosen(known, only)
     _names("expected_failures", expected, [theorem.name for theorem in known])
     tell = progress or (lambda fraction, text: None)
@@ -115,7 +117,8 @@ def check_optimizer(
     )
 
 
-def _recurrence(subject):
+def _of_its_method(subject):
+    """Return the theorems of a rule or a schedule that a subject is held to."""
     return () if isinstance(subject.method, str) else methods.theorems_of(subject.method)
 
 
@@ -188,7 +191,7 @@ def parametrize_with_theorems(
             "pip install pytest"
         ) from error
     expected = dict(expected_failures or {})
-    known = (*THEOREMS, *_recurrence(as_subject(subject, method)))
+    known = (*THEOREMS, *_of_its_method(as_subject(subject, method)))
     _names("expected_failures", expected, [theorem.name for theorem in known])
     chosen = _chosen(known, only)
     names = [theorem.name for theorem in chosen]

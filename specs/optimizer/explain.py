@@ -215,10 +215,11 @@ def _array(numbers, dtype):
 
 
 def reproduction(subject: Subject, instance: Instance, steps: int, dtype) -> str:
-    """Return Python that runs the subject on an instance, and does not import gdpure.
+    """Return Python that runs the subject on an instance.
 
     It defines the function in NumPy, calls the subject, and leaves what came in `returned`; where
-    that is a point of gradient descent, what it must be is in `wanted`.
+    that is a point of gradient descent, what it must be is in `wanted`. It imports gdpure only for
+    a subject that takes its objectives: a gradient of mini-batches.
     """
     name, bent = np.dtype(dtype).name, bool(np.isfinite(instance.bend))
     module, _, attribute = subject.name.partition(":")

@@ -29,6 +29,7 @@ import gdpure as gd
 from gdpure import gradients, rules
 
 from ..theorem import Run
+from ..theorems import methods, schedules
 from ..theorems.recurrences import Always
 from . import running
 
@@ -89,7 +90,8 @@ def as_subject(target, method=None, name=None, caller="check_optimizer") -> Subj
     target
         A rule, a transformation, a factory or a function, as above.
     method
-        What to hold it to: None, "descent", "any", a gdpure rule, or a function step_size -> rule.
+        What to hold it to: None, "descent", "any", a gdpure rule, a function step_size -> rule, or
+        a schedule.
     name
         What to call it, by default module:attribute.
     caller
@@ -100,6 +102,8 @@ def as_subject(target, method=None, name=None, caller="check_optimizer") -> Subj
             f'{caller}: method must be None, "descent", "any", or a gdpure rule such as '
             f"gd.HeavyBall(0.1, 0.9), got {method!r}"
         )
+    if callable(method) and methods.is_schedule(method):
+        schedules.refuse_what_is_none(caller, name_of(method), method)
     name = name or name_of(target)
     if isinstance(target, (int, float)) and not isinstance(target, bool):
         target = gd.Constant(float(target))
@@ -235,15 +239,7 @@ def _of_transformation(name, rule, method):
 
 
 def _of_schedule(name, schedule, method, caller):
-    try:
-        steps = np.shape(schedule(3))
-    except Exception as error:
-        raise TypeError(
-            f"{caller}: {name}(3) raised {type(error).__name__}: {error}; a schedule is a "
-            "function n -> n step sizes, and nothing else"
-        ) from error
-    if steps != (3,):
-        raise TypeError(f"{caller}: {name}(3) must return 3 step sizes, got shape {steps}")
+    schedules.refuse_what_is_none(caller, name, schedule)
     return Subject(
         name,
         partial(running.descend_along, schedule=schedule),

@@ -17,10 +17,6 @@ from ..theorem import Evidence, Theorem, Trace, exact_run, step_errors
 _U = rounding.unit_roundoff(jnp.float64)
 
 
-def _counts(trace):
-    return jnp.arange(len(trace.x), dtype=jnp.float64)
-
-
 def _gaps(trace, bound):
     """Return evidence about ``f(x_k) - f* <= bound``."""
     drift = trace.drift()
@@ -51,7 +47,7 @@ def _hankel(trace: Trace) -> Evidence:
 
 def _divergence(trace: Trace) -> Evidence:
     distance = norm(trace.offset)
-    bound = distance[0] * abs(1.0 - trace.h) ** _counts(trace)
+    bound = distance[0] * abs(1.0 - trace.h) ** trace.counts
     allowed = trace.drift()
     return Evidence(distance, bound, allowed, bound.middle > allowed)
 
@@ -61,7 +57,7 @@ def _divergence(trace: Trace) -> Evidence:
 
 def _slowest(trace: Trace) -> Ball:
     """Return the constant of the value rate."""
-    k = _counts(trace)
+    k = trace.counts
     rate = bounds.value_rate(trace.L, trace.instance.strong_convexity, trace.eta, k)
     # h is rounded, powers magnify that 2k times; A is a quotient of such numbers.
     slowest = trace.factors.max().middle + 4 * _U
@@ -74,7 +70,7 @@ def _value_rate(trace: Trace) -> Evidence:
 
 
 def _quadratic_value_rate(trace: Trace) -> Evidence:
-    instance, k = trace.instance, _counts(trace)
+    instance, k = trace.instance, trace.counts
     rate = bounds.quadratic_value_rate(trace.L, instance.strong_convexity, trace.eta, k)
     # Both powers are at most max(1, |1 - h|)^(2k), and magnify what h is off 2k times.
     widest = jnp.maximum(trace.factors.max().middle + 4 * _U, 1)
@@ -97,7 +93,7 @@ def _gradient_rate(trace: Trace) -> Evidence:
 
 
 def _gradient_rate_from_decrease(trace: Trace) -> Evidence:
-    instance, k = trace.instance, _counts(trace)
+    instance, k = trace.instance, trace.counts
     rate = bounds.gradient_rate_from_decrease(trace.L, instance.strong_convexity, trace.eta, k)
     # 1/B is A / (1 - A), where A is twice the constant of values over L.
     slowest = _slowest(trace)
@@ -111,7 +107,7 @@ def _gradient_rate_from_decrease(trace: Trace) -> Evidence:
 
 
 def _nonconvex_gradient(trace: Trace) -> Evidence:
-    k, slope = _counts(trace), norm(trace.g)
+    k, slope = trace.counts, norm(trace.g)
     least = Ball(lax.cummin(slope.middle), lax.cummax(slope.radius))
     rate = bounds.nonconvex_gradient_rate(trace.L, trace.eta, k)
     bound = (Ball(rate, 32 * _U * rate) * trace.gap[0]).sqrt()
@@ -125,23 +121,23 @@ def _more_parameters(trace: Trace) -> Evidence:
     features, (n, d) = trace.instance.features, trace.instance.features.shape
     least = instances.curvatures(features.T)[0] * (d / n) * (1 - 8 * _U)
     factors = abs(1.0 - ball(jnp.stack([trace.L, least])) * trace.eta)
-    return _gaps(trace, trace.gap[0] * factors.max() ** (2 * _counts(trace)))
+    return _gaps(trace, trace.gap[0] * factors.max() ** (2 * trace.counts))
 
 
 def _linear_distance(trace: Trace) -> Evidence:
     distance = norm(trace.offset)
-    bound, allowed = distance[0] * trace.factors.max() ** _counts(trace), trace.drift()
+    bound, allowed = distance[0] * trace.factors.max() ** trace.counts, trace.drift()
     return Evidence(distance, bound, allowed, bound.middle > allowed)
 
 
 def _linear_gradient(trace: Trace) -> Evidence:
     slope = norm(trace.g)
-    bound, allowed = slope[0] * trace.factors.max() ** _counts(trace), trace.L * trace.drift()
+    bound, allowed = slope[0] * trace.factors.max() ** trace.counts, trace.L * trace.drift()
     return Evidence(slope, bound, allowed, bound.middle > allowed)
 
 
 def _linear_value(trace: Trace) -> Evidence:
-    return _gaps(trace, trace.gap[0] * trace.factors.max() ** (2 * _counts(trace)))
+    return _gaps(trace, trace.gap[0] * trace.factors.max() ** (2 * trace.counts))
 
 
 THEOREMS = tuple(

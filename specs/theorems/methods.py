@@ -36,15 +36,16 @@ def theorems_of(make: Callable[[Any], Any]) -> tuple[Theorem, ...]:
             "a function step_size -> such a rule, or a function n -> n step sizes, got "
             f"{type(rule).__name__}"
         )
-    return tuple(theorem(make) for says, theorem in _THEOREMS[type(rule)] if says(rule))
+    return tuple(theorem(make) for when, theorem in _THEOREMS[type(rule)] if when(rule))
 
 
 def is_schedule(make) -> bool:
     """Return whether it is a function of n, such as those in `gdpure.schedules`."""
     try:
-        return "n" in inspect.signature(make).parameters
+        n = inspect.signature(make).parameters.get("n")
     except (TypeError, ValueError):
         return False
+    return n is not None and n.default is n.empty
 
 
 # -- as data ---------------------------------------------------------------------------------------
@@ -55,7 +56,7 @@ def _always(rule):
 
 
 def _theorem(
-    name, evidence, statement, source, hard=(), family="monotone descent", of=_always, **known
+    name, evidence, statement, source, hard=(), family="monotone descent", when=_always, **known
 ):
     """Return of which rules a theorem is, and a function of ``make``, step_size -> rule."""
 
@@ -72,7 +73,7 @@ def _theorem(
             **known,
         )
 
-    return of, theorem
+    return when, theorem
 
 
 def _recurrence(evidence, statement, source, **known):
@@ -132,7 +133,7 @@ _THEOREMS: dict[type, tuple[tuple[Callable, Callable[..., Theorem]], ...]] = {
             promises.polyak_contraction,
             "|x[k+1] - x*|^2 <= (h - 1) (1 - q h) / (h (1 + q) - 1) |x[k] - x*|^2,  h = eta L",
             "Barre, Taylor and d'Aspremont, COLT 2020, Proposition 1",
-            of=lambda rule: rule.relaxation == 2,
+            when=lambda rule: rule.relaxation == 2,
             assumes=("f mu-strongly convex", "f L-smooth"),
             family="convergence",
         ),
@@ -141,7 +142,7 @@ _THEOREMS: dict[type, tuple[tuple[Callable, Callable[..., Theorem]], ...]] = {
             promises.polyak_values,
             "min f(x[j]) - f* over j < k <= 2 L |x[0] - x*|^2 / (r (2 - r) k)",
             "Hazan and Kakade, arXiv 1905.00313, 2019",
-            of=lambda rule: rule.relaxation < 2,
+            when=lambda rule: rule.relaxation < 2,
             assumes=("f convex", "f L-smooth"),
             family="convergence",
         ),

@@ -19,6 +19,7 @@ from ..theorem import (
     Trace,
     evaluations,
     exact_run,
+    inequality,
     step_errors,
 )
 
@@ -37,13 +38,6 @@ def _nearer(trace):
     return change, 2 * most(norm(offset[1:])) * trace.stray + trace.stray**2
 
 
-def _inequality(measured, bound, allowed, promise=None):
-    """Return evidence that is informative where the promise is not drowned by rounding."""
-    promise = bound if promise is None else promise
-    drowned = allowed + measured.radius + bound.radius
-    return Evidence(measured, bound, allowed, abs(promise.middle) > drowned)
-
-
 # -- the step itself -------------------------------------------------------------------------------
 
 
@@ -59,7 +53,7 @@ def _exact_decrease(trace: Trace) -> Evidence:
     # <g(T), e> + e'He / 2, where g(T) = (I - eta H) g.
     shrink = jnp.maximum(1.0, most(abs(1.0 - trace.h)))
     allowed = shrink * most(norm(g)) * e + trace.L * e**2 / 2
-    return _inequality(trace.f[1:], trace.f[:-1] - decrease, allowed, decrease)
+    return inequality(trace.f[1:], trace.f[:-1] - decrease, allowed, decrease)
 
 
 # -- values ----------------------------------------------------------------------------------------
@@ -69,14 +63,14 @@ def _decrease(trace: Trace) -> Evidence:
     """Compare values, as the subject may have seen them, and after a step that was rounded."""
     seen = trace.value_error[1:] + trace.value_error[:-1]
     allowed = seen + (most(norm(trace.g[1:])) + trace.L * trace.stray) * trace.stray
-    return _inequality(trace.f[1:], trace.f[:-1], allowed, trace.f[1:] - trace.f[:-1])
+    return inequality(trace.f[1:], trace.f[:-1], allowed, trace.f[1:] - trace.f[:-1])
 
 
 def _descent_lemma(trace: Trace) -> Evidence:
     g, e = trace.g[:-1], trace.stray
     promised = dot(g, g) * ((1.0 - trace.h * 0.5) * trace.eta)
     allowed = most(abs(1.0 - trace.h)) * most(norm(g)) * e + trace.L * e**2 / 2
-    return _inequality(trace.f[1:], trace.f[:-1] - promised, allowed, promised)
+    return inequality(trace.f[1:], trace.f[:-1] - promised, allowed, promised)
 
 
 def _sharp_decrease(trace: Trace) -> Evidence:
@@ -85,7 +79,7 @@ def _sharp_decrease(trace: Trace) -> Evidence:
     # |g(x+)|^2 instead of |g(T)|^2: the gradient changes by at most |e| / eta.
     slope = most(norm(trace.g[1:]))
     allowed = _rise(trace) + slope * trace.stray + trace.stray**2 / (2 * trace.eta)
-    return _inequality(trace.f[1:], trace.f[:-1] - promised, allowed, promised)
+    return inequality(trace.f[1:], trace.f[:-1] - promised, allowed, promised)
 
 
 def _comparator(trace: Trace) -> Evidence:
@@ -96,7 +90,7 @@ def _comparator(trace: Trace) -> Evidence:
         measured.append(trace.f[1:] - trace.f_at(z))
         bound.append(dot(-trace.move, here + there) / (2 * trace.eta))
         allowed.append(_rise(trace) + (2 * most(norm(there)) * e + e**2) / (2 * trace.eta))
-    return _inequality(stack(measured), stack(bound), jnp.stack(allowed, -1))
+    return inequality(stack(measured), stack(bound), jnp.stack(allowed, -1))
 
 
 # -- distances and gradients -----------------------------------------------------------------------
@@ -105,7 +99,7 @@ def _comparator(trace: Trace) -> Evidence:
 def _fejer(trace: Trace) -> Evidence:
     change, allowed = _nearer(trace)
     g = trace.g[:-1]
-    return _inequality(change, dot(g, g) * ((trace.eta - 2.0 / ball(trace.L)) * trace.eta), allowed)
+    return inequality(change, dot(g, g) * ((trace.eta - 2.0 / ball(trace.L)) * trace.eta), allowed)
 
 
 def _fejer_with_values(trace: Trace) -> Evidence:
@@ -114,7 +108,7 @@ def _fejer_with_values(trace: Trace) -> Evidence:
     bound = trace.gap[:-1] * (-2 * trace.eta) + dot(g, g) * (
         (trace.eta - 1.0 / ball(trace.L)) * trace.eta
     )
-    return _inequality(change, bound, allowed)
+    return inequality(change, bound, allowed)
 
 
 def _gradient_monotone(trace: Trace) -> Evidence:
@@ -123,18 +117,18 @@ def _gradient_monotone(trace: Trace) -> Evidence:
     # The gradient at x+ differs from that at T by at most w = L |e|.
     w = trace.L * trace.stray
     allowed = 2 * most(norm(after)) * w + w**2 + most(2.0 - trace.h) * w * most(norm(g))
-    return _inequality(dot(after, after), bound, allowed)
+    return inequality(dot(after, after), bound, allowed)
 
 
 def _nonexpansive(trace: Trace) -> Evidence:
     moves = norm(trace.move)
-    return _inequality(moves[1:], moves[:-1], trace.stray[1:] + trace.stray[:-1])
+    return inequality(moves[1:], moves[:-1], trace.stray[1:] + trace.stray[:-1])
 
 
 def _contraction(trace: Trace) -> Evidence:
     distance = norm(trace.offset)
     factor = trace.factors.max()
-    return _inequality(distance[1:], distance[:-1] * factor, trace.stray)
+    return inequality(distance[1:], distance[:-1] * factor, trace.stray)
 
 
 # -- potentials ------------------------------------------------------------------------------------
@@ -149,7 +143,7 @@ def _potential(trace: Trace) -> Evidence:
     weights = ball(_counts(trace)) * trace.eta
     weighted = trace.gap * weights
     allowed = most(weights[1:]) * _rise(trace) + spread / 2
-    return _inequality(weighted[1:] + change * 0.5, weighted[:-1], allowed)
+    return inequality(weighted[1:] + change * 0.5, weighted[:-1], allowed)
 
 
 def _potential_with_gradients(trace: Trace) -> Evidence:
@@ -159,7 +153,7 @@ def _potential_with_gradients(trace: Trace) -> Evidence:
     weighted = trace.gap * of_gap + dot(trace.g, trace.g) * of_slope
     slope, w = most(norm(trace.g[1:])), trace.stray / trace.eta
     allowed = most(of_gap[1:]) * _rise(trace) + most(of_slope[1:]) * (2 * slope * w + w**2) + spread
-    return _inequality(weighted[1:] + change, weighted[:-1], allowed)
+    return inequality(weighted[1:] + change, weighted[:-1], allowed)
 
 
 # -- stopping --------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from .. import bounds, instances, rounding
 from ..balls import Ball, ball, dot, most, norm, stack
-from ..theorem import Evidence, Trace
+from ..theorem import Evidence, Trace, inequality
 from . import recurrences
 from .recurrences import Always, number
 
@@ -28,13 +28,7 @@ def strays(followed: Evidence):
 
 def promised(measured, bound, allowed) -> Evidence:
     """Return evidence of ``measured <= bound``, where rounding allows so much."""
-    allowed = jnp.where(jnp.isnan(allowed), jnp.inf, allowed)
-    drowned = allowed + measured.radius + bound.radius
-    return Evidence(measured, bound, allowed, abs(bound.middle) > drowned)
-
-
-def _counts(trace):
-    return jnp.arange(len(trace.x), dtype=jnp.float64)
+    return inequality(measured, bound, jnp.where(jnp.isnan(allowed), jnp.inf, allowed))
 
 
 # -- exact line search -----------------------------------------------------------------------------
@@ -92,7 +86,7 @@ def polyak_contraction(trace: Trace, rule) -> Evidence:
 def polyak_values(trace: Trace, rule) -> Evidence:
     """Return evidence about the least value so far: every larger one brings a run closer."""
     lost = jnp.cumsum(_closer(trace, rule))
-    k, r = _counts(trace)[1:], ball(number(rule.relaxation))
+    k, r = trace.counts[1:], ball(number(rule.relaxation))
     rate = bounds.polyak_value_upper_bound(trace.L, k) * (1 + 4 * _U)
     nearer = dot(trace.offset[0], trace.offset[0]) + Ball(jnp.zeros_like(lost), lost)
     bound = nearer * rate / (r * (2.0 - r))
@@ -121,7 +115,7 @@ def _momentum(trace, factor, rate, within, astray) -> Evidence:
     A step that goes astray is what a run begins with, from rest: n steps later it is
     ``factor^n U_n`` times as far away, with Chebyshev's U_n, at most n + 1.
     """
-    k, distance = _counts(trace), norm(trace.offset)
+    k, distance = trace.counts, norm(trace.offset)
     later = k[:, None] - k[None, :-1]
     response = jnp.where(later > 0, later * factor.middle ** jnp.maximum(later - 1, 0), 0)
     astray = jnp.where(within, astray, jnp.inf)
@@ -133,7 +127,7 @@ def _momentum(trace, factor, rate, within, astray) -> Evidence:
 
 def heavy_ball_rate(trace: Trace, rule) -> Evidence:
     """Return evidence of what the heavy ball reaches where it oscillates in every direction."""
-    k, z = _counts(trace), ball(number(rule.momentum)).sqrt()
+    k, z = trace.counts, ball(number(rule.momentum)).sqrt()
     rate = z**k * (1.0 + (1.0 + z) * k)
     eta = number(rule.step_size)
     low, high = (eta * c for c in (trace.instance.strong_convexity, trace.L))
@@ -143,7 +137,7 @@ def heavy_ball_rate(trace: Trace, rule) -> Evidence:
 
 def nesterov_rate(trace: Trace, rule) -> Evidence:
     """Return evidence of what Nesterov's method reaches where its momentum is not too small."""
-    k, momentum = _counts(trace), ball(number(rule.momentum))
+    k, momentum = trace.counts, ball(number(rule.momentum))
     s = (1.0 - momentum) / (1.0 + momentum)
     rate = (1.0 - s) ** k * (1.0 + s / (1.0 + s) * k)
     eta = number(rule.step_size)

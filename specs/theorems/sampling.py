@@ -12,14 +12,8 @@ import jax.numpy as jnp
 from .. import rounding
 from ..balls import Ball, ball, dot
 from ..instances import Instance, minibatches
-from ..theorem import Evidence, Theorem, Trace
+from ..theorem import Evidence, Theorem, Trace, inequality
 from .gradient_agreement import examples
-
-
-def _known(measured: Ball, bound: Ball, allowed) -> Evidence:
-    drowned = allowed + measured.radius + bound.radius
-    return Evidence(measured, bound, allowed, abs(bound.middle) > drowned)
-
 
 # -- examples --------------------------------------------------------------------------------------
 
@@ -28,7 +22,7 @@ def _mean_of_examples(trace: Trace) -> Evidence:
     gradients = trace.run.rows[1]
     mean = ball(gradients).sum(axis=1) * (1 / gradients.shape[1])
     # A gradient of one example of n is off by n times as much as their mean, at most.
-    return _known(mean, trace.g, gradients.shape[1] * trace.gradient_error)
+    return inequality(mean, trace.g, gradients.shape[1] * trace.gradient_error)
 
 
 def _reversed(trace: Trace) -> Instance:
@@ -54,7 +48,7 @@ def _same_numbers(trace: Trace, image: Trace) -> Evidence:
         )
     )
     there = jnp.all(trace.x == image.x, axis=1, keepdims=True)
-    return _known(ball(measured), ball(bound), jnp.where(there, errors, jnp.inf))
+    return inequality(ball(measured), ball(bound), jnp.where(there, errors, jnp.inf))
 
 
 # -- mini-batches ----------------------------------------------------------------------------------
@@ -83,12 +77,12 @@ def _recorded(trace: Trace) -> tuple[Ball, Ball]:
 
 def _minibatch(trace: Trace) -> Evidence:
     truth, recorded = _recorded(trace)
-    return _known(ball(recorded.middle), truth, recorded.radius)
+    return inequality(ball(recorded.middle), truth, recorded.radius)
 
 
 def _minibatch_mean(trace: Trace) -> Evidence:
     recorded = _recorded(trace)[1]
-    return _known(recorded.sum(axis=1) * (1 / recorded.middle.shape[1]), trace.g, 0.0)
+    return inequality(recorded.sum(axis=1) * (1 / recorded.middle.shape[1]), trace.g, 0.0)
 
 
 def _minibatch_variance(trace: Trace) -> Evidence:
@@ -97,7 +91,7 @@ def _minibatch_variance(trace: Trace) -> Evidence:
     recorded, far = _recorded(trace)[1], examples(trace)[1] - trace.g[:, None]
     spread = recorded - trace.g[:, None]
     bound = dot(far, far).sum() * ((n - b) / (b * max(n - 1, 1) * n))
-    return _known(dot(spread, spread).sum() * (1 / count), bound, 0.0)
+    return inequality(dot(spread, spread).sum() * (1 / count), bound, 0.0)
 
 
 _GRADIENTS = ("examples", "values and gradients")

@@ -41,6 +41,21 @@ def theorems_of(schedule: Callable[[int], Any]) -> tuple[Theorem, ...]:
     )
 
 
+def refuse_what_is_none(caller: str, name: str, schedule: Callable[[int], Any]):
+    """Refuse what is no function n -> n step sizes, with one sentence."""
+    try:
+        steps = np.asarray(schedule(3))
+    except Exception as error:  # whatever a stranger's function may raise
+        raise TypeError(
+            f"{caller}: {name}(3) raised {type(error).__name__}: {error}; a schedule is a "
+            "function n -> n step sizes, and nothing else"
+        ) from error
+    if steps.shape != (3,):
+        raise TypeError(f"{caller}: {name}(3) must return 3 step sizes, got shape {steps.shape}")
+    if not np.isfinite(steps.astype(float)).all():
+        raise ValueError(f"{caller}: {name}(3) must return finite step sizes, got {steps}")
+
+
 def _steps(trace: Trace, schedule) -> Ball:
     """Return the step sizes as the subject may compute them, (N,).
 

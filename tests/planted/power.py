@@ -39,6 +39,12 @@ def judged(subject, method, instances, only=None, seed=0) -> Report:
     )
 
 
+def verdicts(subject, method, only, instances=32) -> set[Verdict]:
+    """All verdicts on a subject, whatever the theorem and the dtype."""
+    report = specs.check_optimizer(subject, method=method, instances=instances, only=only)
+    return {row.verdict for row in report.rows}
+
+
 def violated(report: Report) -> frozenset[str]:
     """The theorems that are violated, in any dtype."""
     return frozenset(row.theorem for row in report.rows if row.verdict in _BROKEN)
