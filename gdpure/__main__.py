@@ -1,6 +1,7 @@
 """The porch: ``gdpure`` runs the lesson and prints it, ``--out DIR`` draws its figures too.
 
-``gdpure check`` and ``gdpure theorems`` belong to `gdpure.specs`, which is imported for them only.
+``gdpure check`` and ``gdpure theorems`` belong to `gdpure.specs`, ``gdpure plots`` belongs to
+`gdpure.plots`; each is imported for its commands only.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _COMMANDS = """\
 commands:
   check TARGET     try every theorem on your optimizer: gdpure check optax:sgd
   theorems [NAME]  list the theorems
+  plots [NAME]     draw the gallery of figures, or compare it with its references
 
 gdpure COMMAND --help says more.
 """
@@ -45,7 +47,9 @@ def main(argv: list[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] in (["check"], ["theorems"]):
-        return _hand_over(argv)
+        return _hand_over("gdpure.specs.__main__", argv)
+    if argv[:1] == ["plots"]:
+        return _hand_over("gdpure.plots.__main__", argv[1:], "matplotlib")
     parser = argparse.ArgumentParser(
         "gdpure",
         description="Gradient descent: the lesson, and the theorems about it.",
@@ -60,8 +64,9 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if not find_spec("rich"):
         return _refuse("the lesson is printed by rich: pip install 'gdpure[specs]'")
-    if asked.out is not None and not find_spec("matplotlib"):
-        return _refuse("--out draws by matplotlib: pip install 'gdpure[plots]'")
+    missing = _missing("hypothesis", "matplotlib") if asked.out is not None else ""
+    if missing:
+        return _refuse(f"--out: {missing}")
     try:
         if asked.out is not None:
             asked.out.mkdir(parents=True, exist_ok=True)
@@ -75,11 +80,23 @@ def main(argv: list[str] | None = None) -> int:
         return _refuse(f"--out: cannot write to {asked.out}: {error.strerror or error}")
 
 
-def _hand_over(argv):
-    if not find_spec("hypothesis"):
-        return _refuse("theorems are tried by hypothesis: pip install 'gdpure[specs]'", 2)
+_NEEDED = {
+    "hypothesis": "theorems are tried by hypothesis: pip install 'gdpure[specs]'",
+    "matplotlib": "figures are drawn by matplotlib: pip install 'gdpure[plots]'",
+}
+
+
+def _missing(*libraries):
+    """Return what to do about the first of some libraries that is not installed."""
+    return next((_NEEDED[name] for name in libraries if not find_spec(name)), "")
+
+
+def _hand_over(command, argv, *libraries):
+    missing = _missing("hypothesis", *libraries)
+    if missing:
+        return _refuse(missing, 2)
     try:
-        return importlib.import_module("gdpure.specs.__main__").main(argv)
+        return importlib.import_module(command).main(argv)
     except BrokenPipeError:
         return _read_enough()
 
@@ -263,18 +280,18 @@ def _draw(whole, out):
     simple, linear, linear_cost = whole.quadratic, whole.regression, regression()
     names = (r"intercept $\theta_0$", r"slope $\theta_1$")
     figures = {
-        "simple_cost": plots.landscape(quadratic(), simple.run, title="a simple cost"),
+        "simple_cost": plots.landscape(quadratic(), path=simple.run, title="a simple cost"),
         "simple_convergence": plots.convergence(
             simple.run,
             minimum=simple.facts.minimum,
-            promised=_decay(simple.run, simple.facts, simple.promised),
+            bounds={"promised": _decay(simple.run, simple.facts, simple.promised)},
             title=f"each step multiplies the gap by {simple.promised:.2f}",
         ),
-        "regression": plots.landscape(linear_cost, linear.run, names=names, title="mean cost"),
+        "regression": plots.landscape(linear_cost, path=linear.run, names=names, title="mean cost"),
         "regression_convergence": plots.convergence(
             linear.run,
             minimum=linear.facts.minimum,
-            promised=_decay(linear.run, linear.facts, linear.promised_factor),
+            bounds={"promised": _decay(linear.run, linear.facts, linear.promised_factor)},
             title="the first step crosses the valley, all others follow its floor",
         ),
         "per_sample": plots.per_sample(linear_cost, linear.run.history.point[0], names=names),

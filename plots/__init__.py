@@ -3,15 +3,34 @@
 `views` needs JAX alone; matplotlib is imported when the first figure is asked for.
 """
 
-from . import views
-from .save import save
+import importlib
 
-__all__ = ["convergence", "landscape", "per_sample", "save", "views"]
+from . import views
+
+_WHERE = {
+    "figures.animation": ("animate", "save_animation"),
+    "figures.basins": ("basins",),
+    "figures.certificate": ("certificate",),
+    "figures.comparisons": ("conditioning", "step_rules"),
+    "figures.convergence": ("convergence",),
+    "figures.differences": ("gradient_check",),
+    "figures.fits": ("fit_and_parameters", "modes"),
+    "figures.landscapes": ("landscape", "surface"),
+    "figures.maps": ("descent", "level_sets"),
+    "figures.samples": ("per_sample",),
+    "figures.stochastic": ("gd_vs_sgd",),
+    "figures.sweeps": ("momentum_plane", "step_sweep"),
+    "figures.tightness": ("tightness",),
+    "files": ("save",),
+    "palette": ("THEMES",),
+    "reading": ("alt_text", "record"),
+}
+_HOME = {name: module for module, names in _WHERE.items() for name in names}
+
+__all__ = [*sorted(_HOME), "views"]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name):
-    if name in __all__:
-        from . import figures
-
-        return getattr(figures, name)
+    if name in _HOME:
+        return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import gdpure as gd
@@ -108,7 +110,7 @@ def test_functions_of_public_modules_show_what_they_do(module):
 @by_name(MODULES)
 def test_docstrings_are_true(module, unshrunk):
     assert module.__doc__
-    failed, _ = doctest.testmod(module)
+    failed, _ = doctest.testmod(module, extraglobs={"gd": gd, "jnp": jnp, "np": np})
     assert failed == 0
 
 
@@ -144,6 +146,19 @@ def test_the_porch_imports_its_extras_late():
 def test_specs_never_plot(module):
     found = imports(trees(module)[0], "gdpure.specs")
     assert not any(missing(name, ["gdpure.plots", "matplotlib"]) for name in found)
+
+
+@by_name(modules(gdpure.plots.views))
+def test_views_are_numbers_alone(module):
+    found = imports(trees(module)[0], "gdpure.plots.views")
+    assert not any(missing(name, ["matplotlib"]) for name in found)
+    assert "from ..figures" not in Path(module.__file__).read_text()
+
+
+@by_name(modules(gdpure.plots))
+def test_figures_have_no_state_of_pyplot(module):
+    found = imports(trees(module)[0], "gdpure.plots")
+    assert not any(missing(name, ["matplotlib.pyplot", "matplotlib.pylab"]) for name in found)
 
 
 def test_satellites_are_under_the_name_of_the_core():

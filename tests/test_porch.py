@@ -99,12 +99,13 @@ def test_unknown_and_missing_arguments_are_refused(arguments, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], ["check TARGET", "theorems [NAME]", "--out DIR"]),
+        ([], ["check TARGET", "theorems [NAME]", "plots [NAME]", "--out DIR"]),
         (
             ["check"],
             ["usage: gdpure check", "--only", "--platform {cpu,gpu,all}", "--json", "--seed"],
         ),
         (["theorems"], ["usage: gdpure theorems", "NAME"]),
+        (["plots"], ["usage: gdpure plots", "--check", "--list", "--theme {light,dark}"]),
     ],
 )
 def test_help_says_what_there_is(arguments, words, capsys):
@@ -119,6 +120,8 @@ def test_commands_are_handed_over(capsys):
     assert "definition of gradient descent" in capsys.readouterr().out
     assert main(["check", "nowhere:f"]) == 2
     assert "there is no module 'nowhere'" in capsys.readouterr().err
+    assert main(["plots", "--list"]) == 0
+    assert "level sets" in capsys.readouterr().out
 
 
 def test_specs_are_imported_for_their_commands_only():
@@ -133,13 +136,15 @@ def test_specs_are_imported_for_their_commands_only():
         ("hypothesis", ["check", "optax:sgd"]),
         ("hypothesis", ["theorems"]),
         ("rich", ["check", "a:b"]),
+        ("matplotlib", ["plots", "--list"]),
     ],
 )
 def test_a_command_without_its_extra_is_one_sentence(missing, command):
     ended = gdpure_command(*command, code=f"sys.modules[{missing!r}] = None")
     [sentence] = ended.stderr.decode().splitlines()
     assert ended.returncode == 2 and ended.stdout == b""
-    assert missing in sentence and "pip install 'gdpure[specs]'" in sentence
+    extra = "plots" if "plots" in command else "specs"
+    assert missing in sentence and f"pip install 'gdpure[{extra}]'" in sentence
 
 
 @pytest.mark.parametrize(
@@ -207,7 +212,7 @@ def test_nothing_imports_the_porch():
     for path in [
         *room.glob("*.py"),
         *room.parent.glob("specs/*.py"),
-        *room.parent.glob("plots/*.py"),
+        *room.parent.glob("plots/**/*.py"),
     ]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import | ast.ImportFrom):

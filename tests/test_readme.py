@@ -69,7 +69,9 @@ def test_commands_do_all_the_set_up_by_themselves():
 def test_layout_lists_the_modules_there_are():
     layout = README.split("\n## Layout\n")[1].split("```")[1]
     listed = set(re.findall(r"\b\w+\.py\b", layout))
-    there = {path.name for room in ("gdpure", "specs") for path in (ROOT / room).rglob("*.py")}
+    there = {
+        path.name for room in ("gdpure", "specs", "plots") for path in (ROOT / room).rglob("*.py")
+    }
     assert listed == there - {"__init__.py"}
     for path in re.findall(r"^(\S+)", layout, re.MULTILINE)[1:]:
         assert (ROOT / path).exists()
@@ -80,8 +82,11 @@ def test_the_table_of_other_libraries_is_the_one_that_was_made():
 
 
 def test_links_lead_somewhere():
-    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
-        assert (ROOT / target).exists()
+    links = re.findall(r"\]\((?!http)([^)]+)\)", README)
+    pictures = re.findall(r'(?:src|srcset)="([^"]+)"', README)
+    assert len(pictures) == 8  # four figures, on light and on dark paper
+    for target in [*links, *pictures]:
+        assert (ROOT / target).exists(), target
 
 
 def test_readme_runs_under_strict_jax():

@@ -1,0 +1,170 @@
+"""The command line: ``gdpure plots`` draws the gallery and compares it with its references."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import json
+import sys
+from pathlib import Path
+
+from .palette import THEMES
+
+_FORMATS = ("svg", "png", "pdf")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Draw, compare or list figures of the gallery, and return the exit status.
+
+    Parameters
+    ----------
+    argv
+        The arguments, by default those of the process.
+
+    Returns
+    -------
+    int
+        0 if all is well, 1 if a figure differs from its reference, 2 if the command cannot be
+        carried out.
+
+    Examples
+    --------
+    >>> import contextlib, io
+    >>> with contextlib.redirect_stdout(io.StringIO()) as printed:
+    ...     assert main(["--list"]) == 0
+    >>> assert "certificate" in printed.getvalue()
+    """
+    asked = _parser().parse_args(argv)
+    from . import gallery, references
+
+    if asked.list:
+        return _list(gallery)
+    names = asked.names or list(gallery.GALLERY)
+    for name in names:
+        if name not in gallery.GALLERY:
+            close = difflib.get_close_matches(name, gallery.GALLERY, 1)
+            meant = f"; did you mean {close[0]}?" if close else "; --list shows them"
+            return _refuse(f"no figure is called {name!r}{meant}")
+    out = asked.out or references.FOLDER
+    if asked.out is None and not asked.check and not _in_checkout(references.FOLDER):
+        return _refuse("the references of an installed package stay: say --out DIR")
+    try:
+        return _go_through(names, asked, out)
+    except OSError as error:
+        return _refuse(f"--out: {error}")
+    except KeyboardInterrupt:
+        _refuse("stopped")
+        return 130
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        "gdpure plots",
+        description="Draw the figures of the gallery anew and say what changed. The exit status is "
+        "0, with --check 1 if a figure differs from its reference.",
+    )
+    parser.add_argument("names", metavar="NAME", nargs="*", help="these figures, instead of all")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, help="write there, instead of to plots/reference/"
+    )
+    parser.add_argument("--theme", choices=tuple(THEMES), default="light", help="paper and colors")
+    parser.add_argument(
+        "--format",
+        metavar="FORMAT[,FORMAT]",
+        type=_formats,
+        default=("svg",),
+        help="of the figures to look at: svg, png, pdf; by default svg",
+    )
+    parser.add_argument("--check", action="store_true", help="compare only, write nothing")
+    parser.add_argument("--list", action="store_true", help="list the figures and stop")
+    return parser
+
+
+def _formats(text):
+    named = tuple(part.strip() for part in text.split(","))
+    for form in named:
+        if form not in _FORMATS:
+            raise argparse.ArgumentTypeError(f"formats are {', '.join(_FORMATS)}, got {form!r}")
+    return named
+
+
+def _in_checkout(folder):
+    return (folder.parent.parent / "pyproject.toml").exists()
+
+
+def _list(gallery):
+    for name, function in gallery.FUNCTIONS.items():
+        purpose = (function.__doc__ or "").partition("\n")[0]
+        print(f"{name:20}{purpose}")
+    return 0
+
+
+def _go_through(names, asked, out):
+    from . import references
+    from .files import write
+
+    # Formats of other themes lie beside each other.
+    suffix = "" if asked.theme == "light" else f".{asked.theme}"
+    different = references.other_versions()
+    table, failed = [], []
+    for name in _progress(names):
+        now = references.drawn(name, asked.theme, asked.format)
+        stem = Path(f"{name}{suffix}")
+        change = references.changes(now, references.FOLDER / stem, exact=not different)
+        table.append((str(stem), *_in_words(change)))
+        if not references.passes(change, exact=not different):
+            failed.append(str(stem))
+        if not asked.check:
+            for ending, content in now.files.items():
+                write(Path(out) / f"{stem}.{ending}", content)
+    if not asked.check:
+        write(Path(out) / references.VERSIONS, _packed(references.versions()))
+    _print_table(table)
+    if different:
+        print(f"not the versions of the references ({different}): text is not compared,")
+        print(f"pixels may differ by an RMS of {references.MOST_ELSEWHERE:g}")
+    if asked.check and failed:
+        print(f"{len(failed)} of {len(names)} differ: {', '.join(failed)}")
+    return int(asked.check and bool(failed))
+
+
+def _packed(found):
+    return (json.dumps(found, indent=1) + "\n").encode()
+
+
+def _in_words(change):
+    if change.new:
+        return "new", "new", ""
+    data = f"changed: {', '.join(change.numbers)}" if change.numbers else "same"
+    pixels = f"changed, RMS {change.pixels:.2g}" if change.pixels else "same"
+    return data, pixels, "changed" if change.text else ""
+
+
+def _print_table(rows):
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("figure", "data", "pixels", "text only", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 110).print(table)
+
+
+def _progress(names):
+    """Go through names; on a terminal, show how far it is."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return track(names, "drawing", console=console, disable=not console.is_terminal, transient=True)
+
+
+def _refuse(sentence):
+    with contextlib.suppress(BrokenPipeError):
+        print(f"gdpure plots: {sentence}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Figures: axes-level functions draw one axes, figure-level functions draw several."""

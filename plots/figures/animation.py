@@ -1,0 +1,261 @@
+"""An animation: a path on the map and its gap grow together; its figure is the last frame."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.animation import AbstractMovieWriter, FuncAnimation
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+import gdpure as gd
+from gdpure import guards
+
+from .. import views
+from ..files import write
+from ..marks import edge_marks, foot_marks, key, log_axis
+from ..palette import Theme
+from ..reading import role_of
+from ..style import NAMES, box, canvas, figure_level, style
+from .maps import descent
+
+if TYPE_CHECKING:
+    from jaxtyping import ArrayLike
+
+_TALL = 3.3  # inches
+_FEW = 60  # steps get a dot each
+_REACH = 1e9  # first gaps are as much as the axis shows of a run that diverges
+
+
+class Film(FuncAnimation):
+    """An animation that knows its `figure`, and how it is to be saved.
+
+    The figure is the last frame from the beginning: it is what to show where nothing may move. So
+    an animation may be dropped without being played, and nothing warns.
+    """
+
+    def __init__(self, figure, show, frames, fps, look, scale):
+        self.figure, self.fps, self.look, self.scale = figure, fps, look, scale
+        options = {"interval": 1000 / fps, "cache_frame_data": False}
+        super().__init__(figure, show, frames=frames, **options)
+
+    def __del__(self):
+        """Say nothing."""
+
+
+@figure_level
+def animate(
+    f: Callable,
+    run: Any,
+    *,
+    window: ArrayLike | None = None,
+    every: int = 1,
+    fps: float = 6,
+    hold: float = 1.5,
+    names: tuple[str, str] = NAMES,
+    title: str | None = None,
+    theme: Theme = "light",
+    scale: float = 1.0,
+    fig: Any = None,
+) -> Film:
+    """Let a path grow on the level sets of its objective, and beside it the gap f(x_k) - f*.
+
+    Where f* is unknown it is the value. ``animate(...).figure`` is the last frame, and
+    `save_animation` writes the file.
+
+    Parameters
+    ----------
+    f
+        The objective, of params (2,).
+    run
+        What `gd.descend` returned, or points (steps + 1, 2).
+    window
+        [[left, right], [bottom, top]], shape (2, 2); by default it shows path and minimizer. Points
+        outside are triangles at its edge, from the frame on in which they are reached.
+    every
+        How many steps lie between two frames; the last step has a frame in any case.
+    fps, hold
+        Frames of a second, and for how many seconds the last one stays.
+    names
+        Of the two parameters, with their units if they have any.
+    title, theme, scale
+        The words above the map, by default the number of steps; "light" or "dark" or colors by
+        role; and the size of all text.
+    fig
+        A Figure to draw on, by default a new one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If f does not take two parameters, the path is none, or a number is out of range.
+
+    Examples
+    --------
+    >>> run = gd.descend(gd.landscapes.bowl, jnp.array([2.0, 1.0]), 0.1, steps=10)
+    >>> animation = animate(gd.landscapes.bowl, run)
+    >>> left, right = animation.figure.axes
+    >>> assert left.get_title(loc="left") == "10 steps" and right.get_yscale() == "log"
+    """
+    every = guards.whole("animate", "every", every, 1)
+    guards.in_range("animate", "fps", fps, guards.Range(0, open=True))
+    guards.in_range("animate", "hold", hold, guards.Range(0))
+    if fig is not None and not isinstance(fig, Figure):
+        raise TypeError(f"animate: fig must be a Figure, got {type(fig).__name__}")
+    points = views.points_of("animate", run)
+    fig, look = canvas(fig, _TALL, theme, "animate")
+    left = fig.add_axes(box(0.5, 0.44, 2.5, 2.5, _TALL), label="map")
+    right = fig.add_axes(box(3.88, 0.44, 3.1, 2.5, _TALL), label="gap")
+    descent(f, points, window=window, names=names, theme=theme, scale=scale, ax=left)
+    window = np.array([left.get_xlim(), left.get_ylim()])
+    heights = _gap(right, f, run, points)
+    [path] = [line for line in left.lines if role_of(line) == "path"]
+    dots = np.asarray(path.get_markevery())
+    every_dot = 1 if len(points) <= _FEW else [0]
+    [curve] = right.plot([], [], color=look.gd, marker="o", ms=3.6, mec=look.paper, mew=0.45,
+                         lw=1.4, markevery=every_dot, gid="gd:measured")  # fmt: skip
+
+    last = len(points) - 1
+    gone = isinstance(run, gd.Descent) and int(run.final.status) == gd.Status.DIVERGED
+    end = int(run.final.count) if gone else last  # later rows repeat it
+
+    def show(k):
+        seen, steps = points[: k + 1], np.arange(k + 1)
+        for mark in (*left.lines, *right.lines):
+            if role_of(mark) in ("outside the window", "not positive"):
+                mark.remove()
+        path.set_data(*seen.T)
+        path.set_markevery(dots[dots <= k].tolist())
+        outside = edge_marks(left, seen, window, look.gd, look)
+        drawn, lost = heights[: k + 1], 0
+        if right.get_yscale() == "log":
+            lost = foot_marks(right, steps, drawn, look.gd)
+            drawn = np.where(drawn > 0, drawn, np.nan)
+            limits = [right.get_xlim(), right.get_ylim()]
+            edge_marks(right, np.stack([steps, drawn], 1), limits, look.gd, look)
+        curve.set_data(steps, drawn)
+        left.set_title(f"{k} step{'s' * (k != 1)}" if title is None else title)
+        said = [f"{outside} outside the map" * (outside > 0), f"{lost} not above 0" * (lost > 0),
+                f"diverged after {end}" * (k > end)]  # fmt: skip
+        key(right, ", ".join(filter(None, said)), look)
+        return path, curve
+
+    frames = [*range(0, last, every), *[last] * (1 + round(hold * fps))]
+    animation = Film(fig, show, frames, fps, look, scale)
+    show(last)
+    return animation
+
+
+def _gap(ax, f, run, points):
+    """Return what the curve is of, the gap or the value, and prepare its axes for all of it."""
+    evaluated = jax.vmap(f)(jnp.asarray(points, views.precision(f)))
+    values = np.asarray(run.history.value if isinstance(run, gd.Descent) else evaluated, np.float64)
+    minimum = gd.facts(f).minimum
+    lowest = np.nan if minimum is None else float(minimum)
+    known = np.isfinite(lowest)
+    heights = values - lowest if known else values
+    shown = heights[np.isfinite(heights)]
+    last = max(len(points) - 1, 1)
+    ax.set(xlim=(-0.02 * last, 1.02 * last), xlabel="iteration $k$")
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
+    if known and (shown > 0).any():
+        first = heights[0] if heights[0] > 0 else shown.max()
+        ax.set_ylim(shown[shown > 0].min() / 1.6, 1.6 * min(shown.max(), _REACH * first))
+        log_axis(ax, "y")
+    elif shown.size:
+        room = 0.06 * (np.ptp(shown) or 1)
+        ax.set_ylim(shown.min() - room, shown.max() + room)
+    ax.grid(axis="y")
+    ax.set_title(r"gap  $f(x_k) - f^\ast$" if known else "value  $f(x_k)$")
+    return heights
+
+
+# -- the file --------------------------------------------------------------------------------------
+
+
+class _Gif(AbstractMovieWriter):
+    """Collects frames in opaque colors, and writes them in those of the last one it has most of."""
+
+    def setup(self, fig, outfile, dpi=None):
+        self.fig, self.image, self.frames = fig, {"format": "png", "dpi": dpi}, []
+
+    def grab_frame(self, **options):
+        content = io.BytesIO()
+        self.fig.savefig(content, **(options | self.image))
+        self.frames.append(Image.open(content).convert("RGB"))
+
+    def finish(self):
+        """Do nothing: after an error there is nothing to write."""
+
+    def content(self):
+        """Return the bytes of the file."""
+        # Paper and bands keep their exact colors: what is rounded is the blur at their borders.
+        colors, counts = np.unique(_packed(self.frames[-1]), return_counts=True)
+        palette = colors[np.argsort(-counts, kind="stable")[:256]]
+        first, *others = (_in_colors(frame, palette) for frame in self.frames)
+        duration = max(2, round(100 / self.fps)) * 10  # milliseconds, in hundredths of a second
+        options = {"save_all": True, "append_images": others, "duration": duration, "loop": 0}
+        content = io.BytesIO()
+        first.save(content, format="GIF", **options)
+        return content.getvalue()
+
+
+def _packed(frame):
+    """Return the colors of an image as numbers (height, width)."""
+    return np.asarray(frame, np.int64) @ [1 << 16, 1 << 8, 1]
+
+
+def _in_colors(frame, palette):
+    """Return an image in the nearest of the colors of a palette."""
+    colors, where = np.unique(_packed(frame).ravel(), return_inverse=True)
+    here, there = (np.stack([c >> 16, c >> 8 & 255, c & 255], -1) for c in (colors, palette))
+    nearest = ((here[:, None] - there) ** 2).sum(-1).argmin(1).astype(np.uint8)
+    image = Image.frombytes("P", frame.size, nearest[where].tobytes())
+    image.putpalette(there.ravel().tolist())
+    return image
+
+
+def save_animation(animation: Film, stem: str | Path, dpi: float = 100) -> Path:
+    """Write an animation as ``stem.gif``: the same bytes each time, and whole or not at all.
+
+    Its figure shows the last frame before and after.
+
+    Parameters
+    ----------
+    animation
+        What `animate` returned.
+    stem
+        The path without its ending; the folder is made if it is not there.
+    dpi
+        Pixels of an inch.
+
+    Raises
+    ------
+    TypeError
+        If the animation is none of `animate`.
+    OSError
+        If the place cannot be written to.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> run = gd.descend(gd.landscapes.bowl, jnp.array([2.0, 1.0]), 0.1, steps=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = save_animation(animate(gd.landscapes.bowl, run), f"{folder}/bowl", dpi=30)
+    ...     assert path.name == "bowl.gif" and path.read_bytes()[:4] == b"GIF8"
+    """
+    if not isinstance(animation, Film):
+        raise TypeError(
+            f"save_animation: animation must come from animate, got {type(animation).__name__}"
+        )
+    path, writer = Path(f"{stem}.gif"), _Gif(fps=animation.fps)
+    with style(animation.look, animation.scale):
+        animation.save(str(path), writer=writer, dpi=dpi)
+    write(path, writer.content())
+    return path

@@ -1,0 +1,218 @@
+"""Basins: to which minimizer gradient descent comes from everywhere, and how fast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.colors import ListedColormap, NoNorm, to_rgb
+from matplotlib.patches import Rectangle
+from matplotlib.transforms import ScaledTranslation
+
+from ..levels import number
+from ..marks import edge_marks, few_ticks, halo, name_axes, star, write
+from ..palette import Theme
+from ..style import NAMES, axes_level, plane
+from ..views import attraction as views
+from ..views import inside
+
+if TYPE_CHECKING:
+    from jaxtyping import ArrayLike
+    from matplotlib.axes import Axes
+
+_SIZE, _PLACE = (5.3, 3.82), (0.0943, 0.11, 0.583, 0.809)
+_BANDS = 6  # of the number of steps
+_STRONGEST, _PALEST = 0.88, 0.2  # share of the hue where descent is fastest, and slowest
+
+
+@axes_level
+def basins(
+    f: Callable,
+    window: ArrayLike | None = None,
+    *,
+    step_size: float | None = None,
+    steps: int = 200,
+    minima: ArrayLike | None = None,
+    tolerance: float = 1e-3,
+    n: tuple[int, int] = (241, 193),
+    names: tuple[str, str] = NAMES,
+    title: str | None = None,
+    theme: Theme = "light",
+    scale: float = 1.0,
+    ax: Any = None,
+) -> Axes:
+    """Draw to which minimizer gradient descent comes from each start of a grid, and how fast.
+
+    The hue is the minimizer, which has a number; the paler, the more steps it takes. Filled stars
+    were known, hollow ones are found: runs end there, and the Hessian is positive. Hatched starts
+    do not come to rest at a minimizer within the steps, gray ones leave the floating-point numbers.
+    The key is right of the axes, and as wide as a third of them.
+
+    Parameters
+    ----------
+    f
+        The objective, of params (2,).
+    window
+        [[left, right], [bottom, top]], shape (2, 2); by default around the minimizers.
+    step_size
+        By default 1/L; where L is unknown, the least of 1/L, 2/L, 4/L, ... with which nearly as
+        many starts as possible come to rest, L being the largest curvature on the grid.
+    steps
+        How many, at most.
+    minima
+        Known minimizers, shape (m, 2); by default those of a classic of `gd.landscapes`, or that of
+        ``gd.facts(f)``.
+    tolerance
+        The largest ``|gradient|`` at which a run stops.
+    n
+        How many columns and rows of starts.
+    names
+        Of the two parameters, with their units if they have any.
+    title, theme, scale
+        The words above, "light" or "dark" or colors by role, and the size of all text.
+    ax
+        Where to draw, by default in a figure of its own.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If f does not take two parameters, its minimizers fill a line, or a number is none.
+
+    Examples
+    --------
+    >>> ax = basins(gd.landscapes.double_well, n=(31, 21))
+    >>> stars = [line for line in ax.lines if line.get_gid() == "gd:minimizer"]
+    >>> assert [tuple(star.get_xydata()[0]) for star in stars] == [(1.0, 0.0), (-1.0, 0.0)]
+    """
+    found = views.basins(
+        f, window, step_size=step_size, steps=steps, minima=minima, tolerance=tolerance, n=n
+    )
+    ax, look = plane(ax, _SIZE, _PLACE, theme, "basins")
+    x, y = np.asarray(found.x, np.float64), np.asarray(found.y, np.float64)
+    edges = _edges(found)
+    colors = _colors(look, len(edges) - 1)
+    _cells(ax, x, y, found, edges, colors)
+    nowhere, diverged = found.label == views.NOWHERE, found.label == views.DIVERGED
+    _region(ax, x, y, nowhere, "does not come to rest", facecolor=look.faint, hatch="/////")
+    _region(ax, x, y, diverged, "diverged", facecolor=look.rule)
+    for i in range(len(found.minima)):
+        here = found.label == i
+        if here.any() and not here.all():
+            ax.contour(x, y, here, levels=[0.5], colors=look.paper, linewidths=0.9,
+                       zorder=3).set_gid(f"gd:edge of basin {i + 1}")  # fmt: skip
+    window = np.array([x[[0, -1]], y[[0, -1]]])
+    ax.set(xlim=window[0], ylim=window[1])
+    ax.set_aspect("equal", adjustable="box", anchor="NW")
+    few_ticks(ax)
+    name_axes(ax, names)
+    lost = _minima(ax, found, window, look)
+    tried = rf"$\eta = {number(float(found.step_size), 3)}$, {steps} steps"
+    told = [tried, rf"until $\|g\|_\infty \leq {number(float(tolerance), 3)}$"]
+    _key(ax, edges, colors, found, lost, told, look)
+    ax.set_title(_finding(found, steps) if title is None else title)
+    return ax
+
+
+def _edges(found):
+    """Return numbers of steps, equally spaced on a logarithmic scale, that part the bands.
+
+    A number belongs to the band below it; the few fastest starts share the first band.
+    """
+    counts = found.count[found.label >= 0]
+    if not counts.size:
+        return np.array([0, 1])
+    low, high = np.percentile(counts, 5), max(counts.max(), 1)
+    inner = np.geomspace(max(low, 1), high, _BANDS + 1)[1:]
+    return np.unique(np.array([counts.min() - 1, *inner.round()]).astype(int))
+
+
+def _colors(look, bands):
+    """Return the colors (hues, bands, 3): paler from band to band."""
+    hues = np.array([to_rgb(role) for role in (look.gd, look.bound, look.third, look.sgd)])
+    share = np.linspace(_STRONGEST, _PALEST, bands)[None, :, None]
+    return share * hues[:, None] + (1 - share) * np.array(to_rgb(look.paper))
+
+
+def _cells(ax, x, y, found, edges, colors):
+    """Draw the starts: the number of a cell is label times number of bands, plus band."""
+    bands = colors.shape[1]
+    band = np.clip(np.searchsorted(edges, found.count, "left") - 1, 0, bands - 1)
+    code = np.ma.masked_where(found.label < 0, found.label * bands + band)
+    each = [colors[i % len(colors)] for i in range(max(1, len(found.minima)))]
+    ax.pcolormesh(x, y, code, cmap=ListedColormap(np.concatenate(each)), norm=NoNorm(),
+                  shading="nearest", rasterized=True, gid="gd:basins")  # fmt: skip
+
+
+def _region(ax, x, y, where, role, facecolor, hatch=""):
+    if where.any():
+        ax.contourf(x, y, where, levels=[0.5, 1.5], colors=[facecolor], hatches=[hatch],
+                    zorder=2).set_gid(f"gd:{role}")  # fmt: skip
+
+
+def _minima(ax, found, window, look):
+    """Draw the minimizers with their numbers; return how many the window does not show."""
+    seen = np.asarray(inside(found.minima, window)) if len(found.minima) else np.zeros(0, bool)
+    for i in np.flatnonzero(seen):
+        star(ax, found.minima[i], look, proven=bool(found.known[i]), size=11)
+        ax.annotate(str(i + 1), found.minima[i], xytext=(6, 5), textcoords="offset points",
+                    color=look.ink, path_effects=halo(look, 2.0), zorder=10, clip_on=True,
+                    fontweight="bold", fontsize=0.9 * ax.xaxis.label.get_size())  # fmt: skip
+    return edge_marks(ax, np.asarray(found.minima)[~seen], window, look.ink, look)
+
+
+def _key(ax, edges, colors, found, lost, told, look):
+    """Write the key, in inches from the upper right corner: minimizers across, steps upwards."""
+    m, (hues, bands) = len(found.minima), colors.shape[:2]
+    inches = ax.figure.dpi_scale_trans + ScaledTranslation(1, 1, ax.transAxes)
+    place = {"transform": inches, "clip_on": False}
+    wide, tall, left, y = 0.19, 0.17, 0.2, -0.06
+
+    def say(x, y, text, color, **more):
+        write(ax, x, y, text, color, look, **(place | {"va": "center"} | more))
+
+    if m:
+        say(left, y, "at most so many steps", look.ink)
+        y -= 0.18
+    if 0 < m <= hues:
+        for i in range(m):
+            say(left + (i + 0.5) * wide, y, str(i + 1), look.ink, ha="center", fontweight="bold")
+        y -= 0.11
+    for band in range(bands - 1, -1, -1) if m else ():
+        for i in range(min(m, hues)):
+            at = (left + i * wide, y - tall)
+            ax.add_patch(Rectangle(at, 0.94 * wide, tall, color=colors[i, band], lw=0, **place))
+        say(left + min(m, hues) * wide + 0.06, y - tall / 2, str(edges[band + 1]), look.ink)
+        y -= tall
+    y -= 0.22 * bool(m)
+    for label, what, options in (
+        (views.NOWHERE, "not converged", {"fc": look.faint, "ec": look.muted, "hatch": "/////"}),
+        (views.DIVERGED, "diverged", {"fc": look.rule}),
+    ):
+        share = (found.label == label).mean()
+        if share:
+            ax.add_patch(Rectangle((left, y - tall / 2), wide, tall, lw=0, **options, **place))
+            say(left + 1.3 * wide, y, f"{what}, {_percent(share)}", look.ink)
+            y -= 0.25
+    for text, true in (
+        ("\N{BLACK STAR} known", found.known.any()),
+        ("\N{WHITE STAR} found: runs end there", (~found.known).any()),
+        (f"\N{BLACK LEFT-POINTING TRIANGLE} {lost} outside", lost > 0),
+        *((text, True) for text in told),
+    ):
+        if true:
+            say(left, y, text, look.muted)
+            y -= 0.2
+
+
+def _percent(share):
+    return "< 1 %" if share < 0.01 else f"{min(100 * share, 99):.0f} %" if share < 1 else "all"
+
+
+def _finding(found, steps):
+    reached = [i for i in range(len(found.minima)) if (found.label == i).any()]
+    if not reached:
+        return f"no start reaches a minimizer in {steps} steps"
+    share = float((found.label >= 0).mean())
+    goal = "the minimizer" if len(reached) == 1 else f"one of {len(reached)} minimizers"
+    return f"{_percent(share)}{' of all' * (share < 1)} starts reach {goal}"

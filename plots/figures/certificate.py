@@ -1,0 +1,196 @@
+"""The certificate: what is measured below what is proven, where it is attained, and rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..marks import side_labels, tint, write
+from ..palette import Theme, legible
+from ..style import DASHED, box, canvas, figure_level
+from ..views import certified as views
+from .convergence import (
+    FAR,
+    FEW,
+    digits,
+    draw_bounds,
+    draw_measured,
+    foot,
+    frame,
+    last_height,
+    note_below,
+)
+
+if TYPE_CHECKING:
+    from jaxtyping import ArrayLike
+    from matplotlib.figure import FigureBase
+
+
+@figure_level
+def certificate(
+    f: Callable,
+    run: Any,
+    *,
+    step_size: ArrayLike | None = None,
+    title: str | None = None,
+    theme: Theme = "light",
+    scale: float = 1.0,
+    fig: Any = None,
+) -> FigureBase:
+    """Draw the gap of a descent below what is proven, where it is attained, and what rounding does.
+
+    Above, the gap in float64 and in a narrower arithmetic, each on the function that its own data
+    stand for; the bounds of `views.convergence.proven`, the tightest of them solid, and what it
+    excludes; in hollow circles the worst case, which attains it; and the bound of the narrower
+    arithmetic, with all that rounding may add. Below, measured over proven.
+
+    The worst case of a quadratic is the start with the same first gap along the slowest direction:
+    it is farther away, so that the convex bound, in R, is not about it. Of other strongly convex
+    functions it is a parabola of one parameter. Where convexity alone says most, as it does early,
+    it is Huber's function, another one for each circle; of other bounds none is known.
+
+    Parameters
+    ----------
+    f
+        An objective that knows its smoothness and its minimum: `gd.least_squares`, `gd.quadratic`,
+        or a `gd.Objective` with facts.
+    run
+        What `gd.descend` returned with one step size, or its points (steps + 1, d); a run in
+        float64 is repeated in float32, any other in float64.
+    step_size
+        eta, shape () or (steps,), by default the one that the rows show.
+    title
+        By default whether the run stays under what is proven.
+    theme, scale
+        The look, and the size of all text.
+    fig
+        A Figure or SubFigure to draw on, by default a new one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the run is none, has no one step size in (0, 2/L), or too little is known of f.
+
+    Examples
+    --------
+    >>> f = gd.least_squares(gd.with_intercept([1.0, 2.0, 3.0]), [1.0, 2.2, 2.8])
+    >>> fig = certificate(f, gd.descend(f, jnp.array([2.0, 2.0]), 0.09, steps=50))
+    >>> assert [ax.get_label() for ax in fig.axes] == ["gap", "ratio"]
+    """
+    shown = views.certificate(f, run, step_size)
+    fig, look = canvas(fig, 4.4, theme, "certificate")
+    top = fig.add_axes(box(0.78, 1.65, 4.6, 2.35, 4.4), label="gap")
+    strip = fig.add_axes(box(0.78, 0.57, 4.6, 0.74, 4.4), label="ratio")
+    smaller = _gaps(top, shown, look)
+    _ratios(strip, shown, look)
+    note_below(strip, smaller, look)
+    top.set_title(_verdict(shown) if title is None else title)
+    return fig
+
+
+# -- the parts of a certificate --------------------------------------------------------------------
+
+
+def _gaps(ax, shown, look):
+    """Draw gaps and bounds; return what must be said of gaps that are too small."""
+    wide, narrow, worst = shown.wide, shown.narrow, shown.worst
+    k = np.arange(len(wide.gap))
+    worst = views.Worst(k[:0], wide.gap[:0], "") if worst is None else worst
+    seen = [wide.gap, narrow.gap, worst.gap, *(b.values[:1] for b in wide.bounds.values())]
+    frame(ax, len(k) - 1, seen, True, least=FAR * wide.bound.min())
+    labels = draw_bounds(ax, wide.bounds, look, wide.tightest)
+    ax.plot(k, narrow.rounded, c=look.sgd, ls=DASHED, lw=1.3, zorder=4, gid="gd:proven, rounded")
+    labels.append((last_height(narrow.rounded), f"{narrow.tightest} + rounding", look.sgd))
+    lost = []
+    for one, color, marker, size in ((wide, look.gd, "o", 4.4), (narrow, look.sgd, "s", 6.6)):
+        size = size if len(k) <= FEW else 4.4  # a few squares are seen around the dots
+        height = draw_measured(ax, one.gap, color, marker, look, f"measured, {one.dtype}", size)
+        labels.append((height, f"measured, {one.dtype}", color))
+        lost.append((foot(ax, k, one.gap, color), f"gaps of {one.dtype}"))
+    if len(worst.k):
+        _circles(ax, worst.k, worst.gap, look)
+        lost.append((foot(ax, worst.k, worst.gap, look.gd), "worst cases"))
+        labels.append(
+            (last_height(worst.gap), f"\N{WHITE CIRCLE} attained by {worst.what}", look.gd)
+        )
+    ax.tick_params(labelbottom=False)
+    ax.set_ylabel(r"gap $f(x_k) - f^\ast$")
+    write(ax, 0.985, 0.93, "excluded", look.bound, look, transform=ax.transAxes, ha="right",
+          va="center", style="italic")  # fmt: skip
+    side_labels(ax, labels, look)
+    smaller = [f"{many} {what}" for many, what in lost if many]
+    return [f"{', '.join(smaller)} are smaller: marks at the foot"] * bool(smaller)
+
+
+def _ratios(ax, shown, look):
+    """Draw measured over proven, with a line at 1."""
+    wide, narrow, worst = shown.wide, shown.narrow, shown.worst
+    k = np.arange(len(wide.gap))
+    rows = (
+        (wide, wide.bound, look.gd, "-", wide.dtype),
+        (narrow, narrow.bound, look.sgd, "-", narrow.dtype),
+        (narrow, narrow.rounded, look.sgd, DASHED, f"{narrow.dtype} + rounding"),
+    )
+    ratios = [_ratio(one.gap, bound) for one, bound, *_ in rows]
+    frame(ax, len(k) - 1, [*ratios, np.array([0.06, 10.0])], True, most=4, least=FAR)
+    ax.axhspan(1, ax.get_ylim()[1], color=tint(look), lw=0, zorder=0)
+    ax.plot(k, np.ones(len(k)), c=look.bound, lw=1.6, zorder=3, gid="gd:proven")
+    labels = []
+    for ratio, (_, _, color, dashes, name) in zip(ratios, rows, strict=True):
+        order = 4 if color == look.sgd else 5
+        ax.plot(k, ratio, c=color, ls=dashes, lw=1.6, zorder=order, gid=f"gd:{name}")
+        foot(ax, k, ratio, color)
+        if np.isfinite(ratio[1:]).any():
+            most = rf"$\leq$ {digits(np.nanmax(ratio[1:]))}  {name}"
+            labels.append((np.nan_to_num(ratio)[-1], most, color))
+    if worst is not None:
+        _circles(ax, worst.k, _ratio(worst.gap, wide.bound[worst.k]), look)
+    for one, color, marker in ((wide, look.gd, "o"), (narrow, look.sgd, "s")):
+        if one.leaves is not None:
+            at = one.leaves, one.gap[one.leaves] / one.bound[one.leaves]
+            ax.plot(*np.array([at]).T, marker, ms=6, c=color, mec=look.paper, zorder=8,
+                    gid=f"gd:{one.dtype} leaves")  # fmt: skip
+    on_tint = legible(look.sgd, look._replace(paper=tint(look)))
+    if narrow.leaves is not None and narrow.leaves > 0.62 * len(k):  # else there is no room
+        ax.annotate(f"{narrow.dtype} leaves the bound of real numbers at $k = {narrow.leaves}$",
+                    (narrow.leaves, 1), (-9, 9), textcoords="offset points", ha="right",
+                    va="center", color=on_tint, zorder=9,
+                    fontsize=0.894 * ax.xaxis.label.get_size())  # fmt: skip
+    ax.set_title("measured / proven")
+    ax.text(1.015, 1.1, r"largest ratio, $k \geq 1$", transform=ax.transAxes, color=look.muted,
+            fontsize=0.894 * ax.xaxis.label.get_size(), gid="gd:label")  # fmt: skip
+    side_labels(ax, labels, look)
+    ax.set_xlabel("iteration $k$")
+
+
+def _circles(ax, k, values, look):
+    ax.plot(k, np.where(values > ax.get_ylim()[0], values, np.nan), "o", ms=6, mfc=look.paper,
+            mec=look.gd, mew=1.4, zorder=6, clip_on=False, gid="gd:worst case")  # fmt: skip
+
+
+def _ratio(measured, bound):
+    """Return measured / bound where both are positive, else nan."""
+    both = (measured > 0) & (bound > 0)
+    return np.where(both, measured, np.nan) / np.where(both, bound, 1.0)
+
+
+def _verdict(shown):
+    """Return what is seen, in one sentence."""
+    for one in (shown.wide, shown.narrow):
+        over = np.flatnonzero(one.gap > one.rounded * (1 + 1e-12))
+        if len(over):
+            return f"{one.dtype} breaks what is proven at $k = {over[0]}$, rounding included"
+    both = (shown.wide, shown.narrow)
+    left = [one for one in both if one.leaves is not None]
+    stay = [one for one in both if one.leaves is None]
+    names = " and ".join(one.dtype for one in stay)
+    s = "s" * (len(stay) == 1)
+    attained = stay and all(one.gap[-1] > 0.99 * one.bound[-1] > 0 for one in stay)
+    what = f"attain{s} what is proven" if attained else f"stay{s} under what is proven"
+    if len(left) == 2:
+        ends = ", ".join(f"{one.dtype} at $k = {one.leaves}$" for one in left)
+        return f"rounding ends what is proven in real numbers: {ends}"
+    leaves = [f"{one.dtype} leaves it at $k = {one.leaves}$" for one in left]
+    return ", ".join([f"{names} {what}", *leaves])

@@ -1,0 +1,191 @@
+"""A race: descent by full gradients beside descent by single examples, at equal cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+import gdpure as gd
+from gdpure import guards
+from gdpure.objectives import number_of_examples
+
+from .. import views
+from ..levels import bands_of, draw_levels, number
+from ..marks import (
+    dot,
+    edge_marks,
+    foot_marks,
+    halo,
+    log_axis,
+    name_axes,
+    note,
+    side_labels,
+    star,
+)
+from ..palette import Theme
+from ..style import DASHED, NAMES, WIDTH, box, canvas, figure_level
+from ..views.disagreement import confusion
+from ..views.stochastic import race
+from .samples import draw_region, outside
+
+if TYPE_CHECKING:
+    from jaxtyping import ArrayLike
+    from matplotlib.figure import FigureBase
+
+
+@figure_level
+def gd_vs_sgd(
+    f: gd.Objective,
+    start: ArrayLike,
+    *,
+    step_size: float | None = None,
+    epochs: int = 24,
+    key: Any = None,
+    window: ArrayLike | None = None,
+    names: tuple[str, str] = NAMES,
+    title: str | None = None,
+    theme: Theme = "light",
+    scale: float = 1.0,
+    fig: Any = None,
+) -> FigureBase:
+    """Draw descent by single examples beside descent by full gradients, at equal cost.
+
+    The cost is the number of gradients of examples that were evaluated, over n: the epochs. Each
+    epoch takes the examples one by one in a new random order (`gd.stochastic_descend`); once with a
+    constant step, which ends in noise about the region of confusion, once with steps like 1/k.
+
+    Parameters
+    ----------
+    f
+        A finite sum. Of two parameters there is a map, of others the gap alone.
+    start
+        Shape (d,).
+    step_size
+        Of full and of single steps; by default half of 1/L each, with L of the mean and with the
+        largest L of an example.
+    epochs
+        How many full gradients; n times as many steps see one example.
+    key
+        A `jax.random.key`, by default ``jax.random.key(0)``.
+    window
+        [[left, right], [bottom, top]], shape (2, 2); by default it shows the paths.
+    names
+        Of the two parameters, with their units if they have any.
+    title, theme, scale
+        The words above the map, "light" or "dark" or colors by role, and the size of all text.
+    fig
+        A Figure or SubFigure to draw on, by default a new one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If f is no finite sum, start is no vector, or f does not know its smoothness and no
+        `step_size` is given.
+
+    Examples
+    --------
+    >>> f = gd.least_squares(gd.with_intercept([-1.0, 0.0, 1.0]), [1.0, 2.2, 2.8])
+    >>> plane, cost = gd_vs_sgd(f, jnp.array([0.1, -0.55]), epochs=4).axes
+    >>> assert cost.get_yscale() == "log" and cost.get_xlim() == (0.0, 4.0)
+    """
+    n = number_of_examples("gd_vs_sgd", f)
+    epochs = guards.whole("gd_vs_sgd", "epochs", epochs, 1)
+    start = guards.real("gd_vs_sgd", "start", start, views.precision(f))
+    guards.shape("gd_vs_sgd", "start", start, ("d",))
+    if not np.isfinite(start).all():
+        raise ValueError(f"gd_vs_sgd: start must be finite, got {np.asarray(start).tolist()}")
+    shown = race(f, start, step_size, epochs, jax.random.key(0) if key is None else key)
+    full, single = map(number, shown.sizes)
+    of = (" = 1/2L", " = 1/2L of the steepest") if step_size is None else ("", "")
+    said = [
+        [f"step size of full gradients {full}{of[0]}", f"of single examples {single}{of[1]}, "
+         f"shrinking as 1/(1 + k/{shown.halved})"],
+        [f"all runs: {n * epochs} gradients of examples, in a new random order each epoch",
+         f"f* known to {shown.uncertain:.0e}" if shown.uncertain else ""],
+    ]  # fmt: skip
+    fig, look = canvas(fig, 4.0, theme, "gd_vs_sgd")
+    lost = 0
+    if start.size == 2:
+        if window is None:
+            window = views.window_of(f, np.concatenate([shown.full.point, shown.single.point]))
+        window = views.checked_window("gd_vs_sgd", np.asarray(window)).astype(start.dtype)
+        plane = fig.add_axes(box(0.45, 0.93, 3.05, 2.66, 4.0), label="map")
+        lost = _draw_race(plane, f, shown, window, names, look)
+        words = f"{epochs} full gradients and {n * epochs} of single examples"
+        plane.set_title(words if title is None else title)
+    left, width = (4.1, 2.0) if start.size == 2 else (0.75, 5.35)
+    cost = fig.add_axes(box(left, 0.93, width, 2.66, 4.0), label="cost")
+    feet = _draw_gaps(cost, shown, epochs, n, look)
+    lacking = f"{feet} gaps not positive or not finite: marks at the foot" if feet else ""
+    said.append([outside(lost), lacking])
+    for line, sentences in enumerate(said):
+        note(fig, 0.45 / WIDTH, (0.41 - 0.14 * line) / 4.0, sentences, look)
+    return fig
+
+
+def _draw_race(ax, f, shown, window, names, look):
+    """Draw both paths on the map of the mean; return how many points are outside."""
+    field = views.field(f, window)
+    draw_levels(ax, field, window, bands_of(field.z, look.mist, shown.minimum or np.inf), look)
+    draw_region(ax, confusion(f, window), look)
+    lost = 0
+    for pace, role, color, marker, size, width, order in (
+        (shown.single, "single examples", look.sgd, "s", 2.8, 0.8, 5),
+        (shown.full, "full gradients", look.gd, "o", 4.4, 1.6, 6),
+    ):
+        ax.plot(*pace.point.T, marker, ls="-", color=color, ms=size, mec=look.paper, mew=0.5,
+                lw=width, zorder=order, gid=f"gd:{role}")  # fmt: skip
+        lost += edge_marks(ax, pace.point, window, color, look)
+    along = np.asarray(views.minimizers(f).flat)[0]
+    if shown.minimizer is None:
+        star(ax, views.lowest(field)[0], look, proven=False)
+    elif along.any():
+        ends = np.asarray(views.line(shown.minimizer, along, window))
+        ax.plot(*ends.T, c=look.ink, lw=1.4, ls=DASHED, zorder=4, gid="gd:minimizers")
+    else:
+        star(ax, shown.minimizer, look, proven=True)
+    dot(ax, shown.full.point[0], look, "start", 6.0)
+    ax.annotate("start", shown.full.point[0], (7, -3), textcoords="offset points", zorder=10,
+                fontsize=0.9 * ax.xaxis.label.get_size(), path_effects=halo(look, 2))  # fmt: skip
+    name_axes(ax, names, pad=5)
+    return lost
+
+
+def _draw_gaps(ax, shown, epochs, n, look):
+    """Draw the gaps against the epochs; return how many have no place on the axis."""
+    every = max(1, epochs // 12)
+    paces = (
+        (shown.full, "full gradient", look.gd, "o", 1.6, every),
+        (shown.single, "one example,\nconstant step", look.sgd, "s", 0.9, every * n),
+        (shown.shrinking, "one example,\nsteps like $1/k$", look.third, "^", 1.1, every * n),
+    )
+    gaps = np.concatenate([pace.gap for pace, *_ in paces])
+    gaps = gaps[np.isfinite(gaps)]
+    certain = shown.minimum is not None
+    if certain and not (gaps > 0).any():
+        raise ValueError("gd_vs_sgd: no gap is positive: the start is a minimizer")
+    labels, feet = [], 0
+    for pace, label, color, marker, width, marked in paces:
+        seen = np.isfinite(pace.gap) & ((pace.gap > 0) | (not certain))
+        role = label.replace("\n", " ").replace("$", "")
+        ax.plot(pace.epoch, np.where(seen, pace.gap, np.nan), color=color, lw=width, ms=3.4,
+                marker=marker, mec=look.paper, mew=0.4, markevery=marked, zorder=4,
+                gid=f"gd:{role}")  # fmt: skip
+        feet += foot_marks(ax, pace.epoch, np.where(seen, 1.0, np.nan), color)
+        last = pace.gap[seen][-1 if pace is shown.full else -max(1, seen.sum() // 4) :]
+        labels.append((np.median(last), label, color))
+    low, high = (gaps[gaps > 0] if certain else gaps).min(), gaps.max()
+    room = 0.05 * (high - low)
+    limits = (low / 2, 2 * high) if certain else (low - room, high + room)
+    ax.set(xlim=(0, epochs), ylim=limits)
+    if certain:
+        log_axis(ax, "y")
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
+    ax.grid(axis="y")
+    ax.set_xlabel(f"epochs (gradients of examples / {n})")
+    ax.set_title(f"{'gap' if certain else 'f'} at equal cost")
+    side_labels(ax, labels, look, gap=24)
+    return feet

@@ -1,0 +1,170 @@
+"""The gallery: every figure on the data of the lesson, as it lies in `reference/`.
+
+All is computed in float64; windows and data are lopsided, so that nothing which is transposed or
+mirrored looks the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+import gdpure as gd
+
+from .figures.animation import animate
+from .figures.basins import basins
+from .figures.certificate import certificate
+from .figures.comparisons import conditioning, step_rules
+from .figures.convergence import convergence
+from .figures.differences import gradient_check
+from .figures.fits import fit_and_parameters, modes
+from .figures.landscapes import landscape
+from .figures.maps import descent
+from .figures.samples import per_sample
+from .figures.stochastic import gd_vs_sgd
+from .figures.sweeps import momentum_plane, step_sweep
+from .figures.tightness import tightness
+from .palette import Theme
+
+_START = (2.0, 2.0)
+
+
+def draw(name: str, theme: Theme = "light") -> Any:
+    """Return a figure of the gallery by its name, in float64.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name.
+
+    Examples
+    --------
+    >>> fig = draw("descent")
+    >>> assert len(fig.axes) == 1
+    """
+    if name not in GALLERY:
+        raise ValueError(f"gallery: no figure is called {name!r}; they are {', '.join(GALLERY)}")
+    with jax.enable_x64(True):
+        drawn = GALLERY[name](theme)
+    return drawn if hasattr(drawn, "savefig") else drawn.figure
+
+
+def _cost(x=(1.0, 2.0, 3.0)):
+    return gd.least_squares(gd.with_intercept(jnp.array(x)), jnp.array([1.0, 2.2, 2.8]))
+
+
+def _run(h, steps, start=_START):
+    f = _cost()
+    return f, gd.descend(f, jnp.array(start), h / gd.facts(f).smoothness, steps=steps)
+
+
+def _landscape(theme):
+    window = [[-1.6, 2.0], [-0.9, 2.7]]
+    return landscape(_cost(), window, title="mean cost of three examples", theme=theme)
+
+
+def _landscape_line(theme):
+    f = gd.least_squares(jnp.array([[1.0, 1.0]]), jnp.array([1.0]))
+    title = "cost of the first example alone"
+    return landscape(f, [[-2.0, 2.0], [-1.5, 2.5]], title=title, theme=theme)
+
+
+def _descent(theme):
+    return descent(*_run(1.75, 20), theme=theme)
+
+
+def _convergence(theme):
+    f, run = _run(1.0, 300)
+    return convergence(run, f=f, theme=theme)
+
+
+def _certificate(theme):
+    return certificate(*_run(1.0, 900), theme=theme)
+
+
+def _tightness(theme):
+    return tightness(theme=theme)
+
+
+def _step_sweep(theme):
+    return step_sweep(_cost(), jnp.array(_START), theme=theme)
+
+
+def _per_sample(theme):
+    probes = jnp.array([[0.45, 0.2], [3.55, 2.35], [2.95, -0.7]])
+    window = [[-0.2, 4.0], [-1.2, 3.0]]
+    return per_sample(_cost((-1.0, 0.0, 1.0)), probes, window=window, theme=theme)
+
+
+def _gd_vs_sgd(theme):
+    window = [[-0.15, 2.85], [-0.85, 1.75]]
+    start = jnp.array([0.1, -0.55])
+    return gd_vs_sgd(_cost((-1.0, 0.0, 1.0)), start, window=window, theme=theme)
+
+
+def _gradient_check(theme):
+    return gradient_check(_curved, 0.6875, theme=theme)
+
+
+def _curved(t):
+    return jnp.log1p(jnp.exp(-t)) + 0.5 * jnp.sin(3 * t)
+
+
+def _fit_and_parameters(theme):
+    f = _cost()
+    return fit_and_parameters(
+        f, gd.descend(f, jnp.array([-0.6, 2.2]), 0.09, steps=100), theme=theme
+    )
+
+
+def _conditioning(theme):
+    return conditioning(_cost(), theme=theme)
+
+
+def _step_rules(theme):
+    window = [[-2.0, 0.6], [0.5, 2.4]]
+    return step_rules(_cost(), jnp.array([-1.7, 2.1]), steps=16, window=window, theme=theme)
+
+
+def _modes(theme):
+    f = _cost()
+    return modes(f, gd.descend(f, jnp.array([2.0, 1.5]), 0.16, steps=60), theme=theme)
+
+
+def _basins(theme):
+    return basins(gd.landscapes.himmelblau, [[-5.2, 4.8], [-4.6, 5.4]], theme=theme)
+
+
+def _momentum_plane(theme):
+    return momentum_plane(_cost(), theme=theme)
+
+
+def _animation(theme):
+    return animate(*_run(1.9, 24), theme=theme).figure
+
+
+GALLERY: dict[str, Callable[[Theme], Any]] = {
+    "landscape": _landscape,
+    "landscape_line": _landscape_line,
+    "descent": _descent,
+    "convergence": _convergence,
+    "certificate": _certificate,
+    "tightness": _tightness,
+    "step_sweep": _step_sweep,
+    "per_sample": _per_sample,
+    "gd_vs_sgd": _gd_vs_sgd,
+    "gradient_check": _gradient_check,
+    "fit_and_parameters": _fit_and_parameters,
+    "conditioning": _conditioning,
+    "step_rules": _step_rules,
+    "modes": _modes,
+    "basins": _basins,
+    "momentum_plane": _momentum_plane,
+    "animation": _animation,
+}
+
+_OTHERWISE = {"landscape_line": landscape, "animation": animate}
+FUNCTIONS = {name: _OTHERWISE.get(name) or globals()[name] for name in GALLERY}

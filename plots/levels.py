@@ -1,0 +1,151 @@
+"""Level sets: bands of one flat color, the same in all parts of a figure, and what labels them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.colors import ListedColormap, PowerNorm
+
+from .marks import few_ticks, halo
+
+
+class Bands(NamedTuple):
+    """Levels, `edges` that add the lowest and the highest value, and a color between two edges."""
+
+    norm: Any
+    levels: Any
+    edges: Any
+    colors: Any
+    map: Any
+
+
+def bands_of(z: Any, colormap: Any, lowest: float = np.inf) -> Bands:
+    """Return levels ``lowest + c k^2`` with a round c: equally spaced rings on a bowl.
+
+    Parameters
+    ----------
+    z
+        Values of any shape; those that are not finite are left out.
+    colormap
+        From low to high.
+    lowest
+        What the values are known to be at least, such as the minimum.
+    """
+    finite = np.asarray(z, np.float64)[np.isfinite(z)]
+    if not finite.size:
+        raise ValueError("no value in the window is finite: there is no level to draw")
+    lowest, highest = min(lowest, finite.min()), finite.max()
+    highest = highest if highest > lowest else lowest + 1
+    rough = (highest - lowest) / 8.5**2
+    size = 10.0 ** np.floor(np.log10(rough))
+    unit = size * min((1, 2, 5, 10), key=lambda digit: abs(np.log(digit * size / rough)))
+    rings = unit * (np.floor(lowest / unit) + np.arange(1, 40) ** 2)
+    norm = PowerNorm(0.5, vmin=lowest, vmax=highest)
+    room = 0.04  # of the scale: closer levels leave no place for their labels
+    levels = rings[(rings < highest) & (norm(rings) > room) & (norm(rings) < 1 - room)]
+    edges = np.array([lowest, *levels, highest])
+    places = np.asarray(norm(edges))
+    return Bands(norm, levels, edges, colormap((places[:-1] + places[1:]) / 2), colormap)
+
+
+def draw_levels(ax: Any, field: Any, window: Any, bands: Bands, look: Any) -> None:
+    """Draw bands and level lines on a square-scaled axes; what is not finite is hatched."""
+    x, y, z = (np.asarray(leaf) for leaf in field)
+    # The outer edges are moved by nothing visible, so that extreme values are inside.
+    edges, slack = bands.edges.copy(), 1e-6 * np.ptp(bands.edges)
+    edges[0], edges[-1] = edges[0] - slack, edges[-1] + slack
+    shown = np.ma.masked_invalid(z)
+    ax.contourf(x, y, shown, levels=edges, colors=bands.colors).set_gid("gd:bands")
+    if len(bands.levels):
+        lines = {"colors": look.paper, "linewidths": 0.6}
+        ax.contour(x, y, shown, levels=bands.levels, **lines).set_gid("gd:levels")
+    hatch(ax, x, y, ~np.isfinite(z), look)
+    ax.set(xlim=np.asarray(window)[0], ylim=np.asarray(window)[1])
+    ax.set_aspect("equal", adjustable="box", anchor="SW")
+    few_ticks(ax)
+
+
+def hatch(ax: Any, x: Any, y: Any, where: Any, look: Any) -> None:
+    """Hatch the cells of a grid in which the values at its points are not finite."""
+    if not where.any():
+        return
+    shown = np.ma.masked_where(~where, np.ones(where.shape))
+    ground = ListedColormap([look.faint])
+    ax.pcolormesh(*_cells(x, y), shown, cmap=ground, gid="gd:not finite", rasterized=True)
+    lines = {"colors": "none", "hatches": ["/////"]}
+    ax.contourf(x, y, where.astype(float), levels=[0.5, 1.5], **lines).set(
+        edgecolor=look.rule, linewidth=0
+    )
+
+
+def _cells(x, y):
+    """Return the corners of the cells around the points of an even grid."""
+    middles = [np.convolve(a, [0.5, 0.5], "valid") for a in map(np.asarray, (x, y))]
+    return [np.concatenate([[2 * m[0] - m[1]], m, [2 * m[-1] - m[-2]]]) for m in middles]
+
+
+def band_bar(ax: Any, bands: Bands, look: Any, label: str = "$f$") -> None:
+    """Draw the bands of a map as its scale, labeled at the levels."""
+    places = np.asarray(bands.norm(bands.edges))
+    for below, above, color in zip(places[:-1], places[1:], bands.colors, strict=True):
+        ax.axhspan(below, above, color=color, lw=0)
+    for place in places[1:-1]:
+        ax.axhline(place, color=look.paper, lw=0.6)
+    ax.set(xlim=(0, 1), ylim=(0, 1), xticks=[])
+    ax.set_yticks(places[1:-1], [number(level) for level in bands.levels])
+    ax.yaxis.tick_right()
+    ax.tick_params(length=0, pad=3)
+    ax.spines[:].set_visible(False)
+    if label:
+        ax.set_title(label, loc="center", fontsize=ax.xaxis.label.get_size(), pad=4)
+
+
+def number(x: float, digits: int = 6) -> str:
+    """Return a number as it is written in figures.
+
+    Examples
+    --------
+    >>> assert number(-0.5) == "\N{MINUS SIGN}0.5"
+    """
+    return f"{x:.{digits}g}".replace("-", "\N{MINUS SIGN}")
+
+
+def ray_labels(ax: Any, field: Any, bands: Bands, origin: Any, look: Any) -> None:
+    """Label levels where one ray from `origin` (2,) crosses them: they cannot overlap.
+
+    Of the rays to the corners of the window, the one on which most labels have room.
+    """
+    window = np.array([ax.get_xlim(), ax.get_ylim()])
+    origin = np.clip(np.asarray(origin, float), *window.T)
+    corners = (np.array([x, y]) for x in window[0] for y in window[1])
+    rays = [_crossings(ax, field, bands, origin, corner) for corner in corners]
+    for level, place in max(rays, key=len):
+        ax.text(*place, number(level), fontsize=0.78 * ax.xaxis.label.get_size(), ha="center",
+                va="center", path_effects=halo(look, 2.0), clip_on=True, zorder=4,
+                gid="gd:level label")  # fmt: skip
+
+
+def _crossings(ax, field, bands, origin, corner):
+    """Return the levels that a ray crosses where a label has room, and the places."""
+    path = origin + np.linspace(0, 0.93, 2001)[:, None] * (corner - origin)
+    values = _interpolated(field, path)
+    points = ax.transData.transform(path) / ax.figure.dpi * 72
+    last, found = points[0], []
+    for level in bands.levels:
+        crossed = np.flatnonzero((values[:-1] < level) & (values[1:] >= level))
+        room = np.array([4.5 * len(number(level)) + 5, 9.5])  # of a label, in points
+        if len(crossed) and (np.abs(points[crossed[0]] - last) > room).any():
+            last = points[crossed[0]]
+            found.append((level, path[crossed[0]]))
+    return found
+
+
+def _interpolated(field, points):
+    """Return the values of a field at points (n, 2) of its window, linear between the grid's."""
+    x, y, z = (np.asarray(leaf, np.float64) for leaf in field)
+    across = np.array([np.interp(points[:, 0], x, row) for row in z])
+    rows = np.interp(points[:, 1], y, np.arange(len(y)))
+    below = np.clip(rows.astype(int), 0, len(y) - 2)
+    share, column = rows - below, np.arange(len(points))
+    return (1 - share) * across[below, column] + share * across[below + 1, column]

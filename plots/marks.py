@@ -1,0 +1,233 @@
+"""Marks that many figures share: arrows, stars, labels beside lines, what has no place in a window.
+
+Everything drawn has a gid, "gd:path" and the like: by it the numbers are read back (`record`), and
+in an SVG it is the id.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.colors import to_rgba
+from matplotlib.patches import FancyArrowPatch
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+from .palette import legible
+
+
+def halo(look: Any, width: float) -> list:
+    """Return the effect that keeps crossing marks apart: a border of paper."""
+    return [patheffects.withStroke(linewidth=width, foreground=look.paper)]
+
+
+class Arrow(FancyArrowPatch):
+    """An arrow in data coordinates that remembers its `start` (2,) and its `vector` (2,)."""
+
+    def __init__(self, start, vector, **options):
+        self.start, self.vector = np.asarray(start, float), np.asarray(vector, float)
+        head = "-|>,head_length=0.5,head_width=0.24"
+        tip = self.start + self.vector
+        super().__init__(tuple(self.start), tuple(tip), arrowstyle=head, **options)
+
+
+def arrow(
+    ax: Any, start: Any, vector: Any, color: Any, look: Any, role: str, width: float = 1.6, **more
+) -> Arrow:
+    """Draw an arrow from `start` along `vector`, both shape (2,)."""
+    options = {"mutation_scale": 5 * width, "zorder": 7} | more
+    drawn = Arrow(start, vector, color=color, lw=width, shrinkA=0, shrinkB=0, **options)
+    drawn.set(gid=f"gd:{role}", joinstyle="miter", path_effects=halo(look, width + 1.4))
+    return ax.add_patch(drawn)
+
+
+def star(ax: Any, point: Any, look: Any, *, proven: bool, size: float = 10) -> None:
+    """Mark a minimizer, shape (2,) or (3,): filled where it is proven, else hollow: lowest found.
+
+    What is hollow and filled has another gid, "gd:minimizer" and "gd:lowest found".
+    """
+    ax.plot(
+        *np.asarray(point, float)[:, None],
+        marker="*",
+        ms=size,
+        mfc=look.ink if proven else look.paper,
+        mec=look.paper if proven else look.ink,
+        mew=0.8,
+        ls="none",
+        zorder=9,
+        gid="gd:minimizer" if proven else "gd:lowest found",
+    )
+
+
+def dot(ax: Any, point: Any, look: Any, role: str, size: float = 4.8) -> None:
+    """Mark the point (2,) where something begins or is taken."""
+    ax.plot(*np.asarray(point, float)[:, None], "o", ms=size, c=look.ink, mec=look.paper, zorder=9,
+            gid=f"gd:{role}")  # fmt: skip
+
+
+def edge_marks(ax: Any, points: Any, window: Any, color: Any, look: Any) -> int:
+    """Mark points (n, 2) outside a window by triangles at its edge, and return how many there are.
+
+    A triangle stands where the edge is nearest and points outwards.
+    """
+    points, window = np.asarray(points, float), np.asarray(window, float)
+    low, high = window[:, 0], window[:, 1]
+    outside = ((points < low) | (points > high)).any(1) & np.isfinite(points).all(1)
+    out = points[outside]
+    nearest = np.clip(out, low, high)
+    beyond = (out - nearest) / (high - low)
+    axis = np.abs(beyond).argmax(1) if len(out) else np.zeros(0, int)
+    side = np.sign(beyond[np.arange(len(out)), axis])
+    for which, sign, marker in ((0, -1, "<"), (0, 1, ">"), (1, -1, "v"), (1, 1, "^")):
+        here = nearest[(axis == which) & (side == sign)]
+        if len(here):
+            ax.plot(*here.T, marker, ms=5.5, color=color, mec=look.paper, mew=0.4, zorder=8,
+                    clip_on=False, gid="gd:outside the window")  # fmt: skip
+    return int(outside.sum() + (~np.isfinite(points)).any(1).sum())
+
+
+def foot_marks(ax: Any, x: Any, heights: Any, color: Any) -> int:
+    """Mark values that have no place on a logarithmic axis at its foot; return how many."""
+    x, heights = np.asarray(x), np.asarray(heights)
+    lost = ~(heights > 0) | ~np.isfinite(heights)
+    if lost.any():
+        at = {"transform": ax.get_xaxis_transform(), "clip_on": False, "zorder": 6}
+        ax.plot(x[lost], np.zeros(lost.sum()), "|", c=color, ms=8, gid="gd:not positive", **at)
+    return int(lost.sum())
+
+
+def side_labels(ax: Any, items: Any, look: Any, gap: float = 10.5, x: float = 1.015) -> None:
+    """Write labels right of the axes, at the heights of what they name, pushed apart.
+
+    Parameters
+    ----------
+    items
+        Triples (height in data coordinates, text, color).
+    gap
+        Between the middles of two labels, in points.
+    """
+    low, high = ax.get_ylim()
+    right = ax.get_xlim()[1]
+    inside = [np.clip(y, min(low, high), max(low, high)) for y, *_ in items]
+    to_axes = ax.transData + ax.transAxes.inverted()
+    heights = np.array([to_axes.transform((right, y))[1] for y in inside])
+    least = gap / 72 * ax.figure.dpi / ax.get_window_extent().height
+    order = np.argsort(heights, kind="stable")
+    places = _apart(heights[order], least)
+    for place, (_, text, color) in zip(places, [items[i] for i in order], strict=True):
+        ax.text(x, place, text, color=legible(color, look), transform=ax.transAxes, va="center",
+                fontsize=_small(), gid="gd:label")  # fmt: skip
+
+
+def _apart(places, least):
+    """Return sorted places moved as little as needed to be `least` apart, within 0 and 1."""
+    groups = []  # (first place, how many): neighbors that touch stand around their mean
+    for place in places:
+        groups.append(([place], place))
+        while len(groups) > 1:
+            (below, start), (above, begin) = groups[-2:]
+            if begin >= start + least * len(below):
+                break
+            both = below + above
+            middle = np.mean([p - least * i for i, p in enumerate(both)])
+            highest = 1 - least * (len(both) - 1)
+            groups[-2:] = [(both, max(min(middle, highest), 0.0))]
+    return [start + least * i for members, start in groups for i in range(len(members))]
+
+
+def _small():
+    import matplotlib
+
+    return 0.894 * matplotlib.rcParams["font.size"]  # 7.6 of 8.5 points
+
+
+def tint(look: Any) -> tuple:
+    """Return the color of what is excluded: paper with some of the color of bounds.
+
+    Examples
+    --------
+    >>> from gdpure.plots.palette import look_of
+    >>> assert 0.8 < min(tint(look_of("light"))) < 1
+    """
+    ink, paper = (np.array(to_rgba(color)) for color in (look.bound, look.paper))
+    return tuple(0.89 * paper + 0.11 * ink)
+
+
+def spaced(ax: Any, points: Any, least: float) -> list[int]:
+    """Return which points (n, 2) are so many typographic points from the last one returned."""
+    kept = [0]
+    with np.errstate(over="ignore", invalid="ignore"):  # of runs that diverge
+        places = ax.transData.transform(np.asarray(points, float)) / ax.figure.dpi * 72
+        for k, place in enumerate(places):
+            if np.linalg.norm(place - places[kept[-1]]) >= least:
+                kept.append(k)
+    return kept
+
+
+def write(ax: Any, x: float, y: float, text: str, color: Any, look: Any, **options: Any) -> Any:
+    """Write a small legible text at a place in data coordinates."""
+    options = {"fontsize": _small(), "zorder": 10} | options
+    return ax.text(x, y, text, color=legible(color, look), **options)
+
+
+def write_beside(ax: Any, x: Any, y: Any, share: float, text: str, color: Any, look: Any) -> None:
+    """Write right of a falling line, where it crosses a share of the height of log axes."""
+    low, high = np.log(ax.get_ylim())
+    level = low + share * (high - low)
+    heights = np.log(np.maximum(np.asarray(y, np.float64), 1e-300))
+    after = int(np.argmax(heights < level))
+    step = (heights[after - 1] - level) / (heights[after - 1] - heights[after])
+    at = x[after - 1] + step * (x[after] - x[after - 1])
+    ax.annotate(text, (at, np.exp(level)), xytext=(7, 0), textcoords="offset points", va="center",
+                fontsize=0.9 * ax.xaxis.label.get_size(), color=legible(color, look), zorder=10,
+                path_effects=halo(look, 2.2), gid="gd:label")  # fmt: skip
+
+
+def note(fig: Any, x: float, y: float, sentences: Any, look: Any, **options: Any) -> None:
+    """Write what has to be said of what is drawn: all sentences that are not empty, in gray."""
+    said = "; ".join(sentence for sentence in sentences if sentence)
+    options = {"fontsize": _small(), "color": look.muted, "gid": "gd:notes"} | options
+    fig.text(x, y, said, **options)
+
+
+def key(ax: Any, said: str, look: Any) -> None:
+    """Say above the axes on the right what its marks are, or what is missing."""
+    small = 0.92 * ax.xaxis.label.get_size()
+    ax.set_title(said, loc="right", fontsize=small, color=look.muted, fontweight="normal")
+
+
+def name_axes(ax: Any, names: Any, pad: float = 6) -> None:
+    """Name the axes of a map; a short vertical name stands upright."""
+    first, second = names
+    ax.set_xlabel(in_math(first), labelpad=1)
+    if is_short(second):
+        ax.set_ylabel(in_math(second), rotation=0, labelpad=pad, va="center")
+    else:
+        ax.set_ylabel(second, labelpad=2)
+
+
+def in_math(name: str) -> str:
+    """Return the name of a parameter, a single letter as a symbol."""
+    return f"${name}$" if len(name) == 1 else name
+
+
+def is_short(name: str) -> bool:
+    """Whether the name of a parameter is a symbol, and no word."""
+    return len(name) == 1 or (name[:1] == name[-1:] == "$" and " " not in name)
+
+
+def few_ticks(ax: Any, n: int = 5) -> None:
+    """Give both axes of a map at most n round ticks."""
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(n, steps=[1, 2, 5, 10]))
+
+
+def log_axis(ax: Any, axis: str, most: int = 6) -> None:
+    """Make an axis logarithmic: at most so many ticks, on whole decades, none between them."""
+    getattr(ax, f"set_{axis}scale")("log")
+    low, high = sorted(np.log10(getattr(ax, f"get_{axis}lim")()))
+    every = max(1, int(np.ceil((high - low) / most)))
+    which = getattr(ax, f"{axis}axis")
+    which.set_major_locator(LogLocator(10.0**every, numticks=most + 3))
+    which.set_minor_locator(NullLocator())

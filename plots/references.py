@@ -1,0 +1,181 @@
+"""References: what the figures of the gallery were, and whether they still are.
+
+Three files a figure: what is drawn as numbers (`NAME.npz`), as pixels without text at 100 dpi
+(`NAME.pixels.png`), both the same whatever the fonts, and the figure itself (`NAME.svg`).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib import ft2font
+
+from . import gallery
+from .files import render
+from .palette import Theme
+from .reading import record
+
+FOLDER = Path(__file__).parent / "reference"
+VERSIONS = "versions.json"
+# The smallest planted error of the tests moves the pixels by 3.1, the last digit of another JAX
+# by less than 1; on the versions of the references nothing moves.
+MOST_ELSEWHERE = 1.0
+# Relative to the largest entry: runs in float64 differ by 1e-15 between versions of JAX, but for
+# Barzilai and Borwein's last step, a quotient of differences that are nearly rounding.
+_DIGITS = {"step_rules": 1e-3}
+_USUAL = 1e-9
+
+
+class Drawn(NamedTuple):
+    """A figure as numbers by role, and as files by their endings."""
+
+    numbers: dict[str, np.ndarray]
+    files: dict[str, bytes]
+
+
+class Change(NamedTuple):
+    """What became of a figure: is it new, what numbers changed, RMS of pixels, text alone."""
+
+    new: bool
+    numbers: tuple[str, ...]
+    pixels: float
+    text: bool
+
+
+def drawn(name: str, theme: Theme = "light", formats: tuple[str, ...] = ("svg",)) -> Drawn:
+    """Draw a figure of the gallery and return its numbers and the files it makes.
+
+    Examples
+    --------
+    >>> assert sorted(drawn("descent").files) == ["npz", "pixels.png", "svg"]
+    """
+    fig = gallery.draw(name, theme)
+    numbers = record(fig)
+    files = {"pixels.png": render(fig, "png", theme, text=False, dpi=100)}
+    files |= {form: render(fig, form, theme) for form in formats}
+    return Drawn(numbers, files | {"npz": _packed(numbers)})
+
+
+def _packed(numbers):
+    content = io.BytesIO()
+    np.savez_compressed(content, allow_pickle=False, **numbers)
+    return content.getvalue()
+
+
+def changes(now: Drawn, stem: Path, exact: bool) -> Change:
+    """Compare a figure with the files of its reference.
+
+    Parameters
+    ----------
+    now
+        The figure as it is drawn now.
+    stem
+        Where the reference lies, without endings.
+    exact
+        Whether this is the machinery that drew the reference, so that not a byte may differ.
+
+    Examples
+    --------
+    >>> now = drawn("descent")
+    >>> assert changes(now, FOLDER / "nothing", exact=True).new
+    """
+    files = {ending: Path(f"{stem}.{ending}") for ending in ("npz", "pixels.png", "svg")}
+    if not all(path.exists() for path in files.values()):
+        return Change(True, (), 0.0, False)
+    with np.load(files["npz"]) as stored:
+        before = dict(stored)
+    digits = _USUAL if exact else _DIGITS.get(stem.name.partition(".")[0], _USUAL)
+    numbers = tuple(sorted(_different(before, now.numbers, digits)))
+    pixels = rms(files["pixels.png"].read_bytes(), now.files["pixels.png"])
+    same = "svg" not in now.files or files["svg"].read_bytes() == now.files["svg"]
+    return Change(False, numbers, pixels, exact and not same and not numbers and pixels == 0)
+
+
+def passes(change: Change, exact: bool) -> bool:
+    """Whether a figure still is its reference.
+
+    Examples
+    --------
+    >>> assert passes(Change(False, (), 0.5, False), exact=False)
+    >>> assert not passes(Change(False, (), 0.5, False), exact=True)
+    """
+    most = 0.0 if exact else MOST_ELSEWHERE
+    return not (change.new or change.numbers or change.pixels > most or change.text)
+
+
+def _different(before, now, digits):
+    for key in before.keys() | now.keys():
+        if key not in before or key not in now or before[key].shape != now[key].shape:
+            yield key
+            continue
+        old, new = before[key], now[key]
+        finite = np.isfinite(old)
+        scale = np.abs(old[finite]).max(initial=0)
+        close = np.abs(np.where(finite, new - old, 0)) <= digits * scale
+        if not (close.all() and np.array_equal(old[~finite], new[~finite], equal_nan=True)):
+            yield key
+
+
+def rms(one: bytes, other: bytes) -> float:
+    """Return the root mean square difference of two PNGs, of 255; infinite for other sizes.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> blank = render(Figure(), "png", "light", dpi=20)
+    >>> assert rms(blank, blank) == 0
+    >>> assert rms(blank, render(Figure(), "png", "light", dpi=10)) == float("inf")
+    """
+    a, b = (_pixels(png) for png in (one, other))
+    return float(np.sqrt(np.mean((a - b) ** 2))) if a.shape == b.shape else float("inf")
+
+
+def _pixels(png):
+    from PIL import Image  # matplotlib brings it
+
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), np.float64)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions on which the bytes of a figure depend.
+
+    Examples
+    --------
+    >>> assert {"matplotlib", "freetype", "jax"} <= set(versions())
+    """
+    named = ("numpy", "matplotlib", "pillow", "contourpy", "jax", "jaxlib")
+    found = {name: version(name) for name in named}
+    found |= {"freetype": ft2font.__freetype_version__, "python": platform.python_version()}
+    return found | {"machine": f"{platform.machine()}, {_processor()}"}
+
+
+def _processor():
+    """Return the model of the processor: its instructions decide about last digits."""
+    listed = Path("/proc/cpuinfo")
+    lines = listed.read_text().splitlines() if listed.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
+
+
+def other_versions(folder: Path | None = None) -> str:
+    """Return in words how this machinery differs from that of the references; "" if it does not.
+
+    Examples
+    --------
+    >>> assert other_versions(FOLDER / "nowhere") == "no versions are recorded"
+    """
+    path = (FOLDER if folder is None else folder) / VERSIONS
+    if not path.exists():
+        return "no versions are recorded"
+    before, now = json.loads(path.read_text()), versions()
+    return ", ".join(
+        f"{name} {now.get(name)} for {before[name]}"
+        for name in before
+        if now.get(name) != before[name]
+    )

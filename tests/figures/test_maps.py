@@ -1,0 +1,283 @@
+"""Maps: what is drawn is read back from the artists and compared with what is true."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from texts import every_text_can_be_read, no_text_is_clipped_or_overlaps
+
+import gdpure as gd
+from gdpure import plots
+from gdpure.lesson import quadratic, regression
+from gdpure.plots import views
+from gdpure.plots.palette import THEMES
+
+ROUNDOFF = 2.0**-24
+WINDOW = [[-2.0, 4.0], [-1.0, 5.0]]
+
+
+def lopsided(p):
+    """Different in every direction, so that nothing transposed or mirrored looks the same."""
+    return p[0] ** 2 + 10 * p[1] + jnp.sin(p[0])
+
+
+def stranger(t):
+    return jnp.sin(3 * t[0]) + t[1] ** 4 - t[0] * t[1]
+
+
+def line_of_minimizers():
+    return gd.least_squares(jnp.array([[1.0, 3.0]]), jnp.array([2.8]))
+
+
+@pytest.fixture(scope="module")
+def run():
+    return gd.descend(quadratic(), jnp.array([2.0, 1.0]), 0.1, steps=10)
+
+
+def drawn(of):
+    return plots.record(getattr(of, "figure", of) if not isinstance(of, Figure) else of)
+
+
+# -- the law of each mark --------------------------------------------------------------------------
+
+
+def levels_are_levels(rows, value, curvature, spacing, scale):
+    """Each vertex lies on its level; linear interpolation is off by h^2 / 8 of the curvature."""
+    level, x, y = rows.T
+    off = np.abs(value(x, y) - level)
+    assert off.max() <= curvature * spacing**2 / 8 + 16 * ROUNDOFF * scale
+
+
+def crosses_levels_at_right_angles(path, gradients):
+    """Each step of descent is along the gradient: the cross product is rounding."""
+    steps = np.diff(path, axis=0)
+    cross = steps[:, 0] * gradients[:-1, 1] - steps[:, 1] * gradients[:-1, 0]
+    size = np.linalg.norm(steps, axis=1) * np.linalg.norm(gradients[:-1], axis=1)
+    assert np.all(np.abs(cross) <= 1e-9 * size)
+
+
+def test_the_drawn_levels_are_levels_of_the_function():
+    rows = drawn(plots.level_sets(lopsided, WINDOW))["levels"]
+    assert len(np.unique(rows[:, 0])) >= 4
+
+    def value(x, y):
+        return x**2 + 10 * y + np.sin(x)
+
+    levels_are_levels(rows, value, 3, 6 / 128, 60)
+    with pytest.raises(AssertionError):  # half a cell to the side, or another level
+        levels_are_levels(rows + [0, 6 / 320, 0], value, 3, 6 / 128, 60)
+    with pytest.raises(AssertionError):  # transposed
+        levels_are_levels(rows[:, [0, 2, 1]], value, 3, 6 / 128, 60)
+
+
+@given(st.tuples(*[st.integers(-6, 6).map(lambda k: k / 2)] * 3), st.integers(1, 4))
+def test_levels_of_random_quadratics_are_levels(numbers, steep):
+    a, b, tilt = numbers
+    f = gd.quadratic(jnp.array([[4.0, 1.0], [1.0, float(steep)]]), jnp.array([a, b]), tilt)
+    rows = drawn(plots.level_sets(f, [[a - 3, a + 2], [b - 1, b + 3]]))["levels"]
+
+    def value(x, y):
+        return 2 * (x - a) ** 2 + (x - a) * (y - b) + steep / 2 * (y - b) ** 2 + tilt
+
+    levels_are_levels(rows, value, 5, 5 / 128, 64 + abs(tilt))
+
+
+def test_the_surface_shows_the_function():
+    ax = plots.surface(lopsided, WINDOW)
+    [surface] = [artist for artist in ax.collections if artist.get_gid() == "gd:surface"]
+    # The corners of the cells have no public getter, and a new name since matplotlib 3.11.
+    corners = surface._faces if hasattr(surface, "_faces") else surface._vec[:3].T
+    x, y, z = np.asarray(corners, np.float64).reshape(-1, 3).T
+    assert np.allclose(z, x**2 + 10 * y + np.sin(x), rtol=0, atol=100 * ROUNDOFF * 60)
+
+
+def test_the_path_is_the_run_on_the_map_and_on_the_surface(run):
+    numbers = drawn(plots.landscape(quadratic(), path=run))
+    assert numbers["map/minimizer"].tolist() == [[0, 0]]
+    assert np.array_equal(numbers["map/path"], run.history.point)
+    assert np.array_equal(numbers["surface/path"][:, :2], run.history.point)
+    # The value at x_k is f(x_k), and not that of the step before.
+    assert np.array_equal(numbers["surface/path"][:, 2], run.history.value)
+    assert not np.array_equal(numbers["surface/path"][1:, 2], run.history.value[:-1])
+    assert np.array_equal(numbers["map/start"][0], run.history.point[0])
+
+
+def test_descent_crosses_the_level_lines_at_right_angles():
+    with jax.enable_x64(True):
+        f = gd.quadratic(jnp.array([[3.0, 1.0], [1.0, 2.0]]), jnp.array([0.5, -1.0]))
+        run = gd.descend(f, jnp.array([2.0, 1.5]), 0.2, steps=12)
+        path = drawn(plots.descent(f, run))["path"]
+    hessian, center = np.array([[3.0, 1.0], [1.0, 2.0]]), np.array([0.5, -1.0])
+    gradients = (path - center) @ hessian
+    crosses_levels_at_right_angles(path, gradients)
+    with pytest.raises(AssertionError):  # one coordinate after the other: not gradient descent
+        crosses_levels_at_right_angles(path * [1, 1.01], gradients)
+    with pytest.raises(AssertionError):  # each gradient is that of the point before
+        crosses_levels_at_right_angles(path[1:], gradients[:-1])
+
+
+def test_arrows_are_the_steps_or_point_down_the_gradient():
+    f, start = gd.landscapes.himmelblau, jnp.array([0.5, 0.0])
+    run = gd.descend(f, start, 0.01, steps=4)
+    numbers = drawn(plots.descent(f, run, arrows="step"))
+    steps = [numbers[key] for key in numbers if key.startswith("step")]
+    assert np.allclose([at for at, _ in steps], run.history.point[:-1], atol=0)
+    assert np.allclose([by for _, by in steps], np.diff(run.history.point, axis=0), atol=0)
+    numbers = drawn(plots.descent(f, run, arrows="-grad"))
+    for at, by in (numbers[key] for key in numbers if key.startswith("-grad")):
+        a, b = at
+        gradient = np.array(
+            [
+                4 * a * (a**2 + b - 11) + 2 * (a + b**2 - 7),
+                2 * (a**2 + b - 11) + 4 * b * (a + b**2 - 7),
+            ]
+        )
+        cosine = by @ gradient / np.linalg.norm(by) / np.linalg.norm(gradient)
+        assert cosine <= -1 + 1e-9
+
+
+# -- minimizers: a point, a line, nothing ----------------------------------------------------------
+
+
+def test_all_of_a_line_of_minimizers_is_drawn():
+    numbers = drawn(plots.landscape(line_of_minimizers()))
+    assert "map/minimizer" not in numbers and "map/lowest found" not in numbers
+    line, (horizontal, _) = numbers["map/minimizers"], numbers["map/limits"]
+    assert np.allclose(line @ [1, 3], 2.8, rtol=0, atol=64 * ROUNDOFF)
+    assert np.allclose(sorted(line[:, 0]), horizontal, atol=64 * ROUNDOFF)
+    for key in ("surface/minimizers", "surface/minimizers 2"):  # on the surface, and on its floor
+        assert np.allclose(numbers[key][:, :2] @ [1, 3], 2.8, atol=64 * ROUNDOFF)
+    with pytest.raises(AssertionError):  # a line 0.03 to the side
+        assert np.allclose((line + 0.03) @ [1, 3], 2.8, rtol=0, atol=64 * ROUNDOFF)
+
+
+def test_what_is_not_proven_is_hollow_and_named():
+    ax = plots.level_sets(lopsided, WINDOW)
+    [star] = [line for line in ax.lines if line.get_gid() == "gd:lowest found"]
+    assert star.get_markerfacecolor() == THEMES["light"].paper
+    assert "minimizer" not in drawn(ax) and "lowest found" in ax.get_title(loc="right")
+    assert star.get_xydata()[0, 1] == -1  # at the edge, of a function that has no minimizer
+
+
+def test_every_known_minimizer_is_a_filled_star():
+    ax = plots.level_sets(gd.landscapes.himmelblau)
+    stars = [line for line in ax.lines if line.get_gid() == "gd:minimizer"]
+    found = np.concatenate([star.get_xydata() for star in stars])
+    assert np.allclose(found, gd.landscapes.MINIMIZERS["himmelblau"])
+    assert all(star.get_markerfacecolor() == THEMES["light"].ink for star in stars)
+    assert ax.get_title(loc="right").endswith("minimizers")
+
+
+# -- nothing disappears ----------------------------------------------------------------------------
+
+
+def test_what_lies_outside_the_window_is_marked_and_counted(run):
+    ax = plots.descent(quadratic(), run, window=[[-1, 1], [-1, 1]])
+    outside = int(np.sum(np.abs(run.history.point).max(1) > 1))
+    marks = drawn(ax)["outside the window"]
+    assert len(marks) == outside > 0 and np.abs(marks).max() == 1
+    assert ax.get_title(loc="right") == f"{outside} outside the window"
+    assert "outside the window" not in drawn(plots.descent(quadratic(), run))
+
+
+def test_what_is_not_finite_is_hatched_and_counted():
+    ax = plots.level_sets(lambda p: jnp.log(p[0]) + p[1] ** 2, [[-1, 1], [-1, 1]])
+    marked = drawn(ax)["not finite"]
+    assert np.isfinite(marked).sum() == 81 * 129  # of 161 columns, those up to 0
+    assert ax.get_title(loc="right") == "hatched: not finite, 50 %"
+
+
+def test_the_bands_of_the_bar_are_those_of_the_map_and_of_the_surface():
+    fig = plots.landscape(lopsided, WINDOW)
+    edges = drawn(fig)["map/bands"]
+    levels = np.unique(drawn(fig)["map/levels"][:, 0])
+    assert np.allclose(edges[1:-1], levels)
+    labels = [text.get_text() for text in fig.axes[2].get_yticklabels()]
+    assert np.allclose([float(t.replace("\N{MINUS SIGN}", "-")) for t in labels], levels)
+
+
+# -- every figure can be read ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_texts_are_legible_and_apart(run, theme):
+    valley = gd.descend(regression(), jnp.array([2.0, 2.0]), 0.09, steps=100)
+    lost = gd.descend(stranger, jnp.array([0.3, 1.2]), 0.05, steps=30)
+    names = (r"intercept $\theta_0$", r"slope $\theta_1$")
+    for figure in (
+        plots.landscape(quadratic(), path=run, theme=theme),
+        plots.landscape(regression(), path=valley, names=names, title="mean cost", theme=theme),
+        plots.landscape(line_of_minimizers(), theme=theme),
+        plots.landscape(gd.landscapes.himmelblau, theme=theme),
+        plots.landscape(lopsided, WINDOW, theme=theme),
+        plots.landscape(stranger, theme=theme),
+        plots.descent(stranger, lost, theme=theme).figure,
+        plots.surface(stranger, theme=theme).figure,
+        plots.level_sets(stranger, theme=theme).figure,
+    ):
+        no_text_is_clipped_or_overlaps(figure, theme)
+        every_text_can_be_read(figure, THEMES[theme])
+
+
+def test_float64_objectives_are_drawn_in_their_precision():
+    with jax.enable_x64(True):
+        f = gd.least_squares(np.eye(2), np.ones(2))
+        run = gd.descend(f, np.zeros(2), 0.1, steps=3)
+        path = drawn(plots.descent(f, run))["path"]
+        assert np.array_equal(path, run.history.point)
+        f32 = gd.least_squares(np.eye(2, dtype=np.float32), np.ones(2, np.float32))
+        assert views.field(f32, views.window_of(f32)).z.dtype == np.float32
+        plots.landscape(f32)
+
+
+# -- layers ----------------------------------------------------------------------------------------
+
+
+def test_axes_that_are_given_are_drawn_on_and_look_the_same():
+    fig = Figure(figsize=(7, 3.5))
+    left, right = fig.subplots(1, 2)
+    assert plots.level_sets(lopsided, WINDOW, ax=left) is left
+    assert not right.has_data() and not left.spines["top"].get_visible()
+    part = Figure(figsize=(8, 8)).subfigures(2, 1)[1]
+    assert plots.landscape(lopsided, WINDOW, fig=part) is part and len(part.axes) == 3
+
+
+def test_a_view_may_be_given_for_the_objective():
+    field = views.field(lopsided, jnp.asarray(WINDOW))
+    one, other = drawn(plots.level_sets(field)), drawn(plots.level_sets(lopsided, WINDOW))
+    assert np.array_equal(one["levels"], other["levels"])
+
+
+def test_drawing_twice_gives_the_same_figure(run):
+    one, other = (drawn(plots.landscape(quadratic(), path=run)) for _ in range(2))
+    assert one.keys() == other.keys()
+    assert all(np.array_equal(one[key], other[key]) for key in one)
+
+
+def test_mistakes_are_one_sentence(run):
+    f = quadratic()
+    with pytest.raises(TypeError, match="^landscape: draws a whole figure: pass fig=.*not ax="):
+        plots.landscape(f, ax=Figure().add_subplot())
+    with pytest.raises(TypeError, match="^descent: draws one axes: pass ax=.*not fig="):
+        plots.descent(f, run, fig=Figure())
+    with pytest.raises(TypeError, match="^landscape: fig must be a Figure.*got Axes"):
+        plots.landscape(f, fig=Figure().add_subplot())
+    with pytest.raises(TypeError, match="^level_sets: ax must be an Axes, got Figure"):
+        plots.level_sets(f, ax=Figure())
+    with pytest.raises(ValueError, match="^surface: ax must be made with projection='3d'"):
+        plots.surface(f, ax=Figure().add_subplot())
+    with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
+        plots.landscape(f, colour="red")
+    with pytest.raises(ValueError, match="arrows must be 'step', '-grad' or None, got 'up'"):
+        plots.descent(f, run, arrows="up")
+    with pytest.raises(ValueError, match=r"^landscape: the path must be a run .*\[3,3\]"):
+        plots.landscape(f, path=np.zeros((3, 3)))
+    with pytest.raises(ValueError, match="no value in the window is finite"):
+        plots.level_sets(lambda p: jnp.log(-jnp.abs(p[0]) - 1))
+    three = gd.least_squares(jnp.ones((4, 3)), jnp.ones(4))
+    for draw in (plots.level_sets, plots.surface, plots.landscape):
+        with pytest.raises(ValueError, match=r"^\w+: a map needs an objective of two parameters"):
+            draw(three)
