@@ -101,25 +101,23 @@ def _list(gallery):
 
 
 def _go_through(names, asked, out):
-    from . import references
+    from . import gallery, references
     from .files import write
 
-    # Formats of other themes lie beside each other.
-    suffix = "" if asked.theme == "light" else f".{asked.theme}"
     different = references.other_versions()
     table, failed = [], []
     for name in _progress(names):
         now = references.drawn(name, asked.theme, asked.format)
-        stem = Path(f"{name}{suffix}")
-        change = references.changes(now, references.FOLDER / stem, exact=not different)
-        table.append((str(stem), *_in_words(change)))
+        change = references.changes(now, name, asked.theme, exact=not different)
+        table.append((name, *_in_words(change)))
         if not references.passes(change, exact=not different):
-            failed.append(str(stem))
+            failed.append(name)
         if not asked.check:
             for ending, content in now.files.items():
-                write(Path(out) / f"{stem}.{ending}", content)
-    if not asked.check:
-        write(Path(out) / references.VERSIONS, _packed(references.versions()))
+                write(references.place(out, name, asked.theme, ending), content)
+    recorded = out / references.VERSIONS
+    if not asked.check and (len(names) == len(gallery.GALLERY) or not recorded.exists()):
+        write(recorded, _packed(references.versions()))  # of some figures it would not be true
     _print_table(table)
     if different:
         print(f"not the versions of the references ({different}): text is not compared,")

@@ -1,7 +1,8 @@
 """References: what the figures of the gallery were, and whether they still are.
 
 Three files a figure: what is drawn as numbers (`NAME.npz`), as pixels without text at 100 dpi
-(`NAME.pixels.png`), both the same whatever the fonts, and the figure itself (`NAME.svg`).
+(`NAME.pixels.png`), both the same whatever the fonts, and the figure itself (`NAME.svg`). On dark
+paper it has pixels and a figure of its own (`NAME.dark.svg`).
 """
 
 from __future__ import annotations
@@ -68,33 +69,50 @@ def _packed(numbers):
     return content.getvalue()
 
 
-def changes(now: Drawn, stem: Path, exact: bool) -> Change:
+def place(folder: Path, name: str, theme: str, ending: str) -> Path:
+    """Return where a file of a figure lies; its numbers are the same in every theme.
+
+    Examples
+    --------
+    >>> assert place(Path("there"), "modes", "dark", "svg") == Path("there/modes.dark.svg")
+    >>> assert place(Path("there"), "modes", "dark", "npz") == Path("there/modes.npz")
+    """
+    plain = theme == "light" or ending == "npz"
+    return folder / f"{name}{'' if plain else f'.{theme}'}.{ending}"
+
+
+def changes(now: Drawn, name: str, theme: str, exact: bool, folder: Path | None = None) -> Change:
     """Compare a figure with the files of its reference.
 
     Parameters
     ----------
     now
         The figure as it is drawn now.
-    stem
-        Where the reference lies, without endings.
+    name, theme
+        Which one it is.
     exact
         Whether this is the machinery that drew the reference, so that not a byte may differ.
+    folder
+        Where the references lie, by default FOLDER.
 
     Examples
     --------
     >>> now = drawn("descent")
-    >>> assert changes(now, FOLDER / "nothing", exact=True).new
+    >>> assert changes(now, "nothing", "light", exact=True).new
     """
-    files = {ending: Path(f"{stem}.{ending}") for ending in ("npz", "pixels.png", "svg")}
-    if not all(path.exists() for path in files.values()):
+    folder = FOLDER if folder is None else folder
+    numbers, pixels, svg = (
+        place(folder, name, theme, ending) for ending in ("npz", "pixels.png", "svg")
+    )
+    if not all(path.exists() for path in (numbers, pixels, svg)):
         return Change(True, (), 0.0, False)
-    with np.load(files["npz"]) as stored:
+    with np.load(numbers) as stored:
         before = dict(stored)
-    digits = _USUAL if exact else _DIGITS.get(stem.name.partition(".")[0], _USUAL)
-    numbers = tuple(sorted(_different(before, now.numbers, digits)))
-    pixels = rms(files["pixels.png"].read_bytes(), now.files["pixels.png"])
-    same = "svg" not in now.files or files["svg"].read_bytes() == now.files["svg"]
-    return Change(False, numbers, pixels, exact and not same and not numbers and pixels == 0)
+    digits = _USUAL if exact else _DIGITS.get(name, _USUAL)
+    moved = tuple(sorted(_different(before, now.numbers, digits)))
+    off = rms(pixels.read_bytes(), now.files["pixels.png"])
+    same = "svg" not in now.files or svg.read_bytes() == now.files["svg"]
+    return Change(False, moved, off, exact and not same and not moved and off == 0)
 
 
 def passes(change: Change, exact: bool) -> bool:

@@ -31,8 +31,9 @@ def drawn(name, theme="light"):
 
 
 @NAMES
-def test_numbers_and_pixels_are_those_of_the_reference(name):
-    change = references.changes(drawn(name), references.FOLDER / name, exact=not OTHER)
+@pytest.mark.parametrize("theme", THEMES)
+def test_numbers_and_pixels_are_those_of_the_reference(name, theme):
+    change = references.changes(drawn(name, theme), name, theme, exact=not OTHER)
     assert references.passes(change, exact=not OTHER), change
 
 
@@ -45,10 +46,12 @@ def test_every_text_is_whole_apart_and_legible(name, theme):
 
 
 @NAMES
+@pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.skipif(bool(OTHER), reason=f"bytes are those of other versions: {OTHER}")
-def test_bytes_are_those_of_the_reference(name):
-    for ending, content in drawn(name).files.items():
-        assert (references.FOLDER / f"{name}.{ending}").read_bytes() == content, ending
+def test_bytes_are_those_of_the_reference(name, theme):
+    for ending, content in drawn(name, theme).files.items():
+        kept = references.place(references.FOLDER, name, theme, ending)
+        assert kept.read_bytes() == content, ending
 
 
 @NAMES
@@ -57,13 +60,6 @@ def test_every_figure_says_what_it_is(name):
     assert len(plots.alt_text(fig)) > 60
     assert any(ax.get_title(loc="left") for ax in fig.axes) or fig.texts
     assert len(plots.record(fig)) > len(fig.axes)  # more than limits: every figure has marks
-
-
-@pytest.mark.parametrize("path", sorted(references.FOLDER.glob("*.dark.npz")), ids=lambda p: p.stem)
-def test_figures_on_dark_paper_are_those_of_the_reference(path):
-    name, exact = path.name.split(".")[0], not OTHER
-    change = references.changes(drawn(name, "dark"), references.FOLDER / path.stem, exact)
-    assert references.passes(change, exact), change
 
 
 def test_there_is_no_reference_without_a_figure():
@@ -77,7 +73,7 @@ def test_there_is_no_reference_without_a_figure():
 
 def changed(name):
     now = references.drawn(name)
-    return references.changes(now, references.FOLDER / name, exact=not OTHER)
+    return references.changes(now, name, "light", exact=not OTHER)
 
 
 def patched(monkeypatch, module, name, change):
@@ -199,9 +195,9 @@ def test_elsewhere_text_is_not_compared_and_pixels_have_room(small, capsys, monk
 def test_names_themes_and_formats(small, tmp_path, capsys):
     out = tmp_path / "mine"
     assert main(["descent", "--out", str(out), "--theme", "dark", "--format", "png,pdf"]) == 0
-    endings = ("npz", "pdf", "pixels.png", "png")
-    wanted = [f"descent.dark.{ending}" for ending in endings]
-    assert sorted(path.name for path in out.iterdir()) == sorted([*wanted, "versions.json"])
+    endings = ("pdf", "pixels.png", "png")
+    wanted = ["descent.npz", *(f"descent.dark.{ending}" for ending in endings), "versions.json"]
+    assert sorted(path.name for path in out.iterdir()) == sorted(wanted)
     assert not small.exists()
 
 
@@ -248,7 +244,7 @@ def test_another_size_is_another_picture(tmp_path):
     fig = gallery.draw("descent")
     plots.save(fig, tmp_path / "descent", "svg")
     plots.save(fig, tmp_path / "descent.pixels", "png", text=False, dpi=50)
-    change = references.changes(drawn("descent"), tmp_path / "descent", exact=False)
+    change = references.changes(drawn("descent"), "descent", "light", False, tmp_path)
     assert change.pixels == float("inf") and not change.numbers
 
 
