@@ -107,7 +107,7 @@ def _go_through(names, asked, out):
     different = references.other_versions()
     table, failed = [], []
     for name in _progress(names):
-        now = references.drawn(name, asked.theme, asked.format)
+        now = references.drawn(gallery.draw(name, asked.theme), asked.theme, asked.format)
         change = references.changes(now, name, asked.theme, exact=not different)
         table.append((name, *_in_words(change)))
         if not references.passes(change, exact=not different):

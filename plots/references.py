@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib import ft2font
+from matplotlib.figure import Figure
 
-from . import gallery
 from .files import render
 from .palette import Theme
 from .reading import record
@@ -49,14 +49,13 @@ class Change(NamedTuple):
     text: bool
 
 
-def drawn(name: str, theme: Theme = "light", formats: tuple[str, ...] = ("svg",)) -> Drawn:
-    """Draw a figure of the gallery and return its numbers and the files it makes.
+def drawn(fig: Figure, theme: Theme = "light", formats: tuple[str, ...] = ("svg",)) -> Drawn:
+    """Return the numbers of a figure and the files it makes.
 
     Examples
     --------
-    >>> assert sorted(drawn("descent").files) == ["npz", "pixels.png", "svg"]
+    >>> assert sorted(drawn(Figure()).files) == ["npz", "pixels.png", "svg"]
     """
-    fig = gallery.draw(name, theme)
     numbers = record(fig)
     files = {"pixels.png": render(fig, "png", theme, text=False, dpi=100)}
     files |= {form: render(fig, form, theme) for form in formats}
@@ -97,8 +96,7 @@ def changes(now: Drawn, name: str, theme: str, exact: bool, folder: Path | None 
 
     Examples
     --------
-    >>> now = drawn("descent")
-    >>> assert changes(now, "nothing", "light", exact=True).new
+    >>> assert changes(drawn(Figure()), "nothing", "light", exact=True).new
     """
     folder = FOLDER if folder is None else folder
     numbers, pixels, svg = (
@@ -145,7 +143,6 @@ def rms(one: bytes, other: bytes) -> float:
 
     Examples
     --------
-    >>> from matplotlib.figure import Figure
     >>> blank = render(Figure(), "png", "light", dpi=20)
     >>> assert rms(blank, blank) == 0
     >>> assert rms(blank, render(Figure(), "png", "light", dpi=10)) == float("inf")

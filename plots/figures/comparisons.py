@@ -297,7 +297,8 @@ def _outcome(run, minimum, outside):
     if not np.isfinite(minimum):
         return f"$f = ${number(value, 4)}{lost}"
     gap = value - minimum
-    hidden = float(np.finfo(run.values.dtype).eps) * max(abs(value), abs(minimum))
+    # The value and the minimum are a few operations off, of one unit roundoff each.
+    hidden = 16 * float(np.finfo(run.values.dtype).eps) * max(abs(value), abs(minimum))
     return f"gap {number(gap, 2) if gap > hidden else '0 to rounding'}{lost}"
 
 

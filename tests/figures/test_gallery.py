@@ -23,8 +23,13 @@ OTHER = references.other_versions()
 
 
 @functools.cache
+def figure(name, theme="light"):
+    return gallery.draw(name, theme)
+
+
+@functools.cache
 def drawn(name, theme="light"):
-    return references.drawn(name, theme)
+    return references.drawn(figure(name, theme), theme)
 
 
 # -- tiers 1 to 4 ----------------------------------------------------------------------------------
@@ -40,7 +45,7 @@ def test_numbers_and_pixels_are_those_of_the_reference(name, theme):
 @NAMES
 @pytest.mark.parametrize("theme", THEMES)
 def test_every_text_is_whole_apart_and_legible(name, theme):
-    fig = gallery.draw(name, theme)
+    fig = figure(name, theme)
     no_text_is_clipped_or_overlaps(fig, theme)
     every_text_can_be_read(fig, THEMES[theme])
 
@@ -56,7 +61,7 @@ def test_bytes_are_those_of_the_reference(name, theme):
 
 @NAMES
 def test_every_figure_says_what_it_is(name):
-    fig = gallery.draw(name)
+    fig = figure(name)
     assert len(plots.alt_text(fig)) > 60
     assert any(ax.get_title(loc="left") for ax in fig.axes) or fig.texts
     assert len(plots.record(fig)) > len(fig.axes)  # more than limits: every figure has marks
@@ -72,7 +77,7 @@ def test_there_is_no_reference_without_a_figure():
 
 
 def changed(name):
-    now = references.drawn(name)
+    now = references.drawn(gallery.draw(name))
     return references.changes(now, name, "light", exact=not OTHER)
 
 
@@ -241,7 +246,7 @@ def test_a_folder_that_is_none_is_one_sentence(small, tmp_path, capsys):
 
 def test_another_size_is_another_picture(tmp_path):
     shutil.copy(references.FOLDER / "descent.npz", tmp_path / "descent.npz")
-    fig = gallery.draw("descent")
+    fig = figure("descent")
     plots.save(fig, tmp_path / "descent", "svg")
     plots.save(fig, tmp_path / "descent.pixels", "png", text=False, dpi=50)
     change = references.changes(drawn("descent"), "descent", "light", False, tmp_path)
