@@ -111,26 +111,47 @@ def number(x: float, digits: int = 6) -> str:
     return f"{x:.{digits}g}".replace("-", "\N{MINUS SIGN}")
 
 
-def ray_labels(ax: Any, field: Any, bands: Bands, origin: Any, look: Any) -> None:
+def ray_labels(ax: Any, field: Any, bands: Bands, origin: Any, look: Any, path: Any = None) -> None:
     """Label levels where one ray from `origin` (2,) crosses them: they cannot overlap.
 
-    Of the rays to the corners of the window, the one on which most labels have room.
+    Of the rays to the corners of the window, the one on which most labels have room, and are not in
+    the way of a path (n, 2).
     """
     window = np.array([ax.get_xlim(), ax.get_ylim()])
     origin = np.clip(np.asarray(origin, float), *window.T)
     corners = (np.array([x, y]) for x in window[0] for y in window[1])
     rays = [_crossings(ax, field, bands, origin, corner) for corner in corners]
-    for level, place in max(rays, key=len):
+    taken = np.zeros((0, 2)) if path is None else _points_of_paper(ax, _filled(path))
+
+    def free(ray):
+        places = _points_of_paper(ax, np.array([place for _, place in ray]).reshape(-1, 2))
+        apart = np.linalg.norm(places[:, None] - taken, axis=2).min(1, initial=np.inf)
+        return int((apart > 14).sum())
+
+    for level, place in max(rays, key=free):
         ax.text(*place, number(level), fontsize=0.78 * ax.xaxis.label.get_size(), ha="center",
                 va="center", path_effects=halo(look, 2.0), clip_on=True, zorder=4,
                 gid="gd:level label")  # fmt: skip
+
+
+def _points_of_paper(ax, places):
+    """Return places (n, 2) in typographic points."""
+    return ax.transData.transform(places) / ax.figure.dpi * 72
+
+
+def _filled(path):
+    """Return a path with points between its points."""
+    path = np.asarray(path, np.float64)
+    path = path[np.isfinite(path).all(1)]
+    k = np.linspace(0, len(path) - 1, 400)
+    return np.stack([np.interp(k, np.arange(len(path)), column) for column in path.T], 1)
 
 
 def _crossings(ax, field, bands, origin, corner):
     """Return the levels that a ray crosses where a label has room, and the places."""
     path = origin + np.linspace(0, 0.93, 2001)[:, None] * (corner - origin)
     values = _interpolated(field, path)
-    points = ax.transData.transform(path) / ax.figure.dpi * 72
+    points = _points_of_paper(ax, path)
     last, found = points[0], []
     for level in bands.levels:
         crossed = np.flatnonzero((values[:-1] < level) & (values[1:] >= level))

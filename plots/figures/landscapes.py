@@ -119,7 +119,7 @@ def landscape(
     space = fig.add_axes(box(-0.12, 0.08, 3.75, 3.0, 3.4), label="surface", **at)
     plane = fig.add_axes(box(4.07, 0.45, 2.45, 2.45, 3.4), label="map")
     _relief(space, shown, bands, look, names)
-    draw_ground(plane, shown, bands, look, names)
+    draw_ground(plane, shown, bands, look, names, path=points)
     band_bar(fig.add_axes(box(6.64, 0.45, 0.12, 2.45, 3.4)), bands, look)
     lost = 0
     if points is not None:

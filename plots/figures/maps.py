@@ -154,14 +154,17 @@ def descent(
 
 
 def draw_ground(
-    ax: Any, shown: Ground, bands: Any, look: Any, names: Any, labels: bool = True
+    ax: Any, shown: Ground, bands: Any, look: Any, names: Any, labels: bool = True, path: Any = None
 ) -> None:
-    """Draw the map, the set of minimizers, and above it on the right what it is."""
+    """Draw the map, the set of minimizers, and above it on the right what it is.
+
+    Levels are labeled, if they are, where there will be no path.
+    """
     draw_levels(ax, shown.field, shown.window, bands, look)
     name_axes(ax, names)
     if labels:
         middle = shown.lowest if shown.line is None else np.mean(shown.line, 0)
-        ray_labels(ax, shown.field, bands, middle, look)
+        ray_labels(ax, shown.field, bands, middle, look, path)
     said = shown.said
     if shown.line is not None:
         color = look.paper if bands.map is look.depth else look.ink
