@@ -39,14 +39,13 @@ DRAWN = {
 }
 
 
-@pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("name", DRAWN)
-def test_pictures_without_options(name, theme):
-    drawn = DRAWN[name](theme=theme)
+def test_pictures_without_options(name):
+    drawn = DRAWN[name]()
     fig = drawn if isinstance(drawn, FigureBase) else drawn.figure
     assert len(plots.record(fig)) > len(fig.axes) or name == "surface"  # of corners unknown
-    no_text_is_clipped_or_overlaps(fig, theme)
-    every_text_can_be_read(fig, THEMES[theme])
+    no_text_is_clipped_or_overlaps(fig)
+    every_text_can_be_read(fig, THEMES["light"])
 
 
 # What is about facts, examples or fitted lines, and says so.
