@@ -190,7 +190,7 @@ def titled(theme, title):
 def test_elsewhere_text_is_not_compared_and_pixels_have_room(small, capsys, monkeypatch):
     main([])
     stored = json.loads((small / references.VERSIONS).read_text())
-    (small / references.VERSIONS).write_text(json.dumps(stored | {"freetype": "2.6.1"}))
+    (small / references.VERSIONS).write_text(json.dumps(stored | {"freetype": "another"}))
     monkeypatch.setitem(gallery.GALLERY, "descent", lambda theme: titled(theme, "other words"))
     capsys.readouterr()
     assert main(["--check"]) == 0
