@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.colors import to_rgba
@@ -117,7 +118,7 @@ def side_labels(ax: Any, items: Any, look: Any, gap: float = 10.5, x: float = 1.
     places = _apart(heights[order], least)
     for place, (_, text, color) in zip(places, [items[i] for i in order], strict=True):
         ax.text(x, place, text, color=legible(color, look), transform=ax.transAxes, va="center",
-                fontsize=_small(), gid="gd:label")  # fmt: skip
+                fontsize=small(), gid="gd:label")  # fmt: skip
 
 
 def _apart(places, least):
@@ -136,10 +137,9 @@ def _apart(places, least):
     return [start + least * i for members, start in groups for i in range(len(members))]
 
 
-def _small():
-    import matplotlib
-
-    return 0.894 * matplotlib.rcParams["font.size"]  # 7.6 of 8.5 points
+def small() -> float:
+    """Return the size of labels and notes: 7.6 points where text has 8.5."""
+    return 0.894 * matplotlib.rcParams["font.size"]
 
 
 def tint(look: Any) -> tuple:
@@ -167,7 +167,7 @@ def spaced(ax: Any, points: Any, least: float) -> list[int]:
 
 def write(ax: Any, x: float, y: float, text: str, color: Any, look: Any, **options: Any) -> Any:
     """Write a small legible text at a place in data coordinates."""
-    options = {"fontsize": _small(), "zorder": 10} | options
+    options = {"fontsize": small(), "zorder": 10} | options
     return ax.text(x, y, text, color=legible(color, look), **options)
 
 
@@ -187,24 +187,31 @@ def write_beside(ax: Any, x: Any, y: Any, share: float, text: str, color: Any, l
 def note(fig: Any, x: float, y: float, sentences: Any, look: Any, **options: Any) -> None:
     """Write what has to be said of what is drawn: all sentences that are not empty, in gray."""
     said = "; ".join(sentence for sentence in sentences if sentence)
-    options = {"fontsize": _small(), "color": look.muted, "gid": "gd:notes"} | options
+    options = {"fontsize": small(), "color": look.muted, "gid": "gd:notes"} | options
     fig.text(x, y, said, **options)
 
 
 def key(ax: Any, said: str, look: Any) -> None:
     """Say above the axes on the right what its marks are, or what is missing."""
-    small = 0.92 * ax.xaxis.label.get_size()
-    ax.set_title(said, loc="right", fontsize=small, color=look.muted, fontweight="normal")
+    size = 0.92 * ax.xaxis.label.get_size()
+    ax.set_title(said, loc="right", fontsize=size, color=look.muted, fontweight="normal")
 
 
 def name_axes(ax: Any, names: Any, pad: float = 6) -> None:
     """Name the axes of a map; a short vertical name stands upright."""
-    first, second = names
+    first, second = two_names(names)
     ax.set_xlabel(in_math(first), labelpad=1)
     if is_short(second):
         ax.set_ylabel(in_math(second), rotation=0, labelpad=pad, va="center")
     else:
         ax.set_ylabel(second, labelpad=2)
+
+
+def two_names(names: Any) -> tuple[str, str]:
+    """Return the names of two parameters, or say that they are none."""
+    if isinstance(names, str) or len(names) != 2 or not all(isinstance(n, str) for n in names):
+        raise ValueError(f"names must be two, of the two parameters, got {names!r}")
+    return tuple(names)
 
 
 def in_math(name: str) -> str:

@@ -49,7 +49,7 @@ def record(fig: FigureBase) -> dict[str, np.ndarray]:
     >>> assert np.array_equal(drawn["path"], run.history.point)
     """
     found = {}
-    for ax in all_axes(fig):
+    for ax in _all_axes(fig):
         label = f"{ax.get_label()}/" if ax.get_label() else ""
         for artist in ax.get_children():
             role = role_of(artist)
@@ -62,7 +62,7 @@ def record(fig: FigureBase) -> dict[str, np.ndarray]:
     return found
 
 
-def all_axes(fig: FigureBase) -> list[Axes]:
+def _all_axes(fig: FigureBase) -> list[Axes]:
     """Return the axes of a figure, or of one of its parts."""
     axes: Any = fig.axes
     return list(axes)
@@ -139,7 +139,7 @@ def alt_text(fig: FigureBase) -> str:
     >>> assert "path: 11 points from (2, 1) to (0.2147, 0.1074)" in said
     """
     said = [f"{plain(text.get_text())}." for text in fig.texts if plain(text.get_text())]
-    for ax in all_axes(fig):
+    for ax in _all_axes(fig):
         if any(map(role_of, ax.get_children())) or ax.get_xlabel() or ax.get_ylabel():
             said.append(_axes_in_words(ax))
     return " ".join(said) or "An empty figure."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..marks import side_labels, tint, write
+from ..marks import side_labels, small, tint, write
 from ..palette import Theme, legible
 from ..style import DASHED, box, canvas, figure_level
 from ..views import certified as views
@@ -157,10 +157,10 @@ def _ratios(ax, shown, look):
         ax.annotate(f"{narrow.dtype} leaves the bound of real numbers at $k = {narrow.leaves}$",
                     (narrow.leaves, 1), (-9, 9), textcoords="offset points", ha="right",
                     va="center", color=on_tint, zorder=9,
-                    fontsize=0.894 * ax.xaxis.label.get_size())  # fmt: skip
+                    fontsize=small())  # fmt: skip
     ax.set_title("measured / proven")
     ax.text(1.015, 1.1, r"largest ratio, $k \geq 1$", transform=ax.transAxes, color=look.muted,
-            fontsize=0.894 * ax.xaxis.label.get_size(), gid="gd:label")  # fmt: skip
+            fontsize=small(), gid="gd:label")  # fmt: skip
     side_labels(ax, labels, look)
     ax.set_xlabel("iteration $k$")
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from gdpure import guards
 
 from ..levels import number
-from ..marks import foot_marks, log_axis, side_labels, tint
+from ..marks import foot_marks, log_axis, side_labels, small, tint
 from ..palette import Theme
 from ..style import DASHED, DOTTED, WIDTH, axes_level, box, plane
 from ..views import convergence as views
@@ -111,9 +111,6 @@ def convergence(
     return ax
 
 
-# -- what both draw --------------------------------------------------------------------------------
-
-
 def _runs(run):
     """Return runs by name; one that has none is "measured"."""
     if not isinstance(run, Mapping):
@@ -149,6 +146,9 @@ def _given(bounds, count):
             )
         found[str(name)] = views.Bound(values)
     return found
+
+
+# -- what a certificate draws, too ----------------------------------------------------------------
 
 
 def frame(ax, last, shown, gap, most=6, least=0.0):
@@ -242,7 +242,7 @@ def note_below(ax, sentences, look):
     if sentences:
         ax.annotate("; ".join(sentences), (1, 0), (0, -28), "axes fraction",
                     textcoords="offset points", ha="right", va="top", color=look.muted,
-                    fontsize=0.894 * ax.xaxis.label.get_size(), gid="gd:notes")  # fmt: skip
+                    fontsize=small(), gid="gd:notes")  # fmt: skip
 
 
 def digits(x):

@@ -21,6 +21,7 @@ from ..marks import (
     key,
     spaced,
     star,
+    two_names,
 )
 from ..palette import Theme
 from ..style import DASHED, NAMES, axes_level, box, canvas, figure_level, plane
@@ -233,7 +234,7 @@ def _stand(ax, shown, levels, look, names):
         axis.line.set(color=look.rule, linewidth=0.7)
     ax.tick_params(pad=-3, labelsize=0.82 * ax.xaxis.label.get_size())
     ax.tick_params(axis="z", pad=1)
-    for axis, name in zip((ax.xaxis, ax.yaxis), names, strict=True):
+    for axis, name in zip((ax.xaxis, ax.yaxis), two_names(names), strict=True):
         axis.set_rotate_label(not is_short(name))  # a letter stands upright
         axis.set_label_text(in_math(name), rotation=0)
         axis.labelpad = -6

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 import gdpure as gd
 
 from ..levels import number
-from ..marks import edge_marks, foot_marks, halo, key, log_axis, note, side_labels, write
+from ..marks import edge_marks, foot_marks, halo, key, log_axis, note, side_labels, small, write
 from ..palette import Theme, contrast, legible
 from ..reading import plain
 from ..style import DASHED, WIDTH, axes_level, box, canvas, figure_level, plane
@@ -193,7 +193,7 @@ def _bar(fig, mesh, label, look):
     ax.yaxis.tick_right()
     ax.tick_params(length=0, pad=3)
     ax.spines[:].set_visible(False)
-    size = 0.894 * ax.xaxis.label.get_size()
+    size = small()
     ax.set_title(label, loc="left", fontsize=size, pad=8, fontweight="normal")
 
 

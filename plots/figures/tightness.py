@@ -10,7 +10,7 @@ from matplotlib.ticker import NullLocator
 
 import gdpure as gd
 
-from ..marks import edge_marks, note, tint, write
+from ..marks import edge_marks, note, small, tint, write
 from ..palette import Theme
 from ..style import box, canvas, figure_level
 from ..views import tightness as views
@@ -179,7 +179,7 @@ def _diamonds(ax, x, y, name, look, size=5.0):
 
 def _name_rows(ax, rows, places, look):
     """Write left of the axes what each row is, and where its bound is attained."""
-    size = 0.894 * ax.xaxis.label.get_size()
+    size = small()
     heads = {"value": "value", "gradient": "gradient norm", "distance": "distance"}
     at = {"transform": ax.get_yaxis_transform(), "ha": "left", "va": "center"}
     for group in dict.fromkeys(row.bounded for row in rows):

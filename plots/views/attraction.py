@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import Partial
 
 import gdpure as gd
 from gdpure import guards
@@ -103,7 +102,7 @@ def basins(
         for ends, count in (((left, right), columns), ((bottom, top), rows))
     )
     starts = jnp.stack(jnp.meshgrid(x, y), -1).reshape(-1, 2)
-    g = f if isinstance(f, gd.Objective) else Partial(f)
+    g = fields.as_argument(f)
     guards.in_range("basins", "tolerance", tolerance, guards.Range(0))
     small = jnp.asarray(tolerance, dtype)
     given = _suitable(g, starts, small, steps) if step_size is None else step_size

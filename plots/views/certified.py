@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,9 +26,6 @@ from .convergence import (
     quadratic_form,
     the_step_size,
 )
-
-if TYPE_CHECKING:
-    pass
 
 _CIRCLES = 13  # rows of a run in which the worst case is shown
 

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import Partial
 
 import gdpure as gd
 from gdpure import guards
 
 from ...specs import bounds
-from .fields import Field, field, of_two_parameters, precision
+from .fields import Field, as_argument, field, of_two_parameters, precision
 
 if TYPE_CHECKING:
     from jaxtyping import ArrayLike
@@ -118,7 +117,7 @@ def conditioned(f: Callable, steps: int = 25, height: float | None = None) -> Co
     L, mu, minimizer, minimum = _constants(f)
     height = drop(f) if height is None else height
     dtype = precision(f)
-    curvatures, axes = _axes(np.asarray(_hessian(_argument(f), minimizer), np.float64))
+    curvatures, axes = _axes(np.asarray(_hessian(as_argument(f), minimizer), np.float64))
     reach = np.sqrt(2 * height / curvatures)
     start = np.asarray(minimizer, np.float64) + (reach / np.sqrt(2)) @ axes
     step_size = bounds.optimal_step_size_for_distance(L, mu)
@@ -185,10 +184,6 @@ def _constants(f):
     return float(values[0]), float(values[1]), values[2], values[3]
 
 
-def _argument(f):
-    return f if isinstance(f, gd.Objective) else Partial(f)
-
-
 @jax.jit
 def _hessian(f, at):
     return jax.hessian(f)(at)
@@ -234,7 +229,7 @@ def rules_for(f: Callable, start: ArrayLike) -> dict[str, Any]:
     rules: dict[str, Any] = {}
     if L is None or not L > 0:
         tried = gd.descend(f, start, gd.Backtracking(), steps=25).history.point
-        met = float(jnp.abs(jnp.linalg.eigvalsh(_hessians(_argument(f), tried))).max())
+        met = float(jnp.abs(jnp.linalg.eigvalsh(_hessians(as_argument(f), tried))).max())
         step = float(f"{1 / met:.1g}") if met > 0 and np.isfinite(met) else 1.0
         rules |= {f"constant {step:g}": step, f"constant {step / 4:g}": step / 4}
         longest = 1.0

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import Partial
 
 import gdpure as gd
 from gdpure import guards
@@ -21,6 +20,7 @@ from ...specs import bounds
 from ...specs.report import Verdict
 from ...specs.run.recorded import Rows, read, truth
 from ...specs.run.steps import steps_of
+from .fields import as_argument, values_along
 
 if TYPE_CHECKING:
     from jaxtyping import ArrayLike
@@ -170,7 +170,7 @@ def the_step_size(caller, run, given=None, known=None):
 
 def in_float64(f):
     """Return an objective with its numbers in float64, for use inside ``jax.enable_x64(True)``."""
-    return cast(f, np.float64) if isinstance(f, gd.Objective) else Partial(f)
+    return cast(f, np.float64) if isinstance(f, gd.Objective) else as_argument(f)
 
 
 def cast(f, dtype):
@@ -219,12 +219,7 @@ def gaps(f: Callable, points: ArrayLike) -> np.ndarray | None:
             least = f(known.minimizer)
         if least is None or not np.isfinite(least):
             return None
-        return np.asarray(_values(f, points)) - float(least)
-
-
-@jax.jit
-def _values(f, points):
-    return jax.vmap(f)(points)
+        return np.asarray(values_along(f, points)) - float(least)
 
 
 def _offset(known, points):

@@ -131,7 +131,18 @@ def field(f: Callable, window: ArrayLike, n: tuple[int, int] = (161, 129)) -> Fi
             window.mean(1), (window[:, 1] - window[:, 0]) / 2, n, strict=True
         )
     )
-    return Field(x, y, _values(f if isinstance(f, gd.Objective) else Partial(f), x, y))
+    return Field(x, y, _values(as_argument(f), x, y))
+
+
+def as_argument(f: Callable) -> Any:
+    """Return an objective as something that JAX passes as an argument; it keeps its facts."""
+    return f if isinstance(f, gd.Objective) else Partial(f)
+
+
+@jax.jit
+def values_along(f: Any, points: Any) -> Array:
+    """Return an objective at points, any tree of parameters with a leading axis n, shape (n,)."""
+    return jax.vmap(f)(points)
 
 
 @jax.jit
@@ -150,7 +161,7 @@ def of_two_parameters(caller: str, f: Callable, dtype: Any = None) -> None:
     guards.function(caller, "the objective", f)
     try:
         jax.eval_shape(f, jax.ShapeDtypeStruct((2,), dtype or precision(f)))
-    except Exception as error:
+    except Exception as error:  # whatever a stranger's function may raise
         first = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(
             f"{caller}: a map needs an objective of two parameters, f(theta) with theta of shape "
@@ -210,22 +221,12 @@ def window_of(f: Callable, path: ArrayLike | None = None) -> Float[Array, "2 2"]
         reach, usual = np.abs(points - goal).max(1), np.abs(points[0] - goal).max()
     else:
         reach = np.abs(points - points[0]).max(1)
-        values = np.asarray(_values_at(f, points, dtype), np.float64)
+        values = np.asarray(values_along(as_argument(f), jnp.asarray(points, dtype)), np.float64)
         least = int(np.argmin(np.where(np.isfinite(values), values, np.inf)))
         usual = reach[: max(least, 1) + 1].max()
     points = points[reach <= 10 * usual]
     shown = np.concatenate([points, goal[None]]) if known else points
     return jnp.asarray(np.asarray(window(shown, margin=1.25)), dtype)
-
-
-def _values_at(f, points, dtype):
-    f = f if isinstance(f, gd.Objective) else Partial(f)
-    return _values_along(f, jnp.asarray(points, dtype))
-
-
-@jax.jit
-def _values_along(f, points):
-    return jax.vmap(f)(points)
 
 
 def points_of(caller: str, path: Any) -> np.ndarray:

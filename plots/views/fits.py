@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 import gdpure as gd
 from gdpure import guards, lesson, spectra
 
-from .fields import points_of, precision
+from .fields import points_of, precision, values_along
 
 _CHOSEN = 8  # iterates, where nobody chooses them
 
@@ -87,18 +86,13 @@ def line_data(caller: str, f: Any, at: Any = ((1.0, -0.5), (0.25, 2.0))) -> tupl
     if x.ndim != 1 or x.shape != y.shape or not x.size:
         raise refused
     a, b = np.asarray(at, np.float64).T[..., None]
-    values = np.asarray(_values(f, jnp.asarray(np.asarray(at), x.dtype)), np.float64)
+    values = np.asarray(values_along(f, jnp.asarray(np.asarray(at), x.dtype)), np.float64)
     residuals, sizes = a + b * x - y, abs(a) + abs(b * x) + abs(y)
     # n + 8 roundings of what is added: the line takes 2 and a square 1 of each residual.
     rounding = (x.size + 8) * float(jnp.finfo(x.dtype).eps) * (sizes**2).mean(1)
     if not (abs(values - (residuals**2).mean(1)) <= rounding).all():
         raise refused
     return x, y
-
-
-@jax.jit
-def _values(f, points):
-    return jax.vmap(f)(points)
 
 
 def log_spaced(steps: int, n: int = _CHOSEN) -> np.ndarray:
@@ -150,7 +144,7 @@ def fitted(f: Any, run: Any, ks: Any = None) -> Fits:
     if not np.isfinite(points[chosen]).all():
         raise ValueError("fit_and_parameters: an iterate that is to be a line is not finite")
     x, y = line_data("fit_and_parameters", f, points[chosen])
-    values = _values(f, jnp.asarray(points[chosen], precision(f)))
+    values = values_along(f, jnp.asarray(points[chosen], precision(f)))
     width = np.ptp(x) or x.dtype.type(2)
     middle = (x.min() + x.max()) / 2
     ends = middle + np.array([-0.65, 0.65], x.dtype) * width

@@ -28,6 +28,7 @@ from ...specs.gradient.subjects import (
     wide,
 )
 from ...specs.rounding import unit_roundoff
+from .fields import values_along
 
 if TYPE_CHECKING:
     from jaxtyping import ArrayLike
@@ -151,7 +152,7 @@ def differences(
         rounding = known[dtype.name].rounding
         points = [(x + s * h[:, None] * d).astype(dtype) for s in (1, -1)]
         own = forms[dtype.name]
-        values = [_values(rounded, _stacked(own, p)) for p in (*points, x[None].astype(dtype))]
+        values = [values_along(rounded, _stacked(own, p)) for p in (*points, x[None].astype(dtype))]
         above, below, here = (np.asarray(v, np.float64) for v in values)
         automatic = np.concatenate(
             [np.ravel(leaf) for leaf in jax.tree.leaves(_slope(rounded, own.built(x)))]
@@ -193,11 +194,6 @@ def _as(leaf, dtype):
 
 def _stacked(form, points):
     return jax.tree.unflatten(form.structure, [jnp.asarray(p) for p in form.parts(points)])
-
-
-@jax.jit
-def _values(f, points):
-    return jax.vmap(f)(points)
 
 
 @jax.jit

@@ -12,6 +12,8 @@ import gdpure as gd
 from gdpure import guards, trees
 from gdpure.objectives import number_of_examples, restrict
 
+from .fields import values_along
+
 if TYPE_CHECKING:
     from jaxtyping import ArrayLike
 
@@ -117,7 +119,7 @@ def race(f: gd.Objective, start: ArrayLike, step_size: Any, epochs: int, key: An
     minimum, minimizer, uncertain = _minimum(f, start)
 
     def pace(points, steps):
-        gap = np.asarray(_value_at(f, points), np.float64) - (minimum or 0)
+        gap = np.asarray(values_along(f, points), np.float64) - (minimum or 0)
         return Pace(np.asarray(points, np.float64), np.arange(len(points)) / steps, gap)
 
     known = sizes, 4 * n, minimum, minimizer, uncertain
@@ -129,11 +131,6 @@ def _one_by_one(f, start, step_sizes, epochs, key):
     options = {"batch_size": 1, "epochs": epochs, "key": key, "record": None}
     final = gd.stochastic_descend(f, start, rule, **options).final
     return final.memory.point.at[final.memory.count].set(final.point)
-
-
-@jax.jit
-def _value_at(f, points):
-    return jax.vmap(f)(points)
 
 
 @jax.jit

@@ -18,7 +18,10 @@ from gdpure.specs import rounding
 EPS = np.finfo(np.float64).eps
 X, Y = np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.2, 2.8])
 NAMES = ["raw", "centered", "standardized"]
-STRANGER = lambda t: jnp.sin(3 * t[0]) + t[1] ** 4 - t[0] * t[1]  # noqa: E731
+
+
+def stranger(t):
+    return jnp.sin(3 * t[0]) + t[1] ** 4 - t[0] * t[1]
 
 
 @pytest.fixture(autouse=True)
@@ -204,8 +207,8 @@ def test_drawing_twice_is_the_same_in_both_themes():
 @pytest.mark.parametrize(
     ("problems", "error", "says"),
     [
-        (STRANGER, TypeError, "mean squared error of a line"),
-        ({"a": STRANGER, "b": line_fit}, ValueError, "must know its smoothness"),
+        (stranger, TypeError, "mean squared error of a line"),
+        ({"a": stranger, "b": line_fit}, ValueError, "must know its smoothness"),
         ({"a": gd.landscapes.rosenbrock, "b": gd.landscapes.bowl}, ValueError, "smoothness"),
         ({"a": gd.landscapes.bowl}, ValueError, "two to four, got 1"),
         ({str(i): gd.landscapes.bowl for i in range(5)}, ValueError, "two to four, got 5"),
@@ -407,7 +410,7 @@ def test_strips_show_schedules_whatever_they_are(start, sixteenths):
 
 
 def test_a_stranger_s_function_has_rules_too():
-    fig = step_rules(STRANGER, [1.0, 1.0], steps=10)
+    fig = step_rules(stranger, [1.0, 1.0], steps=10)
     names = [ax.get_label() for ax in fig.axes[::2]]
     assert len(names) == 4 and "backtracking from 1" in names and names[0].startswith("constant")
     assert {ax.get_ylabel() for ax in fig.axes[1::2]} == {r"$\eta_k$", ""}

@@ -187,13 +187,14 @@ def test_no_color_is_alone_and_colors_fall_in_lightness():
     assert len([t for t in fig.axes[1].texts if t.get_gid() == "gd:label"]) == len(lines)
 
 
-STRANGER = lambda t: jnp.sin(3 * t[0]) + t[1] ** 4 - t[0] * t[1]  # noqa: E731
+def stranger(t):
+    return jnp.sin(3 * t[0]) + t[1] ** 4 - t[0] * t[1]
 
 
 @pytest.mark.parametrize(
     ("f", "ks", "error", "says"),
     [
-        (STRANGER, None, TypeError, "mean squared error of a line"),
+        (stranger, None, TypeError, "mean squared error of a line"),
         (gd.logistic, None, TypeError, "mean squared error of a line"),
         ("line", [0, 500], ValueError, "ks must be a whole number, from 0 to 100"),
         ("line", [0.5], TypeError, "ks must be a whole number"),
@@ -405,7 +406,7 @@ def test_runs_of_several_step_sizes_have_no_modes(rule, says):
 def test_what_has_no_modes_is_refused():
     run = lesson_run(5)
     with pytest.raises(TypeError, match="only a quadratic"):
-        modes(STRANGER, run)
+        modes(stranger, run)
     with pytest.raises(TypeError, match="what gd.descend returned"):
         modes(line_fit())
     with pytest.raises(TypeError, match="what gd.descend returned"):

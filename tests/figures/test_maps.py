@@ -275,6 +275,10 @@ def test_mistakes_are_one_sentence(run):
         plots.descent(f, run, arrows="up")
     with pytest.raises(ValueError, match=r"^landscape: the path must be a run .*\[3,3\]"):
         plots.landscape(f, path=np.zeros((3, 3)))
+    for names in ("ab", ("a",), (1, 2)):
+        for draw in (plots.level_sets, plots.landscape):
+            with pytest.raises(ValueError, match="^names must be two, of the two parameters"):
+                draw(f, names=names)
     with pytest.raises(ValueError, match="no value in the window is finite"):
         plots.level_sets(lambda p: jnp.log(-jnp.abs(p[0]) - 1))
     three = gd.least_squares(jnp.ones((4, 3)), jnp.ones(4))

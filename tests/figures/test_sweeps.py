@@ -194,8 +194,13 @@ def test_without_facts_the_gradient_is_drawn_and_the_edge_is_measured():
     fig = step_sweep(stranger, jnp.asarray(start), steps=steps)
     drawn = record(fig)
     eta, _ = centers(artist(fig, "cells", "decades"))
-    value = lambda x: np.sin(3 * x[0]) + x[1] ** 4 - x[0] * x[1]  # noqa: E731
-    slope = lambda x: np.stack([3 * np.cos(3 * x[0]) - x[1], 4 * x[1] ** 3 - x[0]])  # noqa: E731
+
+    def value(x):
+        return np.sin(3 * x[0]) + x[1] ** 4 - x[0] * x[1]
+
+    def slope(x):
+        return np.stack([3 * np.cos(3 * x[0]) - x[1], 4 * x[1] ** 3 - x[0]])
+
     x = np.repeat(start[:, None], len(eta), 1)
     few = 5  # steps: what comes later is chaotic where the step size is large
     with np.errstate(over="ignore", invalid="ignore"):
@@ -247,7 +252,10 @@ def test_a_gap_of_zero_is_a_mark_at_the_foot():
 
 def test_any_parameters_will_do():
     start = {"w": jnp.ones(3), "b": jnp.zeros(())}
-    f = lambda p: jnp.sum((p["w"] - 2) ** 2) + jnp.cosh(p["b"] - 1)  # noqa: E731
+
+    def f(p):
+        return jnp.sum((p["w"] - 2) ** 2) + jnp.cosh(p["b"] - 1)
+
     drawn = record(step_sweep(f, start, steps=5))
     assert drawn["cells/decades"].shape == (6, 230)
 
