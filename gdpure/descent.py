@@ -7,14 +7,13 @@ associativity; all of them are built from the same three functions of `loop`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gdpure import adapters, gradients, guards, loop
+from gdpure import adapters, gradients, guards, loop, programs, trees
 from gdpure.gradients import Gradient
 from gdpure.loop import Descent, History, State, Status, history
 
@@ -55,8 +54,7 @@ def begin(f: Callable, start: Any, rule: Any, *, gradient: Gradient = gradients.
     """
     if isinstance(start, State):
         raise TypeError("begin: start must be a point, got a State; advance or descend goes on")
-    f, start, rule, structure = loop.boundary("begin", f, start, rule)
-    return _begin(f, start, rule, structure=structure, gradient=gradient)
+    return _begin(*loop.boundary("begin", f, start, rule, gradient))
 
 
 def advance(
@@ -83,10 +81,10 @@ def advance(
         raise TypeError(
             f"advance: state must be a State, as begin returns it, got {guards.describe(state)}"
         )
-    f, state, rule, structure = loop.boundary("advance", f, state, rule)
+    evaluate, state, rule = loop.boundary("advance", f, state, rule, gradient)
     if isinstance(rule, adapters.Schedule):
         raise TypeError("advance: rule must be one step size for one step, got an array of them")
-    return _advance(f, state, rule, structure=structure, gradient=gradient)
+    return _advance(evaluate, state, rule)
 
 
 def descend(
@@ -137,12 +135,8 @@ def descend(
     >>> assert onward.final.count == 15
     """
     steps = guards.whole("descend", "steps", steps)
-    f, start, rule, structure = loop.boundary("descend", f, start, rule)
-    if record is not None:
-        guards.function("descend", "record", record)
-    return _descend(
-        f, start, rule, structure=structure, steps=steps, gradient=gradient, record=record
-    )
+    begun = loop.boundary("descend", f, start, rule, gradient)
+    return _descend(*begun, loop.recorder("descend", record, *begun), steps=steps)
 
 
 def minimize(
@@ -183,10 +177,8 @@ def minimize(
     """
     max_steps = guards.whole("minimize", "max_steps", max_steps)
     guards.in_range("minimize", "tolerance", tolerance, guards.Range(0))
-    f, start, rule, structure = loop.boundary("minimize", f, start, rule)
-    return _minimize(
-        f, start, rule, tolerance, structure=structure, max_steps=max_steps, gradient=gradient
-    )
+    begun = loop.boundary("minimize", f, start, rule, gradient)
+    return _minimize(*begun, tolerance, max_steps=max_steps)
 
 
 def sweep(
@@ -226,47 +218,53 @@ def sweep(
     steps = guards.whole("sweep", "steps", steps)
     if isinstance(starts, State):
         raise TypeError("sweep: starts must be points, got a State; begin anew from its point")
-    f, starts, all_rules, structure = loop.boundary("sweep", f, starts, rules, adapters.as_rules)
+    starts = guards.parameters("sweep", "starts", starts)
     guards.leading_axis("sweep", "starts", starts)
+    all_rules = adapters.as_rules("sweep", rules, starts)
+    start, rule = (
+        jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), tree)
+        for tree in (starts, all_rules)
+    )
     try:
-        return _sweep(
-            f, starts, all_rules, structure=structure, steps=steps, gradient=gradient, record=record
-        )
+        evaluate = gradients.evaluation("sweep", f, gradient, start)
+        guards.same_devices("sweep", objective=evaluate, starts=starts, rules=all_rules)
+        record = loop.recorder("sweep", record, evaluate, start, rule)
+        return _sweep(evaluate, starts, all_rules, record, steps=steps)
     except (TypeError, ValueError, IndexError) as error:
         if all(x.ndim < 2 for x in jax.tree.leaves(starts)):
             error.add_note("sweep: each row of starts is a start; is the leading axis there?")
         raise
 
 
-# -- compiled; `structure` is not read, it keeps programs apart: see `trees.structure` -------------
+# -- compiled --------------------------------------------------------------------------------------
 
 
-@partial(jax.jit, static_argnames=("structure", "gradient"))
-def _begin(f, start, rule, *, structure, gradient):
-    return loop.first("begin", f, start, rule, gradient)
+@programs.compiled
+def _begin(evaluate, start, rule):
+    return loop.first("begin", evaluate, start, rule)
 
 
-@partial(jax.jit, static_argnames=("structure", "gradient"))
-def _advance(f, state, rule, *, structure, gradient):
-    guards.memory("advance", state.memory, jax.eval_shape(rule.init, state.point))
-    point, memory = loop.move(f, rule, state, None)
-    return loop.hold(loop.look(f, gradient, point, memory, state.count + 1), state)
+@programs.compiled
+def _advance(evaluate, state, rule):
+    state = loop.first("advance", evaluate, state, rule)
+    point, memory = loop.move(evaluate, rule, state, None)
+    return loop.hold(loop.look(evaluate, point, memory, state.count + 1), state)
 
 
-@partial(jax.jit, static_argnames=("structure", "steps", "gradient", "record"))
-def _descend(f, start, rule, *, structure, steps, gradient, record):
-    start = loop.first("descend", f, start, rule, gradient)
+@programs.compiled
+def _descend(evaluate, start, rule, record, *, steps):
+    start = loop.first("descend", evaluate, start, rule)
     step_sizes = adapters.each_step("descend", rule, steps)
-    return loop.scan(f, rule, start, step_sizes, steps=steps, gradient=gradient, record=record)
+    return loop.scan(evaluate, rule, start, step_sizes, record, steps=steps)
 
 
-@partial(jax.jit, static_argnames=("structure", "max_steps", "gradient"))
-def _minimize(f, start, rule, tolerance, *, structure, max_steps, gradient):
-    start = loop.first("minimize", f, start, rule, gradient)
+@programs.compiled
+def _minimize(evaluate, start, rule, tolerance, *, max_steps):
+    start = loop.first("minimize", evaluate, start, rule)
     step_sizes = adapters.each_step("minimize", rule, max_steps)
 
     def judged(state):
-        within = [(jnp.abs(g) <= tolerance).all() for g in jax.tree.leaves(state.gradient)]
+        within = [(jnp.abs(g) <= tolerance).all() for g in trees.packed(state.gradient)]
         met = jnp.stack(within).all() & (state.status == Status.RUNNING)
         return state._replace(status=jnp.where(met, Status.CONVERGED.value, state.status))
 
@@ -275,18 +273,18 @@ def _minimize(f, start, rule, tolerance, *, structure, max_steps, gradient):
 
     def step(state):
         step_size = None if step_sizes is None else step_sizes[state.count - start.count]
-        point, memory = loop.move(f, rule, state, step_size)
-        return judged(loop.hold(loop.look(f, gradient, point, memory, state.count + 1), state))
+        point, memory = loop.move(evaluate, rule, state, step_size)
+        return judged(loop.hold(loop.look(evaluate, point, memory, state.count + 1), state))
 
     return lax.while_loop(going, step, judged(start))
 
 
-@partial(jax.jit, static_argnames=("structure", "steps", "gradient", "record"))
-def _sweep(f, starts, all_rules, *, structure, steps, gradient, record):
+@programs.compiled
+def _sweep(evaluate, starts, all_rules, record, *, steps):
     def run(start, rule):
-        start = loop.first("sweep", f, start, rule, gradient)
+        start = loop.first("sweep", evaluate, start, rule)
         step_sizes = adapters.each_step("sweep", rule, steps)
-        return loop.scan(f, rule, start, step_sizes, steps=steps, gradient=gradient, record=record)
+        return loop.scan(evaluate, rule, start, step_sizes, record, steps=steps)
 
     axes = jax.tree.map(lambda x: 0 if x.ndim else None, all_rules)
     return jax.vmap(jax.vmap(run, (0, None)), (None, axes))(starts, all_rules)

@@ -1,19 +1,20 @@
 """Gradients: five ways to the same numbers, interchangeable by construction.
 
-A gradient is ``objective -> (params -> (value, gradient))``. Any of them is the `gradient=` of
-`descend` and its relatives; the Hessian is `jax.hessian`.
+A gradient is ``objective -> (params -> (value, gradient))``, compiled where it is called. Any of
+them is the `gradient=` of `descend` and its relatives; the Hessian is `jax.hessian`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from gdpure import guards
-from gdpure.objectives import Objective, number_of_examples, restrict
+from gdpure import evaluations, guards, programs
+from gdpure.objectives import Objective, number_of_examples
 
 Gradient = Callable[[Any], Callable[[Any], tuple[Any, Any]]]
 
@@ -36,11 +37,7 @@ def reverse(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
     >>> value, gradient = gd.reverse(lambda x: x[0] ** 2 + x[1] ** 2)(jnp.array([2.0, 1.0]))
     >>> assert value == 5.0 and gradient.tolist() == [4.0, 2.0]
     """
-
-    def value_and_gradient(params):
-        return jax.value_and_grad(_checked("reverse", f, params))(params)
-
-    return value_and_gradient
+    return _compiled("reverse", f, _reverse)
 
 
 def forward(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
@@ -59,13 +56,7 @@ def forward(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
     >>> value, gradient = gd.forward(lambda x: x[0] ** 2 + x[1] ** 2)(jnp.array([2.0, 1.0]))
     >>> assert value == 5.0 and gradient.tolist() == [4.0, 2.0]
     """
-
-    def value_and_gradient(params):
-        value_of = _checked("forward", f, params)
-        gradient, value = jax.jacfwd(lambda x: (value_of(x),) * 2, has_aux=True)(params)
-        return value, gradient
-
-    return value_and_gradient
+    return _compiled("forward", f, _forward)
 
 
 def analytic(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
@@ -88,20 +79,8 @@ def analytic(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
     >>> value, gradient = gd.analytic(f)(jnp.array([1.0]))
     >>> assert value == 2.0 and gradient == 4.0
     """
-    by_hand = f.gradient if isinstance(f, Objective) else None
-    if by_hand is None:
-        raise TypeError(
-            "analytic: the objective brings no hand-derived gradient; give it one, "
-            "Objective(value, data, gradient=...), or use gd.reverse"
-        )
-
-    def value_and_gradient(params):
-        value = _checked("analytic", f, params)(params)
-        gradient = by_hand(params, f.data)
-        guards.same_form("analytic", "the hand-derived gradient", gradient, params, "params")
-        return value, gradient
-
-    return value_and_gradient
+    _hand_derived(f)
+    return _compiled("analytic", f, _analytic)
 
 
 def central(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
@@ -122,47 +101,12 @@ def central(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
     >>> value, gradient = gd.central(lambda x: x[0] ** 2 + x[1] ** 2)(jnp.array([2.0, 1.0]))
     >>> assert value == 5.0 and jnp.allclose(gradient, jnp.array([4.0, 2.0]), rtol=1e-3)
     """
-
-    def value_and_gradient(params):
-        value_of = _checked("central", f, params)
-        leaves, tree = jax.tree.flatten(jax.tree.map(jnp.asarray, params))
-
-        def slopes(j, leaf):
-            def moved(i, x):
-                changed = leaf.ravel().at[i].set(x).reshape(leaf.shape)
-                return value_of(tree.unflatten([*leaves[:j], changed, *leaves[j + 1 :]]))
-
-            def slope(i):
-                x = leaf.ravel()[i]
-                h = jnp.cbrt(jnp.finfo(leaf.dtype).eps).astype(leaf.dtype) * jnp.maximum(1, abs(x))
-                above, below = x + h, x - h
-                return ((moved(i, above) - moved(i, below)) / (above - below)).astype(leaf.dtype)
-
-            # In blocks: all coordinates at once would hold d copies of the parameters.
-            return jax.lax.map(slope, jnp.arange(leaf.size), batch_size=_BLOCK).reshape(leaf.shape)
-
-        gradient = tree.unflatten([slopes(j, leaf) for j, leaf in enumerate(leaves)])
-        return value_of(params), gradient
-
-    return value_and_gradient
-
-
-def _checked(caller, f, params):
-    guards.parameters(caller, "params", params)
-
-    def value(params):
-        return guards.scalar(caller, f(params))
-
-    return value
+    return _compiled("central", f, _central)
 
 
 def default(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
     """Return the `analytic` gradient where the objective has one, the `reverse` one otherwise."""
-    hand_derived = isinstance(f, Objective) and f.gradient is not None
-    return analytic(f) if hand_derived else reverse(f)
-
-
-MODES = (reverse, forward, analytic, central, default)
+    return _compiled("gradient", f, _default)
 
 
 def per_sample(
@@ -197,14 +141,116 @@ def per_sample(
     """
     n = number_of_examples("per_sample", f)
     if chunk_size is not None:
-        chunk_size = guards.whole("per_sample", "chunk_size", chunk_size, 1)
+        chunk_size = min(guards.whole("per_sample", "chunk_size", chunk_size, 1), n)
 
     def values_and_gradients(params):
-        def row(i):
-            return gradient(restrict(f, i[None]))(params)
-
-        if chunk_size is None:
-            return jax.vmap(row)(jnp.arange(n))
-        return jax.lax.map(row, jnp.arange(n), batch_size=min(chunk_size, n))
+        guards.parameters("per_sample", "params", params)
+        row = jax.ShapeDtypeStruct((1,), jnp.int32)
+        of_examples = evaluation("per_sample", f, gradient, params, row)
+        return _rows(of_examples, params, n=n, chunk_size=chunk_size)
 
     return values_and_gradients
+
+
+@programs.compiled
+def _rows(of_examples, params, *, n, chunk_size):
+    def row(i):
+        return of_examples(params, i[None])
+
+    if chunk_size is None:
+        return jax.vmap(row)(jnp.arange(n, dtype=jnp.int32))
+    return jax.lax.map(row, jnp.arange(n, dtype=jnp.int32), batch_size=chunk_size)
+
+
+# -- what a loop asks for ------------------------------------------------------------------------
+
+
+def evaluation(caller: str, f: Any, gradient: Gradient, params: Any, rows: Any = None) -> Any:
+    """Return the evaluation of an objective in the way that `gradient` names: see `evaluations`."""
+    guards.function(caller, "gradient", gradient)
+    way = _WAYS.get(gradient) or partial(_of_others, gradient)
+    return evaluations.of(caller, f, way, params, rows)
+
+
+def _compiled(caller, f, way):
+    guards.function(caller, "the objective", f)
+
+    def value_and_gradient(params):
+        params = guards.parameters(caller, "params", params)
+        return _evaluated(evaluations.of(caller, f, way, params), params)
+
+    return value_and_gradient
+
+
+@programs.compiled
+def _evaluated(evaluate, params):
+    return evaluate(params)
+
+
+# -- the ways, for traced parameters ---------------------------------------------------------------
+
+
+def _reverse(f, params):
+    return jax.value_and_grad(f)(params)
+
+
+def _forward(f, params):
+    def twice(x):
+        return (f(x),) * 2
+
+    gradient, value = jax.jacfwd(twice, has_aux=True)(params)
+    return value, gradient
+
+
+def _analytic(f, params):
+    value, gradient = f(params), _hand_derived(f)(params, f.data)
+    guards.same_form("analytic", "the hand-derived gradient", gradient, params, "params")
+    return value, gradient
+
+
+def _hand_derived(f):
+    if not isinstance(f, Objective) or f.gradient is None:
+        raise TypeError(
+            "analytic: the objective brings no hand-derived gradient; give it one, "
+            "Objective(value, data, gradient=...), or use gd.reverse"
+        )
+    return f.gradient
+
+
+def _central(f, params):
+    leaves, tree = jax.tree.flatten(jax.tree.map(jnp.asarray, params))
+
+    def slopes(j, leaf):
+        def moved(i, x):
+            changed = leaf.ravel().at[i].set(x).reshape(leaf.shape)
+            return f(tree.unflatten([*leaves[:j], changed, *leaves[j + 1 :]]))
+
+        def slope(i):
+            x = leaf.ravel()[i]
+            h = jnp.cbrt(jnp.finfo(leaf.dtype).eps).astype(leaf.dtype) * jnp.maximum(1, abs(x))
+            above, below = x + h, x - h
+            return ((moved(i, above) - moved(i, below)) / (above - below)).astype(leaf.dtype)
+
+        # In blocks: all coordinates at once would hold d copies of the parameters.
+        return jax.lax.map(slope, jnp.arange(leaf.size), batch_size=_BLOCK).reshape(leaf.shape)
+
+    return f(params), tree.unflatten([slopes(j, leaf) for j, leaf in enumerate(leaves)])
+
+
+def _default(f, params):
+    hand_derived = isinstance(f, Objective) and f.gradient is not None
+    return (_analytic if hand_derived else _reverse)(f, params)
+
+
+def _of_others(gradient, f, params):
+    return guards.differentiated(gradient, f)(params)
+
+
+_WAYS = {
+    reverse: _reverse,
+    forward: _forward,
+    analytic: _analytic,
+    central: _central,
+    default: _default,
+}
+MODES = tuple(_WAYS)

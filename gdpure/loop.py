@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import operator
 from enum import Enum
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.tree_util import Partial
 
-from gdpure import adapters, gradients, guards, rules, trees
-from gdpure.objectives import as_objective
+from gdpure import adapters, evaluations, gradients, guards, programs, rules, trees
 
 
 class Status(int, Enum):
@@ -101,51 +102,57 @@ def history(state: State) -> History:
 # -- the boundary ----------------------------------------------------------------------------------
 
 
-def boundary(caller, f, start, rule, as_rule=adapters.as_rule):
-    """Return the arguments as JAX passes them, checked, and what tells their structure apart."""
-    f = as_objective(caller, f)
+def boundary(caller, f, start, rule, gradient):
+    """Return the arguments as compiled code takes them: evaluation, start and rule, checked."""
     if isinstance(start, Descent):
         raise TypeError(
             f"{caller}: start must be a point or a State, got a Descent; pass run.final"
         )
     if not isinstance(start, State):
         start = guards.parameters(caller, "start", start)
-    rule = as_rule(caller, rule, start.point if isinstance(start, State) else start)
-    guards.same_devices(caller, objective=f, start=start, rule=rule)
-    return f, start, rule, trees.structure(f, start, rule)
+    point = start.point if isinstance(start, State) else start
+    rule = adapters.as_rule(caller, rule, point)
+    evaluate = gradients.evaluation(caller, f, gradient, point)
+    guards.same_devices(caller, objective=evaluate, start=start, rule=rule)
+    return evaluate, start, rule
 
 
-def first(caller, f, start, rule, gradient):
+def recorder(caller, record, evaluate, start, rule):
+    """Return what to keep of each state as a tree that is called; None for None."""
+    if record is None:
+        return None
+    guards.function(caller, "record", record)
+    if programs.is_closed(record):
+        return Partial(record)
+    return programs.traced(record, jax.eval_shape(partial(first, caller), evaluate, start, rule))
+
+
+def first(caller, evaluate, start, rule):
     """Return the state to begin or go on from; value and gradient are those of f, whatever came."""
-    guards.function(caller, "gradient", gradient)
     if not isinstance(rule, adapters.Schedule):
         guards.scalar_hyperparameters(caller, rule)
     resumed = isinstance(start, State)
     point = jax.tree.map(_strong, start.point if resumed else start)
-    guards.scalar(caller, jax.eval_shape(f, point))
     memory = jax.tree.map(_strong, rule.init(point))
     if resumed:
         guards.memory(caller, start.memory, memory)
-        return look(f, gradient, point, start.memory, start.count)
-    return look(f, gradient, point, memory)
+        return look(evaluate, point, start.memory, start.count)
+    return look(evaluate, point, memory)
 
 
 # -- one step --------------------------------------------------------------------------------------
 
 
-def look(f, gradient, point, memory, count=None):
+def look(evaluate, point, memory, count=None):
     """Return the state at a point, DIVERGED if not all of it is finite."""
-    ours = gradient in gradients.MODES
-    out = (gradient(f) if ours else guards.differentiated(gradient, f))(point)
-    guards.evaluation(out, point)
-    value, slope = jax.tree.map(_strong, out)
-    finite = [jnp.isfinite(x).all() for x in jax.tree.leaves((point, value, slope))]
+    value, slope = jax.tree.map(_strong, evaluate(point))
+    finite = [jnp.isfinite(x).all() for x in trees.packed((point, value, slope))]
     status = jnp.where(jnp.stack(finite).all(), *_codes(Status.RUNNING, Status.DIVERGED))
     # A literal 0 would not vary over a mesh as the data may, which `jax.shard_map` demands.
     return State(point, value, slope, memory, 0 * status if count is None else count, status)
 
 
-def move(f, rule, state, step_size):
+def move(evaluate, rule, state, step_size):
     """Return the next point and memory: one update of the rule, or one step of a schedule."""
     rule = rules.Constant(step_size) if isinstance(rule, adapters.Schedule) else rule
     updates, memory = rule.update(
@@ -154,7 +161,7 @@ def move(f, rule, state, step_size):
         state.point,
         value=state.value,
         grad=state.gradient,
-        value_fn=f,
+        value_fn=partial(evaluations.value_of, evaluate),
     )
     guards.update(updates, state.point, memory, state.memory)
     point = jax.tree.map(lambda x, u: x + u.astype(x.dtype), state.point, updates)
@@ -170,29 +177,30 @@ def hold(new, old):
 # -- many steps ------------------------------------------------------------------------------------
 
 
-def scan(f, rule, start, step_sizes, *, steps, gradient, record, move=move):
+def scan(evaluate, rule, start, step_sizes, record, *, steps, move=move):
     """Return the run of `steps` moves from a state."""
     if step_sizes is not None:
         step_sizes = jnp.concatenate([step_sizes, jnp.zeros_like(step_sizes, shape=(1,))])
     if record is None:
-        return Descent(_scan_lean(f, rule, start, step_sizes, steps, gradient, move), None)
+        return Descent(_scan_lean(evaluate, rule, start, step_sizes, steps, move), None)
 
     # One body more than moves: its last move is discarded, which is cheaper than to append a row.
     def body(carry, turn):
         kept, point, memory = carry
         count, step_size = turn
-        new = look(f, gradient, point, memory, count)
+        new = look(evaluate, point, memory, count)
         kept = hold(new, kept)
-        point, memory = move(f, rule, new, step_size)
+        point, memory = move(evaluate, rule, new, step_size)
         point = jax.tree.map(lambda x: jnp.where(_going(new), x, jnp.nan), point)  # no way back
         return (kept, point, memory), record(kept)
 
     counts = start.count + jnp.arange(steps + 1, dtype=start.count.dtype)
-    (final, _, _), rows = lax.scan(body, (start, start.point, start.memory), (counts, step_sizes))
+    carry = start, start.point, start.memory
+    (final, _, _), rows = lax.scan(body, carry, (counts, step_sizes))
     return Descent(final, rows)
 
 
-def _scan_lean(f, rule, start, step_sizes, steps, gradient, move):
+def _scan_lean(evaluate, rule, start, step_sizes, steps, move):
     """Return the last state alone, judged at both ends, replayed with care if it ended badly.
 
     A test of every state would cost three to seven times the loop.
@@ -200,25 +208,25 @@ def _scan_lean(f, rule, start, step_sizes, steps, gradient, move):
 
     def body(carry, turn):
         (point, memory), (count, step_size) = carry, turn
-        return move(f, rule, look(f, gradient, point, memory, count), step_size), None
+        return move(evaluate, rule, look(evaluate, point, memory, count), step_size), None
 
     counts = start.count + jnp.arange(steps, dtype=start.count.dtype)
     turns = counts, None if step_sizes is None else step_sizes[:-1]
     (point, memory), _ = lax.scan(body, (start.point, start.memory), turns)
     end = start.count + steps
-    last = look(f, gradient, point, memory, end)
+    last = look(evaluate, point, memory, end)
     good = _going(start) & _going(last)
 
     # The replay needs no derivative, and `while_loop` has none in reverse mode.
-    f, rule, start, step_sizes = lax.stop_gradient((f, rule, start, step_sizes))
+    evaluate, rule, start, step_sizes = lax.stop_gradient((evaluate, rule, start, step_sizes))
 
     def going(state):
         return ~good & _going(state) & (state.count < end)
 
     def replay(state):
         step_size = None if step_sizes is None else step_sizes[state.count - start.count]
-        point, memory = move(f, rule, state, step_size)
-        return hold(look(f, gradient, point, memory, state.count + 1), state)
+        point, memory = move(evaluate, rule, state, step_size)
+        return hold(look(evaluate, point, memory, state.count + 1), state)
 
     replayed = lax.while_loop(going, replay, _where(good, lax.stop_gradient(last), start))
     return jax.tree.map(_value_of, replayed, last)

@@ -97,16 +97,16 @@ class Objective:
         return self.value(params, self.data)
 
 
-def as_objective(caller: str, f: Any) -> Any:
-    """Return f as something that JAX passes as an argument: a plain function becomes a Partial."""
+def bare(caller: str, f: Any) -> Any:
+    """Return an objective without its facts, which no loop needs; refuse what is none."""
     if not callable(f):
         raise TypeError(
             f"{caller}: the objective must be callable, f(params) -> (), got {guards.describe(f)}"
         )
     if isinstance(f, Objective):
-        f = Objective(f.value, f.data, f.gradient, axes=f.axes)  # no loop needs the facts
+        f = Objective(f.value, f.data, f.gradient, axes=f.axes)
     elif jax.tree_util.all_leaves([f]):
-        return Partial(f)
+        return f
     return guards.arrays(caller, "objective", f)
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
 from jax import lax
 
-from gdpure import adapters, gradients, guards, loop
+from gdpure import adapters, evaluations, gradients, guards, loop, programs
 from gdpure.gradients import Gradient
 from gdpure.loop import Descent, State, history
-from gdpure.objectives import number_of_examples, restrict
+from gdpure.objectives import number_of_examples
 
 
 def minibatches(key: Any, n: int, batch_size: int) -> tuple[jax.Array, jax.Array]:
@@ -91,56 +90,51 @@ def stochastic_descend(
     ...                             key=jax.random.key(0))
     >>> assert run.history.value.shape == (4,) and abs(run.final.point - 1) < 1e-2
     """
-    f, start, rule, structure = loop.boundary("stochastic_descend", f, start, rule)
     n = number_of_examples("stochastic_descend", f)
     batch_size = guards.whole("stochastic_descend", "batch_size", batch_size, 1, n)
     epochs = guards.whole("stochastic_descend", "epochs", epochs)
     guards.key("stochastic_descend", key)
-    guards.same_devices("stochastic_descend", objective=f, key=key)
+    evaluate, start, rule = loop.boundary("stochastic_descend", f, start, rule, gradient)
+    guards.same_devices("stochastic_descend", objective=evaluate, key=key)
+    record = loop.recorder("stochastic_descend", record, evaluate, start, rule)
+    point = start.point if isinstance(start, State) else start
+    full, rest = jax.eval_shape(lambda: minibatches(key, n, batch_size))
+    on_full, on_rest = (
+        gradients.evaluation("stochastic_descend", f, gradient, point, rows)
+        for rows in (full.update(shape=(batch_size,)), rest)
+    )
     return _descend(
-        f,
-        start,
-        rule,
-        key,
-        structure=structure,
+        *(evaluate, start, rule, record, on_full, on_rest, key),
+        n=n,
         batch_size=batch_size,
         epochs=epochs,
-        gradient=gradient,
-        record=record,
     )
 
 
-@partial(jax.jit, static_argnames=("structure", "batch_size", "epochs", "gradient", "record"))
-def _descend(f, start, rule, key, *, structure, batch_size, epochs, gradient, record):
-    n = number_of_examples("stochastic_descend", f)
-    start = loop.first("stochastic_descend", f, start, rule, gradient)
+@programs.compiled
+def _descend(evaluate, start, rule, record, on_full, on_rest, key, *, n, batch_size, epochs):
+    start = loop.first("stochastic_descend", evaluate, start, rule)
     end = start.count + epochs
 
-    def move(f, rule, state, step_size):
+    def move(evaluate, rule, state, step_size):
         def stay():
             return state.point, state.memory
 
         # After the last row there is no epoch to discard, as there is a step in `descend`.
-        return lax.cond(state.count < end, lambda: epoch(f, rule, state, step_size), stay)
+        return lax.cond(state.count < end, lambda: epoch(rule, state, step_size), stay)
 
-    def epoch(f, rule, state, step_size):
+    def epoch(rule, state, step_size):
         full, rest = minibatches(jax.random.fold_in(key, state.count), n, batch_size)
 
-        def step(carry, rows):
-            (point, memory), batch = carry, restrict(f, rows)
-            on_batch = loop.look(batch, gradient, point, memory, state.count)
-            return loop.move(batch, rule, on_batch, step_size), None
+        def step(carry, on_batch):
+            looked = loop.look(on_batch, *carry, state.count)
+            return loop.move(on_batch, rule, looked, step_size)
 
-        carry, _ = lax.scan(step, (state.point, state.memory), full)
-        return step(carry, rest)[0] if rest.size else carry
+        def step_on(carry, rows):
+            return step(carry, evaluations.OnRows(on_full, rows)), None
 
-    return loop.scan(
-        f,
-        rule,
-        start,
-        adapters.each_step("stochastic_descend", rule, epochs),
-        steps=epochs,
-        gradient=gradient,
-        record=record,
-        move=move,
-    )
+        carry, _ = lax.scan(step_on, (state.point, state.memory), full)
+        return step(carry, evaluations.OnRows(on_rest, rest)) if rest.size else carry
+
+    step_sizes = adapters.each_step("stochastic_descend", rule, epochs)
+    return loop.scan(evaluate, rule, start, step_sizes, record, steps=epochs, move=move)

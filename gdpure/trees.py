@@ -25,7 +25,8 @@ def pytree(cls: _Class) -> _Class:
     """Make a class a frozen dataclass and a tree of arrays, its class part of the structure.
 
     `jax.tree_util.register_dataclass` leaves the class out where structures are compared (JAX 0.10
-    to 0.12): a function compiled for one rule would now and then run for another with like fields.
+    to 0.12), though not out of their hash: a function compiled for one rule would now and then run
+    for another with like fields.
     """
     made = dataclass(frozen=True, eq=False)(cls)
     leaves = [f.name for f in fields(made) if not f.metadata.get("static")]
@@ -47,13 +48,22 @@ def pytree(cls: _Class) -> _Class:
     return made
 
 
-def structure(*trees: Any) -> int:
-    """Return a number that tells structures apart, by the classes of their nodes, too.
+_MANY, _SMALL = 16, 1024
 
-    It goes with every compiled function as a static argument, for rules and objectives of others
-    may be registered as `pytree` should not.
+
+def packed(tree: Any) -> list[Any]:
+    """Return the entries of a tree as few arrays: many small leaves are one vector a dtype.
+
+    XLA repeats what judges a tree leaf by leaf in every program that asks for the verdict, so that
+    its time grows with the square of their number. Large leaves would be copied for nothing.
     """
-    return hash(jax.tree.structure(trees))
+    few, kinds = [], {}
+    for x in jax.tree.leaves(tree):
+        (kinds.setdefault(x.dtype, []) if x.size <= _SMALL else few).append(x)
+    for alike in kinds.values():
+        many = len(alike) > _MANY
+        few += [jnp.concatenate([x.ravel() for x in alike])] if many else alike
+    return few
 
 
 def precision(tree):

@@ -1,0 +1,115 @@
+"""Evaluations: an objective with its gradient, as it is now, as an argument of compiled code.
+
+An evaluation is ``params -> (value, gradient)``, a tree whose leaves are all the arrays that the
+objective has or reads: what a loop asks for at every point, and all that it knows of an objective.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.custom_derivatives import SymbolicZero
+
+from gdpure import guards, programs, trees
+from gdpure.objectives import Objective, bare, restrict
+
+
+def of(caller: str, f: Any, way: Callable, params: Any, rows: Any = None) -> Any:
+    """Return the evaluation of an objective for parameters of a form.
+
+    Parameters
+    ----------
+    caller
+        The public function that errors name.
+    f
+        The objective. Its functions are traced now, unless it is an `Objective` whose functions
+        read nothing but their arguments.
+    way
+        ``way(f, params) -> (value, gradient)``.
+    params
+        Parameters, or their shapes and dtypes.
+    rows
+        The indices of some examples of a finite sum, or their shape and dtype: the evaluation is
+        then ``(params, rows) -> (value, gradient)`` of the mean over these examples.
+
+    Examples
+    --------
+    >>> def way(f, x):
+    ...     return jax.value_and_grad(f)(x)
+    >>> evaluate = of("descend", lambda x: jnp.sum(x**2), way, jnp.ones(2))
+    >>> assert evaluate(jnp.ones(2))[0] == 2.0
+    """
+    f = bare(caller, f)
+    if isinstance(f, Objective) and programs.is_closed(f.value, f.gradient, way):
+        return _Evaluation(f, caller, way)
+    if not jax.tree_util.all_leaves([f]):
+        f = jax.tree.map(jnp.asarray, f)  # a number among its leaves is data, too
+    return programs.traced(_Evaluation(f, caller, way), params, *(() if rows is None else (rows,)))
+
+
+@trees.pytree
+class _Evaluation:
+    f: Any
+    caller: str = trees.static()
+    way: Callable = trees.static()
+
+    def __call__(self, params, rows=None):
+        f = self.f if rows is None else restrict(self.f, rows)
+        out = self.way(_checked(self.caller, f), params)
+        guards.evaluation(out, params)
+        return out
+
+
+@trees.pytree
+class OnRows:
+    """An evaluation on some examples: ``params -> evaluate(params, rows)``."""
+
+    evaluate: Any
+    rows: Any
+
+    def __call__(self, params: Any) -> tuple[Any, Any]:
+        """Return value and gradient of the mean over the rows."""
+        return self.evaluate(params, self.rows)
+
+
+def _checked(caller, f):
+    """Return f, held to return one scalar."""
+    if isinstance(f, Objective):
+        return replace(f, value=lambda *args: guards.scalar(caller, f.value(*args)))
+    return lambda params: guards.scalar(caller, f(params))
+
+
+@jax.custom_jvp
+def value_of(evaluate: Any, params: Any) -> Any:
+    """Return the value of an evaluation; its derivative is the gradient that comes beside it.
+
+    Examples
+    --------
+    >>> def evaluate(x):
+    ...     return x**2, 3 * x  # as wrong as it is
+    >>> assert jax.grad(lambda x: value_of(jax.tree_util.Partial(evaluate), x))(1.0) == 3.0
+    """
+    return evaluate(params)[0]
+
+
+def _moved(primals, tangents):
+    (evaluate, params), (of_evaluate, of_params) = primals, tangents
+    value, gradient = evaluate(params)
+    moved = trees.dot(gradient, jax.tree.map(_tangent, params, of_params)).astype(value.dtype)
+    if not all(isinstance(x, SymbolicZero) for x in jax.tree.leaves(of_evaluate)):
+        of_evaluate = jax.tree.map(_tangent, evaluate, of_evaluate)
+        moved += jax.jvp(lambda evaluate: evaluate(params)[0], (evaluate,), (of_evaluate,))[1]
+    return value, moved
+
+
+def _tangent(x, tangent):
+    zero = isinstance(tangent, SymbolicZero)
+    return np.zeros(jnp.shape(x), tangent.dtype) if zero else tangent
+
+
+value_of.defjvp(_moved, symbolic_zeros=True)
