@@ -60,9 +60,11 @@ def begin(f: Callable, start: Any, rule: Any, *, gradient: Gradient = gradients.
 def advance(
     f: Callable, state: State, rule: Any, *, gradient: Gradient = gradients.default
 ) -> State:
-    """Return the state one step later: ``x+ = x + update(g)``.
+    """Return the state one step later: ``x+ = x + update(g)``, g the gradient of f at x.
 
-    If anything at the new point is not finite, the old state comes back with status DIVERGED.
+    Value and gradient at the point of the state are computed anew, for f may be another objective
+    than before, another mini-batch say, and the point may have been moved. If anything at the new
+    point is not finite, the old state comes back with status DIVERGED.
 
     Parameters
     ----------
@@ -106,8 +108,8 @@ def descend(
     Parameters
     ----------
     f
-        The objective, ``f(params) -> ()``. New data in an `Objective` compile nothing anew, a fresh
-        lambda does.
+        The objective, ``f(params) -> ()``, as it is now: arrays that a plain function reads may
+        change between calls, and new ones of the same shapes compile nothing anew.
     start
         The parameters to start from, a tree of floating-point arrays; or a `State`, to go on.
     rule

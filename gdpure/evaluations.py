@@ -92,7 +92,8 @@ def value_of(evaluate: Any, params: Any) -> Any:
     --------
     >>> def evaluate(x):
     ...     return x**2, 3 * x  # as wrong as it is
-    >>> assert jax.grad(lambda x: value_of(jax.tree_util.Partial(evaluate), x))(1.0) == 3.0
+    >>> evaluate = jax.tree_util.Partial(evaluate)
+    >>> assert jax.grad(lambda x: value_of(evaluate, x))(jnp.array(1.0)) == 3.0
     """
     return evaluate(params)[0]
 

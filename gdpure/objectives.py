@@ -56,7 +56,9 @@ class Objective:
     """A function to minimize: ``f(params) = value(params, data)``.
 
     The functions are static, the data are leaves: an objective goes through `jax.jit`, `jax.vmap`
-    and `jax.grad` as an argument, and new data of the same shapes compile nothing anew.
+    and `jax.grad` as an argument, and new data of the same shapes compile nothing anew. Functions
+    that read nothing but their arguments and modules are not traced again; others are, at each
+    call, as plain functions are.
 
     Parameters
     ----------
@@ -104,7 +106,7 @@ def bare(caller: str, f: Any) -> Any:
             f"{caller}: the objective must be callable, f(params) -> (), got {guards.describe(f)}"
         )
     if isinstance(f, Objective):
-        f = Objective(f.value, f.data, f.gradient, axes=f.axes)
+        f = Objective(f.value, f.data, f.gradient, facts=None, axes=f.axes)
     elif jax.tree_util.all_leaves([f]):
         return f
     return guards.arrays(caller, "objective", f)

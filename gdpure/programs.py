@@ -54,6 +54,7 @@ def traced(function: Callable, *args: Any) -> Program:
 
     Examples
     --------
+    >>> import jax.numpy as jnp
     >>> y = np.array([1.0, 2.0])
     >>> one = traced(lambda x: x * y, jnp.ones(2))
     >>> y = np.array([3.0, 4.0])
@@ -149,10 +150,13 @@ def _plain(x, within=()):
         return type(x), tuple(_plain(part, within) for part in x)
     if isinstance(x, dict):
         return tuple((k, _plain(part, within)) for k, part in x.items())
-    if isinstance(x, FunctionType) and id(x) not in within:  # made anew by each trace, as it may be
+    if isinstance(x, FunctionType) and id(x) not in within:  # a trace may make it anew
         read = [x.__defaults__, *_contents(x)]
-        return x.__code__, tuple(_plain(part, (*within, id(x))) for part in read)
-    if dataclasses.is_dataclass(x) and not isinstance(x, type):
+        if not x.__module__.startswith("jax."):  # a list of a user's is that list
+            read = [part if isinstance(part, FunctionType) else _Same(part) for part in read]
+        read = tuple(_plain(part, (*within, id(x))) for part in read)
+        return x.__code__, _Same(x.__globals__), read
+    if dataclasses.is_dataclass(x) and type(x).__module__.startswith("jax."):
         fields = [getattr(x, field.name) for field in dataclasses.fields(x)]
         return type(x), tuple(_plain(part, within) for part in fields)
     if hasattr(x, "call_wrapped"):  # a custom derivative, which a trace of the gradient has used
@@ -181,8 +185,10 @@ def is_closed(*functions: Any) -> bool:
 
     Examples
     --------
-    >>> y = np.array([1.0, 2.0])
-    >>> assert is_closed(lambda x: jnp.sum(x**2)) and not is_closed(lambda x: jnp.sum(x - y))
+    >>> import jax.numpy as jnp
+    >>> def loss(y):
+    ...     return lambda x: jnp.sum(x - y)
+    >>> assert is_closed(loss) and not is_closed(loss(jnp.ones(2)))
     """
     seen: set[int] = set()
 
@@ -225,7 +231,8 @@ def compiled(function: Callable) -> Callable:
 
     @wraps(function)
     def call(*args, **static):
-        return _jitted(function, jax.tree.structure(args), tuple(static.items()))(*args)
+        leaves, structure = jax.tree.flatten(args)
+        return _jitted(function, structure, tuple(static.items()))(*leaves)
 
     return call
 
@@ -233,4 +240,7 @@ def compiled(function: Callable) -> Callable:
 # A dictionary compares hashes first: classes that others register are told apart (`trees.pytree`).
 @lru_cache(maxsize=_MOST)
 def _jitted(function, structure, static):
-    return jax.jit(partial(function, **dict(static)))
+    def run(*leaves):
+        return function(*structure.unflatten(leaves), **dict(static))
+
+    return jax.jit(run)
