@@ -12,8 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.custom_derivatives import SymbolicZero
+from jax.custom_derivatives import SymbolicZero, zero_from_primal
 
 from gdpure import guards, programs, trees
 from gdpure.objectives import Objective, bare, restrict
@@ -101,7 +100,8 @@ def value_of(evaluate: Any, params: Any) -> Any:
 def _moved(primals, tangents):
     (evaluate, params), (of_evaluate, of_params) = primals, tangents
     value, gradient = evaluate(params)
-    moved = trees.dot(gradient, jax.tree.map(_tangent, params, of_params)).astype(value.dtype)
+    along = trees.dot(gradient, jax.tree.map(_tangent, params, of_params))
+    moved = jnp.asarray(along).astype(value.dtype)
     if not all(isinstance(x, SymbolicZero) for x in jax.tree.leaves(of_evaluate)):
         of_evaluate = jax.tree.map(_tangent, evaluate, of_evaluate)
         moved += jax.jvp(lambda evaluate: evaluate(params)[0], (evaluate,), (of_evaluate,))[1]
@@ -109,8 +109,7 @@ def _moved(primals, tangents):
 
 
 def _tangent(x, tangent):
-    zero = isinstance(tangent, SymbolicZero)
-    return np.zeros(jnp.shape(x), tangent.dtype) if zero else tangent
+    return zero_from_primal(x) if isinstance(tangent, SymbolicZero) else tangent
 
 
 value_of.defjvp(_moved, symbolic_zeros=True)

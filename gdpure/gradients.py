@@ -246,7 +246,7 @@ def _of_others(gradient, f, params):
     return guards.differentiated(gradient, f)(params)
 
 
-_WAYS = {
+_WAYS: dict[Gradient, Callable] = {
     reverse: _reverse,
     forward: _forward,
     analytic: _analytic,

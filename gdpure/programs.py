@@ -140,7 +140,7 @@ def _outline(jaxpr):
     return heads, body, tuple(map(place, jaxpr.outvars))
 
 
-def _plain(x, within=()):
+def _plain(x: Any, within=()):
     """Return a parameter of an equation as something to compare by what it says."""
     if isinstance(x, ClosedJaxpr):
         return _outline(x.jaxpr), tuple(map(_Same, x.consts))
@@ -150,6 +150,8 @@ def _plain(x, within=()):
         return type(x), tuple(_plain(part, within) for part in x)
     if isinstance(x, dict):
         return tuple((k, _plain(part, within)) for k, part in x.items())
+    if hasattr(x, "call_wrapped"):  # a custom derivative, which a trace of the gradient has used
+        return x.debug_info.func_src_info
     if isinstance(x, FunctionType) and id(x) not in within:  # a trace may make it anew
         read = [x.__defaults__, *_contents(x)]
         if not x.__module__.startswith("jax."):  # a list of a user's is that list
@@ -159,8 +161,6 @@ def _plain(x, within=()):
     if dataclasses.is_dataclass(x) and type(x).__module__.startswith("jax."):
         fields = [getattr(x, field.name) for field in dataclasses.fields(x)]
         return type(x), tuple(_plain(part, within) for part in fields)
-    if hasattr(x, "call_wrapped"):  # a custom derivative, which a trace of the gradient has used
-        return x.debug_info.func_src_info
     try:
         hash(x)
     except TypeError:

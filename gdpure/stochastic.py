@@ -127,7 +127,8 @@ def _descend(evaluate, start, rule, record, on_full, on_rest, key, *, n, batch_s
         full, rest = minibatches(jax.random.fold_in(key, state.count), n, batch_size)
 
         def step(carry, on_batch):
-            looked = loop.look(on_batch, *carry, state.count)
+            point, memory = carry
+            looked = loop.look(on_batch, point, memory, state.count)
             return loop.move(on_batch, rule, looked, step_size)
 
         def step_on(carry, rows):
