@@ -358,10 +358,13 @@ def test_a_function_captures_what_is_mapped_over_a_mesh():
 
 
 def test_numpy_arrays_of_double_precision_are_read_in_the_precision_of_the_run():
-    y = np.array([1.0, 2.0])  # float64
-    assert gd.descend(lambda x: jnp.sum((x - jnp.asarray(y)) ** 2), START, 0.1, steps=1)
+    def loss(y):
+        return lambda x: jnp.sum((x - jnp.asarray(y)) ** 2)
+
+    value, _ = gd.reverse(loss(np.array([1.0, 2.0])))(START)
+    assert value.dtype == jnp.float32 and value == 5
     with jax.enable_x64(True):
-        value, _ = gd.reverse(lambda x: jnp.sum((x - y) ** 2))(np.zeros(2))
+        value, _ = gd.reverse(loss(np.array([1.0, 2.0])))(np.zeros(2))
         assert value.dtype == jnp.float64 and value == 5
 
 
