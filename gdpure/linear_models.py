@@ -83,10 +83,13 @@ def _logistic_gradient(theta, data):
 
 
 @spectra.precisely
-def _logistic_facts(data, _):
+def _logistic_facts(data, dtype):
     X, labels, ridge = data
-    norm = jnp.linalg.svd(X, compute_uv=False)[0]
-    return Facts(norm**2 / (4 * labels.size) + ridge, strong_convexity=ridge, growth=ridge)
+    return Facts(
+        spectra.norm(X, dtype) ** 2 / (4 * labels.size) + ridge,
+        strong_convexity=ridge,
+        growth=ridge,
+    )
 
 
 def logistic(X: ArrayLike, labels: ArrayLike, ridge: ArrayLike = 0.0) -> Objective:
