@@ -86,7 +86,8 @@ def as_quadratic(f: Objective) -> Objective:
     ``f(theta) = f* + 1/2 <theta - theta*, H (theta - theta*)>`` with H = 2/n X'X. Centred at the
     minimizer, no value is a difference of large numbers, and near the minimum it is off by a
     rounding of f*. The facts are those of f, computed from X: the eigenvalues of H in the same
-    precision know only half as much. A step costs d^2, whatever n is.
+    precision know only half as much. X is read as for the facts alone, and a step costs d^2,
+    whatever n is.
 
     Parameters
     ----------

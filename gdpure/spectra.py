@@ -2,7 +2,7 @@
 
 Facts are asked for once, outside of loops, so they can afford float64: where the data are at hand
 they are computed in it and then rounded to the dtype of the data. Inside a traced function they are
-computed in JAX's default dtype: without x64 rank is then decided with a noise of about d eps more.
+computed in JAX's default dtype: without x64, curvatures are then 0 below its noise, 4 sqrt(d) eps.
 """
 
 from __future__ import annotations
@@ -120,18 +120,18 @@ def _factor(dtype, *columns):
     noise = min(1 / 16, 4 * p * n**0.25 * _roundoff(wide))
     enough, most = min(1 / 4, (noise / unit) ** 2), math.ceil(2 * math.log(unit, noise))
 
-    size = jnp.concatenate([_or_one(jnp.max(abs(x), axis=0)) for x in columns])
-    gram = _gram(columns, dtype, lambda rows: rows / size[None])
-    lengths = _or_one(jnp.sqrt(jnp.diag(gram)))
-    least, first = _root(gram / jnp.outer(lengths, lengths))
-    size = size * lengths
+    largest = _largest(columns, dtype)
+    gram = _gram(columns, dtype, lambda rows: rows / largest[None])
+    units = largest * jnp.sqrt(jnp.diag(gram))  # 0 for columns of zeros, which so stay
+    lengths = _or_one(units)
+    least, first = _root(gram * jnp.outer(largest / lengths, largest / lengths))
 
     def again(carry):
         R, _, times = carry
         _, stretches, axes = jnp.linalg.svd(R)
         stretches = jnp.maximum(stretches, math.sqrt(noise) * stretches[0])[:, None]
         inverse = (axes / stretches).T
-        least, root = _root(_gram(columns, dtype, lambda rows: rows / size[None] @ inverse))
+        least, root = _root(_gram(columns, dtype, lambda rows: rows / lengths[None] @ inverse))
         return root @ (axes * stretches), least, times + 1
 
     def blurred(carry):
@@ -139,7 +139,7 @@ def _factor(dtype, *columns):
         return (least < enough) & (times < most)
 
     R, *_ = lax.while_loop(blurred, again, (first, least, 1))
-    return R * size[None]
+    return R * units[None]
 
 
 @_factor.defjvp
@@ -149,6 +149,14 @@ def _factor_along(dtype, columns, tangents):
     if len(R) == len(change):
         return R, change
     return R, (jnp.concatenate(columns, axis=1) @ jnp.linalg.pinv(R)).T @ change
+
+
+def _largest(columns, dtype):
+    """Return numbers by which to divide columns lest their squares leave the range, or 1."""
+    wide = columns[0].dtype
+    if 2 * jnp.finfo(dtype).maxexp < jnp.finfo(wide).maxexp:
+        return jnp.ones(sum(x.shape[1] for x in columns), wide)
+    return jnp.concatenate([_or_one(jnp.max(abs(x), axis=0)) for x in columns])
 
 
 def _gram(columns, dtype, changed):
@@ -180,13 +188,14 @@ def _gram(columns, dtype, changed):
 def _root(gram):
     """Return the least eigenvalue of a Gram matrix, and some R with R'R equal to it."""
     squares, axes = jnp.linalg.eigh(gram)
-    return _known(squares[0], gram), _known(jnp.sqrt(jnp.maximum(squares, 0)) * axes, gram).T
+    root = jnp.sqrt(jnp.maximum(squares, 0))[:, None] * axes.T
+    return _known(squares[0], gram), _known(root, gram)
 
 
 def _lengths(X):
     """Return the lengths of columns, and 1 for columns of zeros; their squares may be too large."""
-    size = _or_one(jnp.max(abs(X), axis=0))
-    return size * _or_one(jnp.linalg.norm(X / size[None], axis=0))
+    largest = _largest([X], X.dtype)
+    return largest * _or_one(jnp.linalg.norm(X / largest[None], axis=0))
 
 
 def _or_one(x):
