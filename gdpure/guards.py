@@ -367,6 +367,25 @@ def whole(caller: str, name: str, n: Any, least: int = 0, most: int | None = Non
     return number
 
 
+def rows(caller: str, name: str, n: Any) -> Any:
+    """Return which rows of a history are wanted: 0 to n, or those that an array (m,) names."""
+    if not isinstance(n, list | tuple) and np.ndim(n) == 0:
+        return np.arange(whole(caller, name, n) + 1)
+    wanted = f"{caller}: {name} must be a whole number, or an array (m,) of them, at least 0"
+    try:
+        k: Any = n if _is_array(n) else np.asarray(n)
+    except ValueError:
+        raise TypeError(f"{wanted}, got {describe(n)}") from None
+    if not jnp.issubdtype(k.dtype, jnp.integer):
+        raise TypeError(f"{wanted}, got {describe(k)}")
+    shape(caller, name, k, ("m",))
+    if isinstance(k, Tracer):
+        checkify.debug_check((k >= 0).all(), f"{wanted}, got {{least}}", least=k.min())
+    elif k.min() < 0:
+        raise ValueError(f"{wanted}, got {k.min()}")
+    return k
+
+
 def key(caller: str, given: Any) -> None:
     """Demand one key of `jax.random`."""
     typed = _is_array(given) and jnp.issubdtype(given.dtype, jax.dtypes.prng_key)

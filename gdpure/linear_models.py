@@ -37,8 +37,9 @@ def least_squares(X: ArrayLike, y: ArrayLike) -> Objective:
 
     The facts come from the singular values s of X: L = 2/n max s^2, mu = 2/n min s^2 (0 if X is
     rank-deficient), growth = 2/n times the smallest non-zero s^2; the minimizer is the one of least
-    norm, and `flat` projects onto the null space of X. Columns count as dependent if they are so to
-    the accuracy of their dtype.
+    norm, and `flat` projects onto the null space of X. Columns count as dependent if rounding their
+    entries to their dtype may have made the difference, however many rows there are. Rows are read
+    in blocks, where they lie; the facts of a million need little memory beside them.
 
     Parameters
     ----------
@@ -83,10 +84,13 @@ def _logistic_gradient(theta, data):
 
 
 @spectra.precisely
-def _logistic_facts(data, _):
+def _logistic_facts(data, dtype):
     X, labels, ridge = data
-    norm = jnp.linalg.svd(X, compute_uv=False)[0]
-    return Facts(norm**2 / (4 * labels.size) + ridge, strong_convexity=ridge, growth=ridge)
+    return Facts(
+        spectra.norm(X, dtype) ** 2 / (4 * labels.size) + ridge,
+        strong_convexity=ridge,
+        growth=ridge,
+    )
 
 
 def logistic(X: ArrayLike, labels: ArrayLike, ridge: ArrayLike = 0.0) -> Objective:

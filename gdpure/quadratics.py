@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from gdpure import guards, spectra
 from gdpure.linear_models import _least_squares
 from gdpure.loop import History
-from gdpure.objectives import Objective, facts
+from gdpure.objectives import Objective
 
 if TYPE_CHECKING:
     from jaxtyping import ArrayLike
@@ -87,7 +86,8 @@ def as_quadratic(f: Objective) -> Objective:
     ``f(theta) = f* + 1/2 <theta - theta*, H (theta - theta*)>`` with H = 2/n X'X. Centred at the
     minimizer, no value is a difference of large numbers, and near the minimum it is off by a
     rounding of f*. The facts are those of f, computed from X: the eigenvalues of H in the same
-    precision know only half as much. A step costs d^2, whatever n is.
+    precision know only half as much. X is read as for the facts alone, and a step costs d^2,
+    whatever n is.
 
     Parameters
     ----------
@@ -103,13 +103,15 @@ def as_quadratic(f: Objective) -> Objective:
     _demand_quadratic("as_quadratic", f)
     if f.value is _quadratic:
         return f
-    known = facts(f)
-    return replace(quadratic(_gram(*f.data), known.minimizer, known.minimum), facts=known)
+    hessian, known = _statistics(*f.data)
+    return replace(quadratic(hessian, known.minimizer, known.minimum), facts=known)
 
 
 @spectra.precisely
-def _gram(X, y, _):
-    return X.T @ X * (2 / len(y))
+def _statistics(X, y, dtype):
+    few, targets = spectra.condensed(X, y, dtype)
+    known = spectra.facts_of(spectra.of_rows(few, targets, len(y), dtype))
+    return few.T @ few * (2 / len(y)), known
 
 
 def _demand_quadratic(caller, f):
@@ -122,14 +124,15 @@ def _demand_quadratic(caller, f):
 
 
 def closed_form(
-    objective: Objective, start: ArrayLike, step_size: ArrayLike, steps: int
+    objective: Objective, start: ArrayLike, step_size: ArrayLike, steps: int | ArrayLike
 ) -> History:
     """Return the exact trajectory of gradient descent on a quadratic, without a loop.
 
     In the eigenbasis of the Hessian every coordinate of the error decays on its own,
     ``x_k - x* = V diag((1 - eta lambda)^k) V' (x_0 - x*)``, for all k at once. It is computed in
-    float64 and rounded once, or, inside a traced function, in the dtype of the data. It is no way
-    to derivatives: those of an eigenbasis are nan where curvatures repeat, those of `descend` not.
+    float64 and rounded once, or, inside a traced function, in JAX's default dtype. What is at rest
+    in one coordinate stays there, however far another one diverges. It is no way to derivatives:
+    those of an eigenbasis are nan where curvatures repeat, those of `descend` not.
 
     Parameters
     ----------
@@ -140,27 +143,35 @@ def closed_form(
     step_size
         eta, shape (), or many of them, any shape (...).
     steps
-        The number of steps.
+        The number of steps, of which there is a row each and one for the start; or the rows that
+        are wanted, an array (m,) of whole numbers k.
 
     Returns
     -------
     History
-        ``point`` (..., steps + 1, d), ``value`` (..., steps + 1), ``gradient`` like the point.
+        ``point`` (..., steps + 1, d), ``value`` (..., steps + 1), ``gradient`` like the point; or
+        with m for steps + 1, in the order of the k.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the steps are not whole numbers, at least 0, or the shapes do not fit.
 
     Examples
     --------
     >>> import gdpure as gd, jax.numpy as jnp
-    >>> f = gd.quadratic(jnp.array([[2.0]]), jnp.array([0.0]))
-    >>> assert gd.closed_form(f, jnp.array([1.0]), 0.25, 3).value.tolist() == [1, 1/4, 1/16, 1/64]
+    >>> f, start = gd.quadratic(jnp.array([[2.0]]), jnp.array([0.0])), jnp.array([1.0])
+    >>> assert gd.closed_form(f, start, 0.25, 3).value.tolist() == [1, 1/4, 1/16, 1/64]
+    >>> assert gd.closed_form(f, start, 0.25, [3, 0]).point.tolist() == [[1/8], [1]]
     """
     _demand_quadratic("closed_form", objective)
-    steps = guards.whole("closed_form", "steps", steps)
+    k = guards.rows("closed_form", "steps", steps)
     d, dtype = objective.data[0].shape[1], objective.data[0].dtype
     start = guards.real("closed_form", "start", start, dtype)
     guards.shape("closed_form", "start", start, (d,))
     guards.in_range("closed_form", "step_size", step_size, guards.Range(0))
     rows = _rows_of_least_squares if objective.value is _least_squares else _rows_of_quadratic
-    return rows(objective.data, start, jnp.asarray(step_size).astype(dtype), np.arange(steps + 1))
+    return rows(objective.data, start, jnp.asarray(step_size).astype(dtype), k)
 
 
 @spectra.precisely
@@ -182,11 +193,20 @@ def _rows(spectrum, start, step_size, k):
     still = minimizer if len(axes) == len(start) else start - axes.T @ along
 
     def row(step_size, k):
-        error = (1 - step_size * curvatures) ** k * along
+        # What is at rest stays there, also where its factor overflows.
+        error = jnp.where(along == 0, 1, 1 - step_size * curvatures) ** k * along
         slope = curvatures * error
-        return still + axes.T @ error, minimum + jnp.sum(slope * error) / 2, axes.T @ slope
+        value = minimum + jnp.sum(slope * error) / 2
+        return still + _combined(error, axes), value, _combined(slope, axes)
 
     def rows(step_size):
         return jax.vmap(row, in_axes=(None, 0))(step_size, k)
 
     return History(*jnp.vectorize(rows, signature="()->(k,d),(k),(k,d)")(step_size))
+
+
+def _combined(sizes, axes):
+    """Return ``sizes @ axes``; a size that overflows shows in entries that its axis has, alone."""
+    large = jnp.isinf(sizes)
+    beyond = jnp.where(large, jnp.sign(sizes), 0) @ axes
+    return jnp.where(large, 0, sizes) @ axes + jnp.where(beyond == 0, 0, jnp.inf * beyond)

@@ -14,6 +14,11 @@ def exact(*arrays):
     return wide if len(wide) > 1 else wide[0]
 
 
+def near(found, wanted, allowed):
+    """Whether two arrays are apart, in norm, by no more than is allowed; NaN is near nothing."""
+    return np.linalg.norm(np.ravel(np.asarray(found).astype(float) - wanted)) <= allowed
+
+
 def check_evaluation(found, allowed):
     """A value and a gradient lie where a `rounding.Evaluation` allows; NaN lies nowhere."""
     value, gradient = exact(*found)
@@ -46,30 +51,45 @@ class Solution(NamedTuple):
     minimum_error: float
 
 
-def solution(X, y, dtype):
+def solution(X, y, dtype, rank=None):
     """Least squares by NumPy in float64, and what a backward error eps |X| does to it.
 
-    eps = 2 max(n, d) ulps, twice the convention of rank decisions. Singular values move by eps s_1
-    (Weyl); the spaces of their vectors turn by t = eps kappa (Wedin), kappa = s_1 / s_r; residuals
-    move by (eps + 2 t) |y|, the minimizer by t (3 |x*| + (kappa + 1) |r| / s_1), and by t (|x*| +
-    |r| / s_1) more in the products that make it (Higham, 2nd ed., Theorem 20.1).
+    eps = 4 sqrt(d) roundoffs: rounding the entries makes a quarter of it (see `spectra.of_rows`),
+    however many rows there are. Singular values move by eps s_1 (Weyl); the spaces of their vectors
+    turn by t = eps kappa (Wedin), kappa = s_1 / s_r; residuals move by (eps + 2 t) |y|, the
+    minimizer by t (3 |x*| + (kappa + 1) |r| / s_1), and by t (|x*| + |r| / s_1) more in the
+    products that make it (Higham, 2nd ed., Theorem 20.1).
     """
     X, y = np.asarray(X, float), np.asarray(y, float)
-    (n, d), rank = X.shape, int(np.linalg.matrix_rank(X))
-    _, s, axes = np.linalg.svd(X, full_matrices=True)
-    minimizer, flat = np.linalg.pinv(X) @ y, axes[rank:].T @ axes[rank:]
-    eps = 4 * max(n, d) * rounding.unit_roundoff(dtype)
+    (n, d), rank = X.shape, int(np.linalg.matrix_rank(X)) if rank is None else rank
+    _, s, axes = np.linalg.svd(np.linalg.qr(X, mode="r") if n > d else X, full_matrices=True)
+    along, across = axes[:rank], axes[rank:]
+    flat = across.T @ across
+    minimizer = along.T @ np.linalg.lstsq(X @ along.T, y, rcond=0)[0] if rank else np.zeros(d)
     left, size = np.linalg.norm(X @ minimizer - y), np.linalg.norm(minimizer)
+    eps = 4 * np.sqrt(d) * rounding.unit_roundoff(dtype)
     if rank == 0:
-        return Solution(
-            s, rank, flat, minimizer, left**2 / n, eps, 0, 0, (n + 2) * eps * left**2 / n
-        )
+        return Solution(s, rank, flat, minimizer, left**2 / n, eps, 0, 0, eps * left**2 / n)
     kappa = s[0] / s[rank - 1]
     turned = eps * kappa / (1 - eps * kappa)
     off = turned * (4 * size + (kappa + 2) * left / s[0])
     bent = (eps + 2 * turned) * np.linalg.norm(y)
-    spread = (2 * left * bent + bent**2 + (n + 2) * eps * (left + bent) ** 2) / n
+    spread = (2 * left * bent + bent**2 + eps * (left + bent) ** 2) / n
     return Solution(s, rank, flat, minimizer, left**2 / n, eps, turned, off, spread)
+
+
+def check_least_squares_facts(known, X, y, rank=None):
+    """Facts are those of a decomposition in float64, up to a backward error in their own dtype."""
+    true = solution(X, y, known.smoothness.dtype, rank)
+    (n, d), s, spare = X.shape, true.stretches, true.eps * true.stretches[0]
+    s_r = s[true.rank - 1] if true.rank else 0.0
+    assert near(known.smoothness, 2 / n * s[0] ** 2, 2 / n * 3 * spare * s[0])
+    assert near(known.growth, 2 / n * s_r**2, 2 / n * (3 * spare * s_r + spare**2))
+    assert known.strong_convexity == (known.growth if true.rank == d else 0)
+    assert near(known.minimizer, true.minimizer, true.minimizer_error)
+    assert near(known.minimum, true.minimum, true.minimum_error)
+    turned = (2 * true.turned + true.eps) * d if 0 < true.rank < d else 0
+    assert near(known.flat, true.flat, turned)
 
 
 def spectrum(X):

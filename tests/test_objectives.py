@@ -9,7 +9,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from oracles import check_evaluation, logistic_rounding, solution, spectrum
+from oracles import (
+    check_evaluation,
+    check_least_squares_facts,
+    logistic_rounding,
+    near,
+    spectrum,
+)
 from strategies import arrays, problems
 from ways import WAYS, evaluate, ways
 
@@ -105,25 +111,6 @@ def test_with_intercept_puts_a_column_of_ones_first():
 
 
 # -- facts -----------------------------------------------------------------------------------------
-
-
-def near(found, wanted, allowed):
-    """Whether two arrays are apart, in norm, by no more than is allowed; NaN is near nothing."""
-    return np.linalg.norm(np.ravel(np.asarray(found, float) - wanted)) <= allowed
-
-
-def check_least_squares_facts(known, X, y):
-    """Facts are those of a decomposition in float64, up to a backward error in float32."""
-    true = solution(X, y, FLOAT32)
-    (n, d), s, spare = X.shape, true.stretches, true.eps * true.stretches[0]
-    s_r = s[true.rank - 1] if true.rank else 0.0
-    assert near(known.smoothness, 2 / n * s[0] ** 2, 2 / n * 3 * spare * s[0])
-    assert near(known.growth, 2 / n * s_r**2, 2 / n * (3 * spare * s_r + spare**2))
-    assert known.strong_convexity == (known.growth if true.rank == d else 0)
-    assert near(known.minimizer, true.minimizer, true.minimizer_error)
-    assert near(known.minimum, true.minimum, true.minimum_error)
-    turned = (2 * true.turned + true.eps) * d if 0 < true.rank < d else 0
-    assert near(known.flat, true.flat, turned)
 
 
 DEGENERATE = {

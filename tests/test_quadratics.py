@@ -1,5 +1,7 @@
 """Quadratics: sufficient statistics, and trajectories without a loop."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -91,6 +93,59 @@ def test_no_steps_and_steps_of_length_zero_stay_at_the_start():
         data = HESSIAN, MINIMIZER, START, step_size
         check_closed_form(rows, *(np.asarray(a, FLOAT32) for a in data), FLOAT32)
         assert len(rows.value) == steps + 1
+
+
+@pytest.mark.parametrize("start", [(0, 0), (1, 0), (1, 1), (0, 1)])
+def test_what_is_at_rest_stays_there_whatever_overflows(start):
+    """Factors are 0.9 and -9: after 400 steps one coordinate is 5e-19, the other out of range."""
+    f = gd.quadratic(np.diag(np.float32([1, 100])), np.zeros(2, np.float32))
+    rows = gd.closed_form(f, np.float32(start), 0.1, 400)
+    still, fast = start
+    decayed = still * 0.9 ** np.arange(401)
+    # eta = 0.1 is rounded, hence factors by u eta L, their powers by k as much.
+    allowed = (400 * 0.1 / 0.9 + 2) * rounding.unit_roundoff(FLOAT32) * decayed
+    assert (abs(rows.point[:, 0] - decayed) <= allowed + 2.0**-126).all()
+    assert (abs(rows.gradient[:, 0] - decayed) <= allowed + 2.0**-126).all()
+    assert rows.point[-1, 1] == (np.inf if fast else 0) == rows.gradient[-1, 1]
+    assert not np.isnan(rows.value).any() and np.isinf(rows.value[-1]) == bool(fast)
+    turn = np.float32([[0.6, -0.8], [0.8, 0.6]])
+    g = gd.quadratic(turn * np.float32([90, 100]) @ turn.T, np.zeros(2, np.float32))
+    turned = gd.closed_form(g, np.float32(start), 0.1, 400)
+    assert not any(np.isnan(leaf).any() for leaf in turned)
+
+
+def test_the_rows_can_be_chosen(compilations):
+    f = gd.quadratic(HESSIAN.astype(FLOAT32), MINIMIZER.astype(FLOAT32))
+    sizes = STEP_SIZES.astype(FLOAT32)
+    every = gd.closed_form(f, START.astype(FLOAT32), sizes, 12)
+    for k in ([12, 0, 3], (5, 5, 5), np.uint8([1, 2, 12]), jnp.array([7, 8, 9])):
+        rows = gd.closed_form(f, START.astype(FLOAT32), sizes, k)
+        for chosen, leaf in zip(rows, every, strict=True):
+            wanted = leaf[:, np.asarray(k)]  # in float64 they agree to far more than 1e-12
+            np.testing.assert_allclose(chosen, wanted, rtol=2.0**-23, atol=1e-12)
+    with compilations() as count:
+        gd.closed_form(f, START.astype(FLOAT32), sizes, [10**6, 10**9, 4])
+    assert count() == 0
+
+
+@pytest.mark.parametrize(
+    "steps, error, sentence",
+    [
+        ([1.0, 2.0], TypeError, "or an array (m,) of them, at least 0, got float64[2]"),
+        ([True], TypeError, "or an array (m,) of them, at least 0, got bool[1]"),
+        ([0, -1], ValueError, "or an array (m,) of them, at least 0, got -1"),
+        (jnp.array([3, -7]), ValueError, "or an array (m,) of them, at least 0, got -7"),
+        ([[1]], ValueError, "steps must have shape (m,), got int64[1,1]"),
+        (np.zeros(0, int), ValueError, "steps must not be empty"),
+        ([1, [2]], TypeError, "or an array (m,) of them, at least 0, got list [1, [2]]"),
+        (2.5, TypeError, "steps must be a whole number, at least 0, got float 2.5"),
+        (True, TypeError, "steps must be a whole number, at least 0, got bool True"),
+    ],
+)
+def test_steps_that_are_none_are_refused(steps, error, sentence):
+    f = gd.quadratic(np.eye(2, dtype=np.float32), np.zeros(2, np.float32))
+    with pytest.raises(error, match=f"^closed_form: .*{re.escape(sentence)}"):
+        gd.closed_form(f, np.ones(2, np.float32), 0.1, steps)
 
 
 @given(problem=problems(), h=fractions(1.75))

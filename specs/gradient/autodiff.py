@@ -145,7 +145,7 @@ class _Errors(NamedTuple):
     def into(self, x, size, k):
         """Return x with the k-th error, of the order of `level` times the size, plus `flush`."""
         uniform = _uniform(_mixed(self.salt + jnp.uint32(2 * k + 1)), x.shape)
-        drawn = jnp.where(self.heavy, jnp.tan(math.pi * uniform), 2 * uniform)
+        drawn = jnp.where(self.heavy, _cauchy(uniform), 2 * uniform)
         return x + drawn * (self.level * size + self.flush)
 
     def below(self, k):
@@ -158,6 +158,22 @@ def _mixed(bits):
     bits = (bits ^ (bits >> 16)) * jnp.uint32(0x85EBCA6B)
     bits = (bits ^ (bits >> 13)) * jnp.uint32(0xC2B2AE35)
     return bits ^ (bits >> 16)
+
+
+def _smooth(square):
+    """Return ``tan(pi x) (1/4 - x^2) / x`` for the square of x: tan without its poles at 1/2."""
+    x = np.sqrt(square)
+    return np.tan(math.pi * x) * (0.25 - square) / x
+
+
+_SMOOTH = np.polynomial.Chebyshev.interpolate(_smooth, 10, domain=[0, 0.25])
+_COEFFICIENTS = _SMOOTH.convert(kind=np.polynomial.Polynomial).coef[::-1]
+
+
+def _cauchy(uniform):
+    """Return ``tan(pi uniform)``; XLA's own tan is no vector operation, and five times slower."""
+    smooth = functools.reduce(lambda y, c: y * uniform**2 + c, _COEFFICIENTS, 0.0)
+    return uniform * smooth / ((0.5 - uniform) * (0.5 + uniform))
 
 
 def _uniform(salt, shape):

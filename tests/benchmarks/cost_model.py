@@ -16,6 +16,7 @@ from jax import lax
 from sklearn.datasets import load_diabetes
 
 import gdpure as gd
+from gdpure import specs
 
 # -- by hand ---------------------------------------------------------------------------------------
 # value_and_gradient(x, data); rows are (point, value, gradient) of steps + 1 points, as in gdpure.
@@ -157,6 +158,49 @@ def cases():
         ],
         1 / 2,
     )
+
+    yield from cases_of_facts()
+
+
+def cases_of_facts():
+    """Yield what facts of a million rows cost beside one product, and checks of many rows."""
+    rng, n = np.random.default_rng(0), 10**6
+    X = rng.normal(size=(n, 32)).astype(np.float32)
+    y = (X @ rng.normal(size=32) + rng.normal(size=n)).astype(np.float32)
+    f = gd.least_squares(X, y)
+    g = gd.least_squares(f.data[0].at[:, 1].set(f.data[0][:, 0]), y)
+    labels = gd.logistic(X, y > 0)
+    with jax.enable_x64(True):
+        wide = jnp.asarray(X, jnp.float64)
+
+    @jax.jit
+    def product(X):
+        return X.T @ X
+
+    def product_in_float64():
+        with jax.enable_x64(True):
+            return product(wide)
+
+    for name, ours in {
+        "facts": partial(gd.facts, f),
+        "facts, two columns equal": partial(gd.facts, g),
+        "facts of logistic": partial(gd.facts, labels),
+        "as_quadratic": lambda: gd.as_quadratic(f).data,
+    }.items():
+        yield f"{name}, 10^6 x 32", "X'X in float64", ours, product_in_float64, 1 / 4
+
+    few, many = (gd.least_squares(X[:n, :2], y[:n]) for n in (200, 10_000))
+    yield (
+        "check_objective, 10,000 x 2",
+        "200 x 2",
+        partial(_checked, many),
+        partial(_checked, few),
+        1 / 10,
+    )
+
+
+def _checked(f):
+    return specs.check_objective(f) and None
 
 
 def main():
