@@ -6,6 +6,7 @@ The numbers are looked at, never asserted.
 """
 
 import argparse
+import itertools
 import time
 from functools import partial
 
@@ -159,7 +160,81 @@ def cases():
         1 / 2,
     )
 
+    yield from cases_of_calls(f)
+    yield from cases_of_many_arrays()
     yield from cases_of_facts()
+
+
+def cases_of_calls(f):
+    """Yield what one evaluation costs as called, beside a jitted function of the same arrays."""
+    X, y = f.data
+    theta = jnp.ones(10)
+
+    def loss(theta, X, y):
+        return jnp.mean((X @ theta - y) ** 2)
+
+    def example(theta, x, y):
+        return (x @ theta - y) ** 2
+
+    def forward(theta, X, y):
+        return loss(theta, X, y), jax.jacfwd(loss)(theta, X, y)
+
+    def analytic(theta, X, y):
+        return loss(theta, X, y), (X @ theta - y) @ X * (2 / y.size)
+
+    def central(theta, X, y):
+        def slope(e):
+            return (loss(theta + e, X, y) - loss(theta - e, X, y)) / (2 * jnp.max(e))
+
+        return loss(theta, X, y), jax.vmap(slope)(0.01 * jnp.eye(10))
+
+    reverse = jax.value_and_grad(loss)
+    of_examples = jax.vmap(jax.value_and_grad(example), (None, 0, 0))
+    by_hand = {
+        "reverse": (gd.reverse(f), reverse),
+        "forward": (gd.forward(f), forward),
+        "analytic": (gd.analytic(f), analytic),
+        "central": (gd.central(f), central),
+        "per_sample": (gd.per_sample(f), of_examples),
+    }
+    for name, (ours, theirs) in by_hand.items():
+        bare = partial(jax.jit(theirs), theta, X, y)
+        yield f"{name}, 442 x 10, as called", "a jitted function", partial(ours, theta), bare, 10
+
+    plain = gd.reverse(lambda theta: loss(theta, X, y))
+
+    def traced_by_hand():
+        return jax.make_jaxpr(lambda theta: reverse(theta, X, y))(theta) and None
+
+    yield "reverse of a plain function", "a trace", partial(plain, theta), traced_by_hand, 1
+
+
+def cases_of_many_arrays():
+    """Yield how long 200 arrays take to compile; a number makes every program a new one."""
+    start, numbers = {f"w{k}": jnp.full(3, k / 100) for k in range(200)}, itertools.count()
+
+    def fresh():
+        factor = 1 + 1e-6 * next(numbers)
+        return lambda p: factor * sum(jnp.sum(x**2) for x in p.values())
+
+    def by_hand(record):
+        value_and_gradient = jax.value_and_grad(fresh())
+
+        def body(p, _):
+            value, slope = value_and_gradient(p)
+            row = (p, value, slope) if record else None
+            return jax.tree.map(lambda x, g: x - 0.1 * g, p, slope), row
+
+        return jax.jit(lambda p: lax.scan(body, p, length=5))(start)
+
+    for kept, record in {"rows": gd.descent.history, "record=None": None}.items():
+        yield (
+            f"compiling 5 steps of 200 arrays, {kept}",
+            "a scan by hand",
+            lambda record=record: gd.descend(fresh(), start, 0.1, steps=5, record=record),
+            partial(by_hand, record),
+            1 / 20,
+        )
 
 
 def cases_of_facts():
@@ -215,7 +290,7 @@ def main():
     print(f"{'ratio':>6}  {'quartiles':>12}  {'of':<52}  to")
     for name, other_name, ours, other, share in cases():
         if options.only in name:
-            middle, low, high = ratios(ours, other, max(8, round(options.pairs * share)))
+            middle, low, high = ratios(ours, other, max(4, round(options.pairs * share)))
             quartiles = f"{low:.2f} - {high:.2f}"
             print(f"{middle:6.2f}  {quartiles:>12}  {name:<52}  {other_name}", flush=True)
 
