@@ -264,28 +264,27 @@ def _check(subject, theorems, dtype, instances, expected, seed, progress):
     except Exception as error:  # whatever a stranger's code may raise
         rows.update(_failed(tried, dtype, error))
     else:
-        shown = _counterexamples(subject, tallies, tried, dtype, count, expected)
+        shown = _counterexamples(subject, tallies, dtype, count, expected)
         rows.update(
             {t.theorem: _verdict(t, dtype, expected, shown.get(t.theorem)) for t in tallies}
         )
     return [rows[theorem] for theorem in theorems]
 
 
-def _counterexamples(subject, tallies, theorems, dtype, count, expected):
+def _counterexamples(subject, tallies, dtype, count, expected):
     """Shrink and explain the violations; what is small for one theorem often is for another."""
     violated = [t for t in tallies if t.violated and t.theorem.name not in expected]
     violated.sort(key=lambda tally: tally.theorem.name not in DEFINITIONS)
     size, small, shown = search.batch_size(subject, count), [], {}
     for tally in violated:
-        place = theorems.index(tally.theorem)
-        begin = tally.simplest()
+        theorem, begin = tally.theorem, tally.simplest()
 
-        def judged(instances, shape=begin.shape, attained=begin.attained, place=place):
+        def judged(instances, shape=begin.shape, attained=begin.attained, theorem=theorem):
             cases = []
             for k in range(0, len(instances), size):
                 part = instances[k : k + size]
                 batch = search.as_batch(part, size)
-                found = search.judge(subject, theorems, batch, shape, dtype)[place]
+                [found] = search.judge(subject, [theorem], batch, shape, dtype)
                 for i, one in enumerate(part):
                     finding = jax.tree.map(lambda leaf, i=i: leaf[i], found)
                     cases.append(search.Case(one, shape, attained, finding))
@@ -304,7 +303,7 @@ def _counterexamples(subject, tallies, theorems, dtype, count, expected):
             (c.instance, _points(subject, c, size, dtype)) for c in tally.cases[:8]
         ]
         cause = _cause(subject, pairs, dtype)
-        shown[tally.theorem] = explain(subject, tally, case, points, cause, dtype)
+        shown[theorem] = explain(subject, tally, case, points, cause, dtype)
     return shown
 
 
