@@ -238,6 +238,12 @@ def test_a_report_does_not_depend_on_the_clock(monkeypatch):
     assert quick.to_json() == slow.to_json() and str(quick) == str(slow)
 
 
+def test_no_theorem_and_no_check_reads_a_clock():
+    clock = re.compile(r"^\s*(?:import|from) (?:time|datetime|timeit)\b", re.MULTILINE)
+    read = {path: path.read_text() for path in Path(specs.__file__).parent.rglob("*.py")}
+    assert len(read) >= 40 and not [path for path, text in read.items() if clock.search(text)]
+
+
 # -- the command, where the judge is compiled already ----------------------------------------------
 
 
