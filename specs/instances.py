@@ -209,7 +209,7 @@ _POOL = np.array(
 
 
 class Setting(NamedTuple):
-    """What a batch of instances has in common: small numbers, which hypothesis draws.
+    """What a batch of instances has in common: small numbers.
 
     Attributes
     ----------
@@ -232,17 +232,13 @@ class Setting(NamedTuple):
     seed: Any
 
 
-def settings(most_sixteenths=40):
+# The least and the greatest of each.
+RANGES = Setting((0, len(FAMILIES) - 1), (-6, 6), (0, 10), (-16, 8), (0, 40), (0, 2**31 - 1))
+
+
+def settings():
     """Return the strategy of settings."""
-    return st.builds(
-        Setting,
-        family=st.integers(0, len(FAMILIES) - 1),
-        scale=st.integers(-6, 6),
-        spread=st.integers(0, 10),
-        distance=st.integers(-16, 8),
-        sixteenths=st.integers(0, most_sixteenths),
-        seed=st.integers(0, 2**31 - 1),
-    )
+    return st.builds(Setting, *(st.integers(*ends) for ends in RANGES))
 
 
 def sample(key, setting: Setting, shape: Shape) -> Recipe:

@@ -81,7 +81,7 @@ def in_float32(monkeypatch):
 @pytest.fixture
 def unshrunk(monkeypatch):
     """What is violated is shown as it was found; test_shrinking.py is about small cases."""
-    monkeypatch.setattr("gdpure.specs.optimizer.check._SHRINKING", 0.0)
+    monkeypatch.setattr("gdpure.specs.optimizer.check._SHRINKING", 0)
 
 
 @pytest.fixture(scope="session", params=["cpu", "gpu"])

@@ -490,6 +490,14 @@ def test_rows_from_infinity_on_are_left_out():
     assert likely_cause([run], np.float32).startswith("the steps go uphill")
 
 
+def test_a_run_that_overflows_in_its_first_step_says_nothing():
+    run = small([[1]], [1], 0.5, [[1], [np.inf], [np.inf]])
+    assert likely_cause([run], np.float32) == ""
+    doubled = small([[1]], [1], 0.5, [[1], [0], [0]])
+    told = likely_cause([doubled], np.float32)
+    assert told and likely_cause([doubled, run], np.float32) == told
+
+
 def test_the_likely_cause_is_the_first_of_the_possible():
     pairs = runs(BUGS["the step is 2 times too long"], np.float64)
     assert likely_cause(pairs, np.float64) == next(possible_causes(pairs, np.float64))

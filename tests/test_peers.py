@@ -22,8 +22,9 @@ STOPS = [theorem.name for theorem in specs.THEOREMS if "stopping" in theorem.nee
 
 def needs(library):
     """A mark: what it marks runs where a library is installed."""
+    extra = "test" if library == "optimistix" else "peers"
     return pytest.mark.skipif(
-        find_spec(library) is None, reason=f"{library} is not installed: not run"
+        find_spec(library) is None, reason=f"{library} comes with the extra {extra!r}: not run"
     )
 
 
@@ -37,8 +38,8 @@ def short(monkeypatch):
         monkeypatch.setattr(module, "SHAPES", (Shape(1, 1, 4),))
 
 
-def check(subject, **known):
-    return specs.check_optimizer(subject, instances=64, **known)
+def check(subject, instances=64, **known):
+    return specs.check_optimizer(subject, instances=instances, **known)
 
 
 def violated(report):
@@ -159,7 +160,8 @@ def test_a_fixed_step_of_jaxopt_is_tested_a_step_late(once):
 
 
 def test_scipy_says_that_it_failed_where_its_last_step_succeeds(once):
-    report = check(peers.scipy_default_stops, method="any", only=STOPS)
+    # Of 832 it fails in 3 to 9, whatever the seed.
+    report = check(peers.scipy_default_stops, 640, method="any", only=STOPS)
     assert violated(report) == {"stops-when-flat"}
     point, converged = peers.scipy_default_stops(**parabola(1.0), steps=1, tolerance=1e-3)
     assert abs(point) <= 1e-3 and not converged

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from benchmarks import rounding_errors
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracles import check_evaluation, check_run, exact
 from strategies import problems
@@ -470,7 +470,18 @@ def test_drift_adds_errors_up_and_forgets_them_at_the_rate_of_the_method():
     assert rounding.drift(0.5, [1.0, 2.0, 4.0]).tolist() == [0, 1, 2.5, 1 / 4 + 2 / 2 + 4]
 
 
-# -- a million instances ---------------------------------------------------------------------------
+# -- many instances --------------------------------------------------------------------------------
+
+# Of the bugs below each is seen among the first 4 instances of 16,384, and what shows it in one
+# quantity shows it in nearly every other: the rarest, a rise, among the first 1,014.
+THOROUGH = settings.get_current_profile_name() == "thorough"
+BATCH = rounding_errors.BATCH if THOROUGH else {"float32": 2**11, "float64": 2**8}
+
+
+@pytest.fixture
+def batches(monkeypatch):
+    """As many instances as the profile wants: thousands, or those of a million evaluations."""
+    monkeypatch.setattr(rounding_errors, "BATCH", BATCH)
 
 
 def check_errors(*found):
@@ -480,9 +491,9 @@ def check_errors(*found):
             assert (ratio <= 1).all()
 
 
-def test_no_bound_fails_in_a_million_evaluations_and_none_is_vacuous(record_property):
+def test_no_bound_fails_and_none_is_vacuous(batches, record_property):
     evaluations = 0
-    for dtype in rounding_errors.BATCH:
+    for dtype in BATCH:
         usual = rounding_errors.collect([rounding_errors.USUAL], dtype)
         edges = rounding_errors.collect(rounding_errors.EDGES, dtype)
         check_errors(usual, edges)
@@ -492,7 +503,7 @@ def test_no_bound_fails_in_a_million_evaluations_and_none_is_vacuous(record_prop
             record_property(f"{dtype} {name}: median, largest error / bound", (middle, largest))
             print(f"{dtype} {name:<19} median {middle:.4f}  largest {largest:.4f}")
             assert middle > 0.01 and largest > 0.2
-    assert evaluations >= 10**6
+    assert evaluations >= (10**6 if THOROUGH else 10**5)
 
 
 class Careless(rounding.Arithmetic):
@@ -528,7 +539,7 @@ BUGS = {
 
 
 @pytest.mark.parametrize("name", BUGS)
-def test_what_is_wrong_is_above_its_bound(name):
+def test_what_is_wrong_is_above_its_bound(batches, name):
     regime, wrong = BUGS[name]
     shape = instances.SHAPES[0]
     check_errors(rounding_errors.measure(regime, "float32", shape))

@@ -57,7 +57,8 @@ def possible_causes(runs: Sequence[tuple[Instance, np.ndarray]], dtype) -> Itera
     >>> assert not list(possible_causes([], "float32"))
     """
     model = rounding.arithmetic(dtype)
-    seen = [see(k, *run, model) for k, run in enumerate(runs)]
+    # A run that overflows in its first step says nothing.
+    seen = [run for k, one in enumerate(runs) if len((run := see(k, *one, model)).x) > 1]
     if any(run.wrong.any() for run in seen):
         yield from filter(None, (_explain(hypothesis, seen) for hypothesis in HYPOTHESES))
 

@@ -6,7 +6,6 @@ compiled already; the simplest that is violated in the same way is simplified ne
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -28,7 +27,7 @@ def shrink(
     dtype,
     *,
     fixed_step_size: bool,
-    until: float,
+    rounds: int,
 ) -> Case:
     """Return the simplest case found that is violated in the same way.
 
@@ -42,8 +41,8 @@ def shrink(
         Of the run: all numbers are rounded to it.
     fixed_step_size
         Whether the step size belongs to the subject.
-    until
-        When to stop at the latest, on `time.monotonic`.
+    rounds
+        How many simplifications at most, one after the other.
     """
     clear = min(float(case.finding.excess), _CLEAR)
 
@@ -57,7 +56,7 @@ def shrink(
         )
 
     best, tried = case, {_digest(case.instance)}
-    while time.monotonic() < until:
+    for _ in range(rounds):
         candidates = []
         for numbers in _simpler(best.instance, fixed_step_size):
             candidate = _made(numbers, dtype)
