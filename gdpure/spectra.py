@@ -118,6 +118,7 @@ def _factor(dtype, *columns):
     unit, wide = _roundoff(dtype), columns[0].dtype
     # Of sqrt(n) sums of sqrt(n) products, whose roundings add up like steps of a random walk.
     noise = min(1 / 16, 4 * p * n**0.25 * _roundoff(wide))
+    # A singular value s is off by noise / 2s; it is seen, time after time, down to sqrt(noise).
     enough, most = min(1 / 4, (noise / unit) ** 2), math.ceil(2 * math.log(unit, noise))
 
     largest = _largest(columns, dtype)
