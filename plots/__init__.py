@@ -23,7 +23,8 @@ _WHERE = {
     "figures.tightness": ("tightness",),
     "files": ("save",),
     "palette": ("THEMES",),
-    "reading": ("alt_text", "record"),
+    "reading": ("record",),
+    "wording": ("alt_text",),
 }
 _HOME = {name: module for module, names in _WHERE.items() for name in names}
 

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from .palette import THEMES, Theme, look_of
-from .reading import alt_text
 from .style import style
+from .wording import alt_text
 
 
 def save(

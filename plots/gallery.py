@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 import gdpure as gd
 
@@ -28,6 +29,7 @@ from .figures.stochastic import gd_vs_sgd
 from .figures.sweeps import momentum_plane, step_sweep
 from .figures.tightness import tightness
 from .palette import Theme
+from .views.convergence import cast
 
 _START = (2.0, 2.0)
 
@@ -82,7 +84,23 @@ def _convergence(theme):
 
 
 def _certificate(theme):
-    return certificate(*_run(1.0, 900), theme=theme)
+    f = cast(_cost(), jnp.float32)
+    X, y = (np.asarray(leaf) for leaf in f.data)
+    eta = np.float32(1 / gd.facts(f).smoothness)
+    return certificate(f, _in_numpy(X, y, eta, 900), step_size=eta, theme=theme)
+
+
+def _in_numpy(X, y, eta, steps):
+    """Return a descent on least squares, operation by operation.
+
+    Every processor rounds it alike, down to where nothing but rounding is left; XLA takes sums of
+    products for one operation where there is one.
+    """
+    points = np.full((steps + 1, X.shape[1]), _START, X.dtype)
+    for k in range(steps):
+        residual = (X * points[k]).sum(1) - y
+        points[k + 1] = points[k] - eta * (2 * X * residual[:, None]).mean(0)
+    return points
 
 
 def _tightness(theme):

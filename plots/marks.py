@@ -112,7 +112,8 @@ def side_labels(ax: Any, items: Any, look: Any, gap: float = 10.5, x: float = 1.
     right = ax.get_xlim()[1]
     inside = [np.clip(y, min(low, high), max(low, high)) for y, *_ in items]
     to_axes = ax.transData + ax.transAxes.inverted()
-    heights = np.array([to_axes.transform((right, y))[1] for y in inside])
+    # What coincides but for rounding is written in the order of the items.
+    heights = np.round([to_axes.transform((right, y))[1] for y in inside], 3)
     least = gap / 72 * ax.figure.dpi / ax.get_window_extent().height
     order = np.argsort(heights, kind="stable")
     places = _apart(heights[order], least)

@@ -1,8 +1,10 @@
-"""Record: the numbers of a figure, read back from what is drawn; and the sentence they make."""
+"""Record: the numbers of a figure, read back from what is drawn, and where the eye sees them."""
 
 from __future__ import annotations
 
-import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,24 +50,62 @@ def record(fig: FigureBase) -> dict[str, np.ndarray]:
     >>> drawn = record(plots.descent(gd.landscapes.bowl, run).figure)
     >>> assert np.array_equal(drawn["path"], run.history.point)
     """
-    found = {}
-    for ax in _all_axes(fig):
+    return {key: np.asarray(numbers, np.float64) for key, numbers, _ in _marks(fig)}
+
+
+def fractions(fig: FigureBase) -> dict[str, Callable]:
+    """Return functions, by the keys of `record`, that make of numbers what the eye compares.
+
+    Coordinates become fractions of the axes, through their scales; values of cells places in the
+    range of the colors, and levels places in the range of the values.
+
+    Parameters
+    ----------
+    fig
+        A Figure or SubFigure.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> ax = Figure().add_subplot(xscale="log", xlim=(1, 100))
+    >>> [dot] = ax.plot([10], [0.5], gid="gd:dot")
+    >>> assert np.allclose(fractions(ax.figure)["dot"](dot.get_xydata()), 0.5)
+    """
+    return {key: seen for key, _, seen in _marks(fig)}
+
+
+def _marks(fig: FigureBase) -> Iterator[tuple[str, Any, Callable]]:
+    """Yield the key of everything that is drawn, its numbers, and what makes fractions of them."""
+    count = Counter()
+    for ax in axes_of(fig):
         label = f"{ax.get_label()}/" if ax.get_label() else ""
-        for artist in ax.get_children():
-            role = role_of(artist)
-            if role is not None and not isinstance(artist, Text) and not _is_surface(artist):
-                _put(found, label + role, _numbers(artist))
-                if isinstance(artist, QuadMesh):
-                    corners = np.asarray(artist.get_coordinates())
-                    _put(found, f"{label}{role}, corners", corners[[0, -1], [0, -1]])
-        _put(found, label + "limits", np.array([ax.get_xlim(), ax.get_ylim()]))
-    return found
+        for role, numbers, seen in _marks_of(ax):
+            key = label + role
+            count[key] += 1
+            yield (f"{key} {count[key]}" if count[key] > 1 else key), numbers, seen
 
 
-def _all_axes(fig: FigureBase) -> list[Axes]:
+def _marks_of(ax):
+    for artist in ax.get_children():
+        role = role_of(artist)
+        if role is not None and not isinstance(artist, Text) and not _is_surface(artist):
+            yield role, numbers_of(artist), _seen(artist, ax)
+            if isinstance(artist, QuadMesh):
+                corners = np.asarray(artist.get_coordinates())[[0, -1], [0, -1]]
+                yield f"{role}, corners", corners, partial(_along, ax)
+    limits = np.array([ax.get_xlim(), ax.get_ylim()])
+    yield "limits", limits, lambda limits: _along(ax, limits.T)
+
+
+def axes_of(fig: FigureBase) -> list[Axes]:
     """Return the axes of a figure, or of one of its parts."""
     axes: Any = fig.axes
     return list(axes)
+
+
+def sides(ax: Any) -> list:
+    """Return the two axis of axes, or the three."""
+    return [getattr(ax, f"{name}axis") for name in "xyz" if hasattr(ax, f"{name}axis")]
 
 
 def role_of(artist: Any) -> str | None:
@@ -79,15 +119,8 @@ def _is_surface(artist):
     return isinstance(artist, PolyCollection) and hasattr(artist, "do_3d_projection")
 
 
-def _put(found, key, numbers):
-    name, count = key, 1
-    while name in found:
-        count += 1
-        name = f"{key} {count}"
-    found[name] = np.asarray(numbers, np.float64)
-
-
-def _numbers(artist):
+def numbers_of(artist: Any) -> Any:
+    """Return the numbers of an artist, as `record` lists them."""
     if hasattr(artist, "get_data_3d"):
         return np.transpose(np.asarray(artist.get_data_3d(), np.float64))
     if isinstance(artist, Line2D):
@@ -116,96 +149,41 @@ def _vertices(contours):
     return np.concatenate(rows) if rows else np.zeros((0, 3))
 
 
-# -- in words --------------------------------------------------------------------------------------
-
-
-def alt_text(fig: FigureBase) -> str:
-    """Return what a figure shows, in sentences made of what is drawn.
-
-    Title, axes with their ranges, and of each line or set of points how many there are, and the
-    first and the last; of cells how many, and their range.
-
-    Parameters
-    ----------
-    fig
-        A Figure or SubFigure.
-
-    Examples
-    --------
-    >>> import gdpure as gd, jax.numpy as jnp
-    >>> from gdpure import plots
-    >>> run = gd.descend(gd.landscapes.bowl, jnp.array([2.0, 1.0]), 0.1, steps=10)
-    >>> said = alt_text(plots.descent(gd.landscapes.bowl, run).figure)
-    >>> assert "path: 11 points from (2, 1) to (0.2147, 0.1074)" in said
-    """
-    said = [f"{plain(text.get_text())}." for text in fig.texts if plain(text.get_text())]
-    for ax in _all_axes(fig):
-        if any(map(role_of, ax.get_children())) or ax.get_xlabel() or ax.get_ylabel():
-            said.append(_axes_in_words(ax))
-    return " ".join(said) or "An empty figure."
-
-
-def _axes_in_words(ax):
-    title = " ".join(plain(ax.get_title(loc=loc)) for loc in ("left", "right")).strip()
-    names = [
-        f"{plain(name) or which} from {_short(low)} to {_short(high)}"
-        + (", logarithmic" if scale == "log" else "")
-        for which, name, (low, high), scale in (
-            ("horizontal", ax.get_xlabel(), ax.get_xlim(), ax.get_xscale()),
-            ("vertical", ax.get_ylabel(), ax.get_ylim(), ax.get_yscale()),
-        )
-    ]
-    marks = []
-    for artist in ax.get_children():
-        role = role_of(artist)
-        if role is not None and isinstance(artist, Line2D | Arrow | PathCollection):
-            marks.append(f"{role}: {_points_in_words(_numbers(artist), artist)}")
-        elif role is not None and isinstance(artist, QuadMesh | AxesImage):
-            marks.append(f"{role}: {_cells_in_words(_numbers(artist))}")
-    return f"{title or ax.get_label() or 'axes'}: {'; '.join([*names, *marks])}."
-
-
-def _cells_in_words(values):
-    seen = values[np.isfinite(values)]
-    rows, columns = values.shape
-    span = f" from {_short(seen.min())} to {_short(seen.max())}" if seen.size else ""
-    return f"{columns} x {rows} cells{span}"
-
-
-def _points_in_words(points, artist):
+def _seen(artist: Any, ax: Any) -> Callable:
+    """Return what makes fractions of the numbers of an artist."""
+    if isinstance(artist, QuadMesh | AxesImage):
+        return artist.norm
+    if ax.name == "3d":
+        places = partial(_along, ax)
+    else:
+        places = (transform_of(artist) - ax.transAxes).transform
     if isinstance(artist, Arrow):
-        return f"arrow from {_place(points[0])} by {_place(points[1])}"
-    points = points[np.isfinite(points).all(1)]
-    if len(points) == 0:
-        return "none"
-    if len(points) == 1:
-        return f"at {_place(points[0])}"
-    return f"{len(points)} points from {_place(points[0])} to {_place(points[-1])}"
+        return lambda arrow: places(np.cumsum(arrow, 0))  # to the tip
+    if isinstance(artist, ContourSet):
+        height = _share_of_heights(artist)
+        if artist.filled:
+            return height
+        return lambda rows: np.column_stack([height(rows[:, 0]), places(rows[:, 1:])])
+    return places
 
 
-def _place(point):
-    return f"({', '.join(map(_short, point))})"
+def _share_of_heights(contours: Any) -> Callable:
+    low, size = contours.zmin, (contours.zmax - contours.zmin) or 1.0
+    return lambda levels: (levels - low) / size
 
 
-def _short(x):
-    return f"{x:.4g}"
+def transform_of(artist: Any) -> Any:
+    """Return what brings the coordinates of an artist to the screen."""
+    if isinstance(artist, PathCollection):
+        return artist.get_offset_transform()
+    return artist.get_data_transform() if isinstance(artist, Patch) else artist.get_transform()
 
 
-_SYMBOLS = {
-    r"\bigstar": "star", r"\eta": "eta", r"\mu": "mu", r"\lambda": "lambda", r"\beta": "beta",
-    r"\kappa": "kappa", r"\theta": "theta", r"\ast": "*", r"\cdot": " x ", r"\sim": "~",
-    r"\leq": "<=", r"\le": "<=", r"\nabla": "grad ", r"\Vert": "|", r"\|": "|", r"\,": " ",
-}  # fmt: skip
-
-
-def plain(text: str) -> str:
-    r"""Return a text without mathematical markup.
-
-    Examples
-    --------
-    >>> assert plain(r"gap $f(x_k) - f^\ast$,  $\eta = 1/L$") == "gap f(x_k) - f^*, eta = 1/L"
-    """
-    for markup in sorted(_SYMBOLS, key=len, reverse=True):
-        text = text.replace(markup, _SYMBOLS[markup])
-    text = re.sub(r"\\[a-zA-Z]+|[${}]", "", text)
-    return re.sub(r"\s+", " ", text).strip()
+def _along(ax, points):
+    """Return points (n, 2), in space (n, 3), as fractions of the axes."""
+    shares = []
+    for axis, column in zip(sides(ax), points.T, strict=False):
+        scale = axis.get_transform()
+        low, high = scale.transform(np.array(axis.get_view_interval()))
+        shares.append((scale.transform(column) - low) / (high - low))
+    return np.stack(shares, -1)

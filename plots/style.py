@@ -19,6 +19,7 @@ from .palette import Look, Theme, look_of
 
 WIDTH = 7.2  # inches, the full width of a page of text
 NAMES = ("a", "b")  # of two parameters
+_OFF = 0.002  # inches
 DASHED, DOTTED = (0, (5, 2)), (0, (1, 1.6))
 
 
@@ -179,5 +180,9 @@ def _dress(ax, look):
 
 
 def box(left: float, bottom: float, width: float, height: float, of: float) -> tuple:
-    """Return a place given in inches as fractions of WIDTH and of a figure's height."""
-    return (left / WIDTH, bottom / of, width / WIDTH, height / of)
+    """Return a place given in inches as fractions of WIDTH and of a figure's height.
+
+    It is moved by a fifth of a pixel, so that the middle of a window is not half-way between two
+    pixels: there the last digit decides to which of them a mark is rounded.
+    """
+    return ((left + _OFF) / WIDTH, (bottom + _OFF) / of, width / WIDTH, height / of)

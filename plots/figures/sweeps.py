@@ -14,9 +14,9 @@ import gdpure as gd
 from ..levels import number
 from ..marks import edge_marks, foot_marks, halo, key, log_axis, note, side_labels, small, write
 from ..palette import Theme, contrast, legible
-from ..reading import plain
 from ..style import DASHED, WIDTH, axes_level, box, canvas, figure_level, plane
 from ..views import sweeps
+from ..wording import plain
 
 if TYPE_CHECKING:
     from jaxtyping import ArrayLike
@@ -321,8 +321,10 @@ def momentum_plane(
     said = r"what a step of the heavy ball multiplies the error by, $\rho$"
     ax.set_title(said if title is None else title)
     lost = f", {(~seen).sum()} outside" * bool((~seen).sum())
-    most = f"off by at most {off.max(initial=0):.0e}"
-    key(ax, f"\N{WHITE CIRCLE} {seen.sum()} runs, {most}{lost}", look)
+    # At critical damping the roots coincide, and move by the square root of a rounding.
+    least = np.sqrt(np.finfo(shown.runs.dtype).eps)
+    most = 10.0 ** np.ceil(np.log10(off.max(initial=least)))
+    key(ax, f"\N{WHITE CIRCLE} {seen.sum()} runs, off by less than {most:.0e}{lost}", look)
     return ax
 
 

@@ -12,8 +12,9 @@ import gdpure as gd
 from gdpure import lesson
 from gdpure.plots.figures import fits as figures
 from gdpure.plots.figures.fits import fit_and_parameters, modes
-from gdpure.plots.reading import alt_text, record
+from gdpure.plots.reading import record
 from gdpure.plots.views import fits as views
+from gdpure.plots.wording import alt_text
 from gdpure.specs import rounding
 
 EPS = np.finfo(np.float64).eps

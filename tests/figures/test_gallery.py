@@ -9,14 +9,24 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from texts import every_text_can_be_read, no_text_is_clipped_or_overlaps
 
+import gdpure as gd
 from gdpure import plots
 from gdpure.plots import gallery, references, views
 from gdpure.plots.__main__ import main
 from gdpure.plots.figures import samples, sweeps
-from gdpure.plots.palette import THEMES
+from gdpure.plots.files import render
+from gdpure.plots.marks import side_labels
+from gdpure.plots.palette import THEMES, look_of
+from gdpure.plots.reading import role_of, transform_of
+from gdpure.plots.style import style
 from gdpure.plots.views import certified, fields
+from gdpure.plots.wording import words
 
 NAMES = pytest.mark.parametrize("name", gallery.GALLERY)
 OTHER = references.other_versions()
@@ -37,9 +47,9 @@ def drawn(name, theme="light"):
 
 @NAMES
 @pytest.mark.parametrize("theme", THEMES)
-def test_numbers_and_pixels_are_those_of_the_reference(name, theme):
-    change = references.changes(drawn(name, theme), name, theme, exact=not OTHER)
-    assert references.passes(change, exact=not OTHER), change
+def test_numbers_words_and_pixels_are_those_of_the_reference(name, theme):
+    change = references.changes(drawn(name, theme), name, theme)
+    assert references.passes(change, exact=False), change
 
 
 @NAMES
@@ -52,11 +62,36 @@ def test_every_text_is_whole_apart_and_legible(name, theme):
 
 @NAMES
 @pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.skipif(bool(OTHER), reason=f"bytes are those of other versions: {OTHER}")
+@pytest.mark.skipif(bool(OTHER), reason=f"bytes are those of other machinery: {OTHER}")
 def test_bytes_are_those_of_the_reference(name, theme):
-    for ending, content in drawn(name, theme).files.items():
-        kept = references.place(references.FOLDER, name, theme, ending)
-        assert kept.read_bytes() == content, ending
+    assert not references.changes(drawn(name, theme), name, theme).bytes
+
+
+@NAMES
+def test_nothing_is_marked_half_way_between_two_pixels(name):
+    """There Agg rounds it to the one or the other, by the last digit of its place.
+
+    Of many marks some lie near by chance; what stands there on purpose lies there to a rounding.
+    """
+    fig = figure(name)
+    fig.set_dpi(100)
+    with style("light"):
+        FigureCanvasAgg(fig).draw()
+    for ax in fig.axes:
+        for artist in ax.findobj(lambda a: isinstance(a, Line2D | PathCollection) and role_of(a)):
+            places = rounded(artist)
+            off = np.abs(places % 1 - 0.5).min(initial=1)
+            assert off > (0.01 if len(places) == 1 else 1e-6), (ax.get_label(), role_of(artist))
+
+
+def rounded(artist):
+    """Return what Agg rounds to pixels: places of marks, and of lines along an axis."""
+    points = artist.get_offsets() if isinstance(artist, PathCollection) else artist.get_xydata()
+    places = transform_of(artist).transform(np.asarray(points, float))
+    places = places[np.isfinite(places).all(1)]
+    if isinstance(artist, Line2D) and artist.get_marker() in ("None", ""):
+        return places[:1, np.ptp(places, 0) == 0]
+    return places
 
 
 @NAMES
@@ -78,7 +113,7 @@ def test_there_is_no_reference_without_a_figure():
 
 def changed(name):
     now = references.drawn(gallery.draw(name))
-    return references.changes(now, name, "light", exact=not OTHER)
+    return references.changes(now, name, "light")
 
 
 def patched(monkeypatch, module, name, change):
@@ -131,7 +166,86 @@ def test_bugs_show_in_the_numbers_and_in_the_pixels(bug, monkeypatch):
     name, module, function, change = BUGS[bug]
     patched(monkeypatch, module, function, change)
     change = changed(name)
-    assert change.numbers and change.pixels > references.MOST_ELSEWHERE, change
+    assert change.moved and change.pixels > 10 * references.MOST_PIXELS, change
+
+
+# -- other processors ------------------------------------------------------------------------------
+
+
+def starred(place):
+    """Return a figure of 100 x 100 pixels with a star and a line at a place."""
+    fig = Figure(figsize=(1, 1))
+    ax = fig.add_axes((0, 0, 1, 1), xlim=(0, 100), ylim=(0, 100))
+    ax.plot([place], [30], "*", ms=20)
+    ax.axhline(place)
+    return fig
+
+
+def test_a_last_digit_does_not_move_the_pixels_of_a_reference():
+    figures = [starred(50.5 + off) for off in (-1e-12, 1e-12)]
+    kept = [references.drawn(fig).files["pixels.png"] for fig in figures]
+    assert references.rms(*kept) < 0.01
+    saved = [render(fig, "png", "light", dpi=100) for fig in figures]
+    assert references.rms(*saved) > 10  # Agg takes a whole pixel
+
+
+@pytest.mark.parametrize(("factor", "seen"), [(1 + 1e-6, False), (1.5, True)])
+def test_numbers_are_compared_where_they_are_seen(factor, seen, tmp_path):
+    """A gap of 1e-18 counts by its place on a logarithmic axis, not beside the iteration 900."""
+    for end in (1e-18, 1e-18 * factor):
+        fig = Figure()
+        fig.add_subplot(yscale="log", ylim=(1e-20, 1)).plot([0, 900], [1, end], gid="gd:gap")
+        now = references.drawn(fig)
+        if not (tmp_path / "gap.npz").exists():
+            for ending, content in now.files.items():
+                (tmp_path / f"gap.{ending}").write_bytes(content)
+    change = references.changes(now, "gap", "light", tmp_path)
+    assert change.moved == ["gap"] * seen and change.bytes
+    assert np.isclose(change.numbers["gap"], np.log10(factor) / 20, rtol=1e-3)
+
+
+def test_what_is_new_gone_or_not_finite_is_not_near(tmp_path):
+    def line(role, last):
+        fig = Figure()
+        fig.add_subplot(xlim=(0, 1), ylim=(0, 1)).plot([0, last], [0, 1], gid=f"gd:{role}")
+        return references.drawn(fig)
+
+    for ending, content in line("path", 1.0).files.items():
+        (tmp_path / f"line.{ending}").write_bytes(content)
+    for now, moved in (
+        (line("path", 1.0), []),
+        (line("path", np.nan), ["path"]),
+        (line("way", 1.0), ["path", "way"]),
+    ):
+        assert references.changes(now, "line", "light", tmp_path).moved == moved
+
+
+def test_a_run_in_numpy_is_descent():
+    f, run = gallery._run(1.0, 50)
+    X, y = map(np.asarray, f.data)
+    points = gallery._in_numpy(X, y, 1 / float(gd.facts(f).smoothness), 50)
+    assert np.allclose(points, run.history.point, rtol=0, atol=1e-5)  # the rows are of float32
+
+
+def test_no_word_of_a_figure_is_rounding(monkeypatch):
+    before = words(gallery.draw("momentum_plane"))
+    patched(monkeypatch, sweeps.sweeps, "measured_rate", lambda rates: rates + 5e-9)
+    assert words(gallery.draw("momentum_plane")) == before
+
+
+def test_labels_of_one_height_are_written_in_their_order():
+    ax = Figure().add_subplot(yscale="log", ylim=(1e-20, 1))
+    items = [(1e-16 * (1 + off), name, "k") for off, name in ((1e-7, "a"), (0, "b"), (2e-7, "c"))]
+    side_labels(ax, items, look_of("light"))
+    assert [text.get_text() for text in sorted(ax.texts, key=lambda t: t.get_position()[1])] == [
+        "a", "b", "c",
+    ]  # fmt: skip
+
+
+def test_what_is_read_off_a_logarithmic_axis_has_two_digits():
+    ax = Figure().add_subplot(yscale="log", ylim=(1e-20, 1))
+    ax.plot([0.12345, 3], [1, 1.9052e-15], gid="gd:gap")
+    assert "gap: 2 points from (0.1235, 1) to (3, 1.9e-15)" in plots.alt_text(ax.figure)
 
 
 # -- the command -----------------------------------------------------------------------------------
@@ -173,13 +287,8 @@ def test_check_names_what_differs_and_writes_nothing(small, capsys, monkeypatch)
     assert (small / "descent.npz").read_bytes() != files["descent.npz"]
 
 
-def test_only_the_text_may_change(small, capsys, monkeypatch):
-    main([])
-    monkeypatch.setitem(gallery.GALLERY, "descent", lambda theme: titled(theme, "other words"))
-    capsys.readouterr()
-    assert main(["--check"]) == 1
-    row = next(line for line in capsys.readouterr().out.splitlines() if "descent" in line)
-    assert row.split() == ["descent", "same", "same", "changed"]
+def row_of(figure, printed):
+    return next(line for line in printed.splitlines() if line.startswith(figure)).split(maxsplit=1)
 
 
 def titled(theme, title):
@@ -187,14 +296,32 @@ def titled(theme, title):
     return plots.descent(f, run, theme=theme, title=title)
 
 
-def test_elsewhere_text_is_not_compared_and_pixels_have_room(small, capsys, monkeypatch):
+def test_words_are_compared_everywhere(small, capsys, monkeypatch):
     main([])
-    stored = json.loads((small / references.VERSIONS).read_text())
-    (small / references.VERSIONS).write_text(json.dumps(stored | {"freetype": "another"}))
+    elsewhere(small)
     monkeypatch.setitem(gallery.GALLERY, "descent", lambda theme: titled(theme, "other words"))
     capsys.readouterr()
+    assert main(["--check"]) == 1
+    assert "1 of 2 differ: descent" in (printed := capsys.readouterr().out)
+    assert "other words" in row_of("descent", printed)[1]
+
+
+def test_last_digits_may_differ_elsewhere_alone(small, capsys, monkeypatch):
+    main([])
+    patched(monkeypatch, views, "points_of", lambda points: points * (1 + 1e-9))
+    capsys.readouterr()
+    assert main(["--check"]) == 1
+    assert row_of("descent", capsys.readouterr().out)[1].split() == ["same"] * 3 + ["changed"]
+    elsewhere(small)
     assert main(["--check"]) == 0
-    assert "freetype" in capsys.readouterr().out
+    assert "BLAS kernels" in capsys.readouterr().out
+
+
+def elsewhere(folder):
+    """Make the references of a folder those of another processor."""
+    stored = json.loads((folder / references.VERSIONS).read_text())
+    other = stored | {"BLAS kernels": "another"}
+    (folder / references.VERSIONS).write_text(json.dumps(other))
 
 
 def test_names_themes_and_formats(small, tmp_path, capsys):
@@ -249,12 +376,13 @@ def test_another_size_is_another_picture(tmp_path):
     fig = figure("descent")
     plots.save(fig, tmp_path / "descent", "svg")
     plots.save(fig, tmp_path / "descent.pixels", "png", text=False, dpi=50)
-    change = references.changes(drawn("descent"), "descent", "light", False, tmp_path)
-    assert change.pixels == float("inf") and not change.numbers
+    change = references.changes(drawn("descent"), "descent", "light", tmp_path)
+    assert change.pixels == float("inf") and not change.moved
 
 
 def test_the_numbers_of_a_figure_are_stored_as_they_are():
     now = drawn("descent")
     with np.load(io.BytesIO(now.files["npz"])) as stored:
-        assert set(stored) == set(now.numbers)
-        assert all(np.array_equal(stored[k], now.numbers[k], equal_nan=True) for k in stored)
+        assert set(stored) == {"words", *now.numbers}
+        assert all(np.array_equal(stored[k], x, equal_nan=True) for k, x in now.numbers.items())
+        assert list(stored["words"]) == now.words
