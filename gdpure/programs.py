@@ -22,6 +22,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var, jaxpr_as_fun
 from gdpure import trees
 
 _MOST = 256  # compiled functions; a program takes regions of memory, of which a process has 65,530
+_TRUSTED = ("builtins", "gdpure", "jax", "numpy")  # what their functions read does not change
 
 # -- traced functions ------------------------------------------------------------------------------
 
@@ -193,16 +194,17 @@ def is_closed(*functions: Any) -> bool:
     seen: set[int] = set()
 
     def closed(x):
-        if id(x) in seen or isinstance(x, (str, type, ModuleType, BuiltinFunctionType, type(None))):
+        if id(x) in seen or x is None or isinstance(x, (str, ModuleType, BuiltinFunctionType)):
             return True
         seen.add(id(x))
         if isinstance(x, partial):
             return closed(x.func) and all(map(closed, (*x.args, *x.keywords.values())))
-        if dataclasses.is_dataclass(x):
-            return all(closed(getattr(x, field.name)) for field in dataclasses.fields(x))
-        bare = isinstance(x, FunctionType) and not x.__closure__ and not x.__defaults__
-        if (getattr(x, "__module__", None) or "").partition(".")[0] in ("gdpure", "jax", "numpy"):
-            return bare or not isinstance(x, FunctionType)
+        if dataclasses.is_dataclass(x) and not isinstance(x, type):
+            fields = (getattr(x, field.name) for field in dataclasses.fields(x))
+            return closed(type(x).__call__) and all(map(closed, fields))
+        bare = not isinstance(x, FunctionType) or not (x.__closure__ or x.__defaults__)
+        if (getattr(x, "__module__", None) or "").partition(".")[0] in _TRUSTED:
+            return bare
         if not isinstance(x, FunctionType):
             return hasattr(x, "__wrapped__") and closed(x.__wrapped__)
         named = (x.__globals__[name] for name in _names(x.__code__) if name in x.__globals__)

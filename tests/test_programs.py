@@ -1,5 +1,6 @@
 """A function is what it is now; equal programs are compiled once, and freed."""
 
+import dataclasses
 import functools
 import gc
 import types
@@ -451,6 +452,18 @@ def _plain(x):
 
 def _reads_data(x):
     return jnp.sum(X @ x)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Callable:
+    name: str
+
+    def __call__(self, x):
+        return _reads_data(x)
+
+
+class _Settings:
+    y = Y
 
 
 def test_a_closed_function_reads_modules_and_its_like():
