@@ -7,6 +7,7 @@ associativity; all of them are built from the same three functions of `loop`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -223,10 +224,7 @@ def sweep(
     starts = guards.parameters("sweep", "starts", starts)
     guards.leading_axis("sweep", "starts", starts)
     all_rules = adapters.as_rules("sweep", rules, starts)
-    start, rule = (
-        jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), tree)
-        for tree in (starts, all_rules)
-    )
+    start, rule = jax.eval_shape(partial(jax.tree.map, _first_of), (starts, all_rules))
     try:
         evaluate = gradients.evaluation("sweep", f, gradient, start)
         guards.same_devices("sweep", objective=evaluate, starts=starts, rules=all_rules)
@@ -236,6 +234,10 @@ def sweep(
         if all(x.ndim < 2 for x in jax.tree.leaves(starts)):
             error.add_note("sweep: each row of starts is a start; is the leading axis there?")
         raise
+
+
+def _first_of(x):
+    return x[0] if x.ndim else x
 
 
 # -- compiled --------------------------------------------------------------------------------------

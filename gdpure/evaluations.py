@@ -44,8 +44,11 @@ def of(caller: str, f: Any, way: Callable, params: Any, rows: Any = None) -> Any
     >>> assert evaluate(jnp.ones(2))[0] == 2.0
     """
     f = bare(caller, f)
-    if isinstance(f, Objective) and programs.is_closed(f.value, f.gradient, way):
-        return _Evaluation(f, caller, way)
+    if isinstance(f, Objective):
+        value, gradient = programs.closed(f.value), f.gradient and programs.closed(f.gradient)
+        known_way = programs.closed(way)
+        if value and known_way and (gradient or not f.gradient):
+            return _Evaluation(Objective(value, f.data, gradient, None, f.axes), caller, known_way)
     if not jax.tree_util.all_leaves([f]):
         f = jax.tree.map(jnp.asarray, f)  # a number among its leaves is data, too
     return programs.traced(_Evaluation(f, caller, way), params, *(() if rows is None else (rows,)))

@@ -7,7 +7,7 @@ them is the `gradient=` of `descend` and its relatives; the Hessian is `jax.hess
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -168,7 +168,7 @@ def _rows(of_examples, params, *, n, chunk_size):
 def evaluation(caller: str, f: Any, gradient: Gradient, params: Any, rows: Any = None) -> Any:
     """Return the evaluation of an objective in the way that `gradient` names: see `evaluations`."""
     guards.function(caller, "gradient", gradient)
-    way = _WAYS.get(gradient) or partial(_of_others, gradient)
+    way = _WAYS.get(gradient) or _OfOthers(gradient)
     return evaluations.of(caller, f, way, params, rows)
 
 
@@ -199,7 +199,7 @@ def _forward(f, params):
         return (f(x),) * 2
 
     gradient, value = jax.jacfwd(twice, has_aux=True)(params)
-    return value, gradient
+    return value, jax.tree.map(lambda g, x: g.astype(jnp.result_type(x)), gradient, params)
 
 
 def _analytic(f, params):
@@ -242,8 +242,14 @@ def _default(f, params):
     return (_analytic if hand_derived else _reverse)(f, params)
 
 
-def _of_others(gradient, f, params):
-    return guards.differentiated(gradient, f)(params)
+@dataclass(frozen=True)
+class _OfOthers:
+    """A gradient of somebody else's, as a way."""
+
+    gradient: Callable[[Any], Any]
+
+    def __call__(self, f, params):
+        return guards.differentiated(self.gradient, f)(params)
 
 
 _WAYS: dict[Gradient, Callable] = {

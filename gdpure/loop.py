@@ -110,7 +110,7 @@ def boundary(caller, f, start, rule, gradient):
         )
     if not isinstance(start, State):
         start = guards.parameters(caller, "start", start)
-    point = start.point if isinstance(start, State) else start
+    point = jax.tree.map(_strong, start.point if isinstance(start, State) else start)
     rule = adapters.as_rule(caller, rule, point)
     evaluate = gradients.evaluation(caller, f, gradient, point)
     guards.same_devices(caller, objective=evaluate, start=start, rule=rule)
@@ -122,8 +122,8 @@ def recorder(caller, record, evaluate, start, rule):
     if record is None:
         return None
     guards.function(caller, "record", record)
-    if programs.is_closed(record):
-        return Partial(record)
+    if known := programs.closed(record):
+        return Partial(known)
     return programs.traced(record, jax.eval_shape(partial(first, caller), evaluate, start, rule))
 
 
@@ -258,7 +258,7 @@ def _where(flag, tree, other):
 
 def _strong(x):
     """Return an array whose type is a fixed point of the loop: no weak types."""
-    x = jnp.asarray(x)
+    x = x if hasattr(x, "dtype") else jnp.asarray(x)
     weak = getattr(x, "weak_type", False)  # keys of `jax.random` have none
     return lax.convert_element_type(x, x.dtype) if weak else x
 

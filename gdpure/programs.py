@@ -1,28 +1,28 @@
 """Programs: a function is what it is now, equal programs are compiled once, none is kept for ever.
 
 A function of a user's may read what is around it, and that may change: arrays are bound anew or
-written in place. So a plain function is *traced* at each call, a few milliseconds: the arrays that
-it read become arguments, and what is left, its program, is what compiled code is found by. What
-holds its data as leaves, as an `Objective` does, and reads nothing else, needs no trace.
+written in place. So it is *traced* at each call, a few milliseconds: the arrays that it read become
+arguments, and what is left, its program, is what compiled code is found by. What holds its data as
+leaves, as an `Objective` does, and reads nothing else, needs no trace.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from functools import lru_cache, partial, wraps
-from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+from functools import lru_cache, wraps
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 from weakref import WeakValueDictionary
 
 import jax
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
 
 from gdpure import trees
 
 _MOST = 256  # compiled functions; a program takes regions of memory, of which a process has 65,530
-_TRUSTED = ("builtins", "gdpure", "jax", "numpy")  # what their functions read does not change
+_LIBRARIES = ("gdpure", "jax", "math", "numpy")  # modules that stay what they are
 
 # -- traced functions ------------------------------------------------------------------------------
 
@@ -34,7 +34,7 @@ class _Code:
         self.jaxpr, self.tree = jaxpr, tree
 
 
-_codes: WeakValueDictionary[Any, _Code] = WeakValueDictionary()
+_known: WeakValueDictionary[Any, Any] = WeakValueDictionary()
 
 
 @trees.pytree
@@ -67,8 +67,14 @@ def traced(function: Callable, *args: Any) -> Program:
     jaxpr, constants = _spliced(closed)
     tree = jax.tree.structure(shapes)
     outline = _outline(jaxpr), jax.tree.structure(args), tree
-    code = _codes.setdefault(outline, _Code(jaxpr, tree))
-    return Program([x if isinstance(x, jax.Array) else np.asarray(x) for x in constants], code)
+    code = _known.setdefault(outline, _Code(jaxpr, tree))
+    return Program([_own(x) for x in constants], code)
+
+
+def _own(constant):
+    """Return a constant, if it is NumPy's a copy: it may be written to before a call is over."""
+    ours = isinstance(constant, jax.Array) or not hasattr(constant, "__array__")
+    return constant if ours else np.array(constant)
 
 
 def _spliced(closed):
@@ -116,6 +122,9 @@ class _Same:
         return isinstance(other, _Same) and self.x is other.x
 
 
+_CONTEXT = ("compute_type", "threefry_partitionable", "xla_metadata")
+
+
 def _outline(jaxpr):
     """Return a jaxpr as tuples: equal for equal programs, whatever its variables are called."""
     places: dict[Any, int] = {}
@@ -134,7 +143,9 @@ def _outline(jaxpr):
             equation.primitive,
             tuple(map(place, equation.invars)),
             shapes(equation.outvars),
+            # The trees of a custom derivative are those of its functions, which are compared.
             tuple((k, _plain(x)) for k, x in equation.params.items() if k != "out_trees"),
+            tuple(_plain(getattr(equation.ctx, name, None)) for name in _CONTEXT),
         )
         for equation in jaxpr.eqns
     )
@@ -147,18 +158,19 @@ def _plain(x: Any, within=()):
         return _outline(x.jaxpr), tuple(map(_Same, x.consts))
     if isinstance(x, Jaxpr):
         return _outline(x)
+    if isinstance(x, JaxprEqn):  # of which a custom derivative was taken
+        return x.primitive, _plain(x.params, within)
     if isinstance(x, (tuple, list)):
         return type(x), tuple(_plain(part, within) for part in x)
     if isinstance(x, dict):
         return tuple((k, _plain(part, within)) for k, part in x.items())
-    if hasattr(x, "call_wrapped"):  # a custom derivative, which a trace of the gradient has used
-        return x.debug_info.func_src_info
+    if hasattr(x, "call_wrapped"):  # a custom derivative
+        return tuple(_plain(rule, within) for rule in _rules(x.f))
     if isinstance(x, FunctionType) and id(x) not in within:  # a trace may make it anew
-        read = [x.__defaults__, *_contents(x)]
+        read = [*_bound(x)]
         if not x.__module__.startswith("jax."):  # a list of a user's is that list
-            read = [part if isinstance(part, FunctionType) else _Same(part) for part in read]
-        read = tuple(_plain(part, (*within, id(x))) for part in read)
-        return x.__code__, _Same(x.__globals__), read
+            read = [y if isinstance(y, FunctionType) else _Same(y) for y in (*read, *_globals(x))]
+        return x.__code__, tuple(_plain(part, (*within, id(x))) for part in read)
     if dataclasses.is_dataclass(x) and type(x).__module__.startswith("jax."):
         fields = [getattr(x, field.name) for field in dataclasses.fields(x)]
         return type(x), tuple(_plain(part, within) for part in fields)
@@ -169,8 +181,22 @@ def _plain(x: Any, within=()):
     return x
 
 
-def _contents(function: FunctionType) -> Iterable[Any]:
-    """Return what the free variables of a function are bound to now."""
+def _rules(function):
+    """Yield what a user wrote of a custom derivative, below what JAX wraps it in."""
+    if hasattr(function, "call_wrapped"):
+        yield from _rules(function.f)
+    elif getattr(function, "__module__", "") == "jax._src.interpreters.partial_eval":
+        for part in _bound(function):
+            if isinstance(part, FunctionType) or hasattr(part, "call_wrapped"):
+                yield from _rules(part)
+    else:
+        yield function
+
+
+def _bound(function: FunctionType) -> Iterable[Any]:
+    """Yield the defaults of a function and what its free variables are bound to now."""
+    yield from function.__defaults__ or ()
+    yield from (function.__kwdefaults__ or {}).values()
     for cell in function.__closure__ or ():
         try:
             yield cell.cell_contents
@@ -178,40 +204,10 @@ def _contents(function: FunctionType) -> Iterable[Any]:
             yield None
 
 
-# -- functions that need no trace ------------------------------------------------------------------
-
-
-def is_closed(*functions: Any) -> bool:
-    """Whether all that functions read besides their arguments are modules, and functions like them.
-
-    Examples
-    --------
-    >>> import jax.numpy as jnp
-    >>> def loss(y):
-    ...     return lambda x: jnp.sum(x - y)
-    >>> assert is_closed(loss) and not is_closed(loss(jnp.ones(2)))
-    """
-    seen: set[int] = set()
-
-    def closed(x):
-        if id(x) in seen or x is None or isinstance(x, (str, ModuleType, BuiltinFunctionType)):
-            return True
-        seen.add(id(x))
-        if isinstance(x, partial):
-            return closed(x.func) and all(map(closed, (*x.args, *x.keywords.values())))
-        if dataclasses.is_dataclass(x) and not isinstance(x, type):
-            fields = (getattr(x, field.name) for field in dataclasses.fields(x))
-            return closed(type(x).__call__) and all(map(closed, fields))
-        bare = not isinstance(x, FunctionType) or not (x.__closure__ or x.__defaults__)
-        if (getattr(x, "__module__", None) or "").partition(".")[0] in _TRUSTED:
-            return bare
-        if not isinstance(x, FunctionType):
-            return hasattr(x, "__wrapped__") and closed(x.__wrapped__)
-        named = (x.__globals__[name] for name in _names(x.__code__) if name in x.__globals__)
-        rest = (*(x.__defaults__ or ()), *(x.__kwdefaults__ or {}).values())
-        return all(map(closed, (*named, *_contents(x), *rest)))
-
-    return all(map(closed, functions))
+def _globals(function: FunctionType) -> Iterable[Any]:
+    """Yield what the names of a function are globally bound to now."""
+    names = dict.fromkeys(_names(function.__code__))
+    yield from (function.__globals__[name] for name in names if name in function.__globals__)
 
 
 def _names(code: CodeType) -> Iterable[str]:
@@ -219,6 +215,37 @@ def _names(code: CodeType) -> Iterable[str]:
     for part in code.co_consts:
         if isinstance(part, CodeType):
             yield from _names(part)
+
+
+# -- functions that need no trace ------------------------------------------------------------------
+
+
+def closed(x: Any) -> Any:
+    """Return a function that reads nothing but arguments and libraries, or its equal; else None.
+
+    Functions of equal code are one, so that a fresh one compiles nothing.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> def loss(y):
+    ...     return lambda x: jnp.sum(x - y)
+    >>> assert closed(loss) is loss and closed(loss(jnp.ones(2))) is None
+    """
+    if dataclasses.is_dataclass(x) and type(x).__module__.startswith("gdpure."):
+        fields = {field.name: getattr(x, field.name) for field in dataclasses.fields(x)}
+        parts = {k: y if isinstance(y, str) else closed(y) for k, y in fields.items()}
+        return None if None in parts.values() else type(x)(**parts)
+    if not isinstance(x, FunctionType) or any(True for _ in _bound(x)):
+        return None
+    ours = x.__globals__.get("__name__", "").partition(".")[0] == "gdpure"
+    if ours or all(map(_is_library, _globals(x))):
+        return _known.setdefault((x.__code__, id(x.__globals__)), x)
+    return None
+
+
+def _is_library(x):
+    return isinstance(x, ModuleType) and x.__name__.partition(".")[0] in _LIBRARIES
 
 
 # -- compiled functions ----------------------------------------------------------------------------

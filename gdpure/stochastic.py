@@ -101,7 +101,7 @@ def stochastic_descend(
     full, rest = jax.eval_shape(lambda: minibatches(key, n, batch_size))
     on_full, on_rest = (
         gradients.evaluation("stochastic_descend", f, gradient, point, rows)
-        for rows in (full.update(shape=(batch_size,)), rest)
+        for rows in (jax.ShapeDtypeStruct((batch_size,), full.dtype), rest)
     )
     return _descend(
         *(evaluate, start, rule, record, on_full, on_rest, key),

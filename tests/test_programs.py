@@ -38,7 +38,7 @@ asked = pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
 
 
 def _squares(x, y):
-    return jnp.mean((X @ x - y) ** 2)
+    return jnp.mean((jnp.array([[2.0, 0.0], [0.0, 1.0]]) @ x - y) ** 2)
 
 
 def _answers(ask, f):
@@ -147,6 +147,64 @@ def test_what_a_gradient_or_a_record_reads_is_seen():
     assert after.final.point.tolist() == (2 * before.final.point).tolist()
 
 
+def test_a_function_that_another_one_calls_is_seen():
+    cell = {"jnp": jnp}
+    exec("def penalty(x): return jnp.sum(x**2)\ndef value(x, _): return penalty(x)", cell)
+    f = gd.Objective(cell["value"])
+    assert gd.descend(f, START + 1, 0.25, steps=1).final.point.tolist() == [0.5, 0.5]
+    exec("def penalty(x): return 2 * jnp.sum(x**2)", cell)
+    assert gd.descend(f, START + 1, 0.25, steps=1).final.point.tolist() == [0, 0]
+
+
+def test_an_array_may_be_written_to_as_soon_as_the_call_is_over():
+    y = np.ones(1_000_000, np.float32)
+    ran = gd.descend(lambda x: jnp.sum((x - y) ** 2), jnp.zeros(y.size), 0.5, steps=20, record=None)
+    y[:] = 1000
+    assert ran.final.point.max() == 1
+
+
+def test_what_a_custom_derivative_captures_is_seen():
+    def straight_through(a):
+        slope = jnp.array([a, a])
+
+        @jax.custom_jvp
+        def rounded(x):
+            return jnp.round(x)
+
+        rounded.defjvp(lambda primals, tangents: (rounded(primals[0]), slope * tangents[0]))
+        return lambda x: jnp.sum((rounded(x) - 2) ** 2)
+
+    def step(a):
+        run = gd.descend(straight_through(a), START, gd.ExactLineSearch(), steps=1)
+        return run.final.memory.step_size
+
+    assert [step(1.0), step(2.0)] == [1 / 2, 1 / 8]  # the curvature is 2 a^2
+
+
+def test_the_generator_of_random_numbers_is_that_of_the_call():
+    def f(x):
+        return jnp.sum((x - jax.random.normal(jax.random.key(0), (4,))) ** 2)
+
+    values = []
+    for partitionable in (True, False):
+        with jax.threefry_partitionable(partitionable):
+            values.append(gd.reverse(f)(jnp.zeros(4))[0])
+            np.testing.assert_allclose(values[-1], f(jnp.zeros(4)), rtol=1e-6)
+    assert values[0] != values[1]
+
+
+def test_a_weak_start_is_that_of_the_loop():
+    target = jnp.full(2, 1.001953125, jnp.bfloat16)
+
+    def f(x):
+        return jnp.sum((x * 1.001 - target.astype(x.dtype)) ** 2)
+
+    weak, strong = jnp.asarray(1.0), jnp.array(1.0, jnp.float32)
+    assert weak.weak_type and not strong.weak_type
+    one, other = (gd.descend(f, start, 0.1, steps=2).final for start in (weak, strong))
+    assert one.value.dtype == jnp.float32 and one.value == other.value
+
+
 # -- compiled once, traced once --------------------------------------------------------------------
 
 
@@ -189,21 +247,30 @@ def test_a_plain_function_is_traced_once_a_call(ask):
     assert 0 < first and len(calls) == 2 * first
 
 
-def test_an_objective_is_not_traced_again():
-    calls = []
+def test_an_objective_that_reads_nothing_is_not_traced(monkeypatch):
+    def traced(*_, **__):
+        raise AssertionError("traced")
 
-    class Counted:  # no function, and so not looked into: JAX's own rules apply to what it does
-        __wrapped__ = staticmethod(lambda x, y: 0)
+    monkeypatch.setattr(jax, "make_jaxpr", traced)
+    f = gd.empirical_risk(lambda theta, x: (theta - x) ** 2, jnp.arange(3.0))
+    for g, start in ((_like(Y), START), (gd.least_squares(X, Y), START), (f, jnp.array(0.0))):
+        gd.descend(g, start, 0.1, steps=2)
+        gd.gradients.default(g)(start)
+    gd.per_sample(f)(jnp.array(0.0))
 
-        def __call__(self, x, y):
-            calls.append(x)
-            return _squares(x, y)
 
-    f = gd.Objective(Counted(), data=jnp.asarray(Y))
-    gd.descend(f, START, 0.1, steps=2)
-    traced = len(calls)
-    gd.descend(f, 2 * START, 0.2, steps=2)
-    assert len(calls) == traced
+@pytest.mark.parametrize("gradient", [gd.gradients.default, lambda f: jax.value_and_grad(f)])
+def test_a_fresh_objective_of_the_same_code_compiles_nothing(gradient, compilations):
+    def run(y):
+        f = gd.Objective(lambda x, y: jnp.sum((x - y) ** 2), jnp.asarray(y))
+        g = gd.empirical_risk(lambda x, y: jnp.sum((x - y) ** 2), jnp.stack([y, 2 * y]))
+        gd.descend(f, START, 0.1, steps=2, record=lambda state: state.value, gradient=gradient)
+        gd.per_sample(g, gradient=gradient)(START)
+
+    run(Y)
+    with compilations() as compiled:
+        run(2 * Y)
+    assert compiled() <= 1  # the sum of X and y
 
 
 # -- freed -----------------------------------------------------------------------------------------
@@ -285,6 +352,13 @@ def test_callbacks_are_told_apart_by_what_they_call():
         f = host(function)
         return gd.descend(f, START + 1, 0.1, steps=0, gradient=_of_value).final.value
 
+    def scaled(k):
+        def host(x, *, k=k):
+            return np.float32(k * x[0])
+
+        return host
+
+    assert [ours(scaled(k)) for k in (1.0, 10.0)] == [1, 10]
     assert ours(lambda x: np.float32(x[0])) == 1
     assert ours(lambda x: np.float32(x[0] + 5)) == 6
 
@@ -356,6 +430,29 @@ def test_a_function_captures_what_is_mapped_over_a_mesh():
     many = jnp.stack([Y, 2 * Y])
     ends = jax.shard_map(jax.vmap(_end), mesh=mesh, in_specs=P("i"), out_specs=P("i"))(many)
     np.testing.assert_allclose(ends, [_end(y) for y in many], rtol=1e-6)
+
+
+def test_sweeps_and_epochs_go_through_a_mesh():
+    mesh = jax.make_mesh((2,), ("i",), axis_types=(AxisType.Auto,))
+
+    def swept(starts):
+        rates = jnp.array([0.1, 0.2])
+        return gd.sweep(lambda x: _squares(x, Y), starts, rates, steps=2).final.value
+
+    starts = jnp.stack([START, START + 1])
+    mapped = jax.shard_map(swept, mesh=mesh, in_specs=P("i"), out_specs=P(None, "i"))(starts)
+    np.testing.assert_allclose(mapped, swept(starts), rtol=1e-6)
+    f = gd.least_squares(X, Y)
+    with jax.set_mesh(jax.make_mesh((2,), ("i",), axis_types=(AxisType.Explicit,))):
+        run = gd.stochastic_descend(f, START, 0.1, batch_size=2, epochs=2, key=KEY)
+    assert run.history.value.shape == (3,)
+
+
+def test_forward_mode_returns_gradients_of_the_form_of_the_parameters():
+    _, gradient = gd.forward(lambda x: jnp.sum(x.astype(jnp.float32) ** 2))(
+        START.astype(jnp.bfloat16)
+    )
+    assert gradient.dtype == jnp.bfloat16
 
 
 def test_numpy_arrays_of_double_precision_are_read_in_the_precision_of_the_run():
@@ -466,30 +563,31 @@ class _Settings:
     y = Y
 
 
-def test_a_closed_function_reads_modules_and_its_like():
-    outer = jnp.ones(2)
-    closed = [
-        _plain,
-        _helped,
-        jnp.sin,
-        jax.nn.relu,
-        np.add,
-        gd.landscapes.bowl.value,
-        jax.jit(_plain),
-    ]
-    closed += [functools.partial(_helped), gd.unpack(lambda a, b: a * b), gd.loop.history]
-    assert all(map(programs.is_closed, closed))
-    settings = types.SimpleNamespace(y=Y)
+def test_a_closed_function_reads_arguments_and_libraries_alone():
+    outer, table = jnp.ones(2), {"y": Y}
+    closed = [_plain, lambda x: jnp.sum(np.pi * x), gd.landscapes.bowl.value, gd.loop.history]
+    closed += [gd.unpack(lambda a, b: a * b), gd.empirical_risk(lambda t, x: t - x, Y).value]
+    assert all(programs.closed(f) is not None for f in closed)
+    get, dot, settings = table.get, outer.dot, types.SimpleNamespace(y=Y)
     others = [
         _power,
+        _helped,
         _reads_data,
-        lambda x: x @ outer,
-        lambda x: x @ settings.y,
-        jax.jit(_reads_data),
+        jax.jit(_plain),
+        functools.partial(_plain),
+        _Callable("a"),
     ]
-    others += [functools.partial(_power, n=3), gd.unpack(lambda a, b: a * outer[0]), settings]
-    others += [lambda x: [x @ y for y in (outer,)], types.MethodType(_power, 3)]
-    assert not any(map(programs.is_closed, others))
+    others += [lambda x: x @ outer, lambda x: x @ settings.y, lambda x: x @ _Settings.y]
+    others += [lambda x: [x @ y for y in (outer,)], types.MethodType(_power, 3), settings]
+    others += [lambda x: x @ get("y"), lambda x: dot(x), gd.unpack(lambda a, b: a * outer[0])]
+    assert not any(programs.closed(f) is not None for f in others)
+
+
+def test_closed_functions_of_equal_code_are_one():
+    one, other, third = (eval(code) for code in 2 * ["lambda x: 2 * x"] + ["lambda x: 3 * x"])
+    assert programs.closed(one) is programs.closed(other) is not programs.closed(third)
+    zero, below = eval("lambda x: x * 0.0"), eval("lambda x: x * -0.0")
+    assert programs.closed(zero) is not programs.closed(below)
 
 
 # -- many arrays -----------------------------------------------------------------------------------
