@@ -19,6 +19,7 @@ from gdpure.objectives import Objective, number_of_examples
 Gradient = Callable[[Any], Callable[[Any], tuple[Any, Any]]]
 
 _BLOCK = 64
+_ONE = jax.ShapeDtypeStruct((1,), jnp.int32)  # the index of an example
 
 
 def reverse(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
@@ -143,10 +144,12 @@ def per_sample(
     if chunk_size is not None:
         chunk_size = min(guards.whole("per_sample", "chunk_size", chunk_size, 1), n)
 
+    way = _way("per_sample", gradient)
+    known = evaluations.untraced("per_sample", f, way)
+
     def values_and_gradients(params):
-        guards.parameters("per_sample", "params", params)
-        row = jax.ShapeDtypeStruct((1,), jnp.int32)
-        of_examples = evaluation("per_sample", f, gradient, params, row)
+        params = guards.parameters("per_sample", "params", params)
+        of_examples = known or evaluations.of("per_sample", f, way, params, _ONE)
         return _rows(of_examples, params, n=n, chunk_size=chunk_size)
 
     return values_and_gradients
@@ -167,17 +170,21 @@ def _rows(of_examples, params, *, n, chunk_size):
 
 def evaluation(caller: str, f: Any, gradient: Gradient, params: Any, rows: Any = None) -> Any:
     """Return the evaluation of an objective in the way that `gradient` names: see `evaluations`."""
+    return evaluations.of(caller, f, _way(caller, gradient), params, rows)
+
+
+def _way(caller, gradient):
     guards.function(caller, "gradient", gradient)
-    way = _WAYS.get(gradient) or _OfOthers(gradient)
-    return evaluations.of(caller, f, way, params, rows)
+    return _WAYS.get(gradient) or _OfOthers(gradient)
 
 
 def _compiled(caller, f, way):
     guards.function(caller, "the objective", f)
+    known = evaluations.untraced(caller, f, way)
 
     def value_and_gradient(params):
         params = guards.parameters(caller, "params", params)
-        return _evaluated(evaluations.of(caller, f, way, params), params)
+        return _evaluated(known or evaluations.of(caller, f, way, params), params)
 
     return value_and_gradient
 

@@ -57,7 +57,7 @@ class Objective:
 
     The functions are static, the data are leaves: an objective goes through `jax.jit`, `jax.vmap`
     and `jax.grad` as an argument, and new data of the same shapes compile nothing anew. Functions
-    that read nothing but their arguments and modules are not traced again; others are, at each
+    that read nothing but their arguments and libraries are not traced again; others are, at each
     call, as plain functions are.
 
     Parameters

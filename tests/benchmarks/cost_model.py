@@ -117,7 +117,7 @@ def cases():
     hessian = jnp.array([[2.0, 0.5], [0.5, 1.0]])
     minimizer = jnp.array([1.0, -1.0])
     bowls = {
-        "bowl": (bowl, bowl_by_hand, None),
+        "bowl": (gd.Objective(lambda x, _: x[0] ** 2 + x[1] ** 2), bowl_by_hand, None),
         "quadratic": (gd.quadratic(hessian, minimizer), quadratic_by_hand, (hessian, minimizer)),
     }
     for name, (g, by_hand, data_of_g) in bowls.items():
@@ -142,9 +142,9 @@ def cases():
 
     for kept, (record, loop) in loops.items():
         yield (
-            f"a call: 1 step of the bowl, {kept}",
+            f"a call: 1 step of gd.landscapes.bowl, {kept}",
             "a jitted call by hand",
-            partial(gd.descend, bowl, starts[0], 0.1, steps=1, record=record),
+            partial(gd.descend, gd.landscapes.bowl, starts[0], 0.1, steps=1, record=record),
             partial(run_by_hand, loop, bowl_by_hand, starts[0], None, 0.1, 1),
             10,
         )
