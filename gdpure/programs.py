@@ -168,7 +168,7 @@ def _plain(x: Any, within=()):
         return tuple(_plain(rule, within) for rule in _rules(x.f))
     if isinstance(x, FunctionType) and id(x) not in within:  # a trace may make it anew
         read = [*_bound(x)]
-        if not x.__module__.startswith("jax."):  # a list of a user's is that list
+        if not (x.__module__ or "").startswith("jax."):  # a list of a user's is that list
             read = [y if isinstance(y, FunctionType) else _Same(y) for y in (*read, *_globals(x))]
         return x.__code__, tuple(_plain(part, (*within, id(x))) for part in read)
     if dataclasses.is_dataclass(x) and type(x).__module__.startswith("jax."):

@@ -359,6 +359,8 @@ def test_callbacks_are_told_apart_by_what_they_call():
         return host
 
     assert [ours(scaled(k)) for k in (1.0, 10.0)] == [1, 10]
+    exec("def host(x): return x[0]", nameless := {})  # a function of no module
+    assert ours(nameless["host"]) == 1
     assert ours(lambda x: np.float32(x[0])) == 1
     assert ours(lambda x: np.float32(x[0] + 5)) == 6
 
