@@ -84,6 +84,22 @@ def unshrunk(monkeypatch):
     monkeypatch.setattr("gdpure.specs.optimizer.check._SHRINKING", 0)
 
 
+@pytest.fixture
+def demand_of_xla():
+    """A function that skips a test where XLA itself compiles no product in a dtype.
+
+    For a processor without F16C, such as --xla_cpu_max_isa may ask for, it has no float16.
+    """
+
+    def demand(dtype):
+        try:
+            jax.block_until_ready(jax.jit(lambda x: x * x + x)(jnp.ones(3, dtype)))
+        except jax.errors.JaxRuntimeError:
+            pytest.skip(f"XLA compiles no {jnp.dtype(dtype).name} for this processor")
+
+    return demand
+
+
 @pytest.fixture(scope="session", params=["cpu", "gpu"])
 def device(request):
     """A device of every platform there is; one that is absent is reported as not run."""

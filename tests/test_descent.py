@@ -459,8 +459,9 @@ def test_parameters_may_be_any_tree():
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "float64"])
 @pytest.mark.parametrize("name", [n for n in RULES if n in dir(gd) or n in ("number", "array")])
-def test_dtypes_are_kept_even_under_x64(name, dtype):
+def test_dtypes_are_kept_even_under_x64(name, dtype, demand_of_xla):
     with jax.enable_x64(True):
+        demand_of_xla(dtype)
         start = jnp.array([2, 1], dtype)
         final = gd.descend(BOWL, start, RULES[name], steps=10).final
         assert final.point.dtype == final.value.dtype == final.gradient.dtype == start.dtype

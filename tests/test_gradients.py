@@ -107,8 +107,9 @@ def test_gradients_have_the_form_of_the_parameters(mode):
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32, jnp.float64])
 @pytest.mark.parametrize("mode", [gd.reverse, gd.forward, gd.analytic, gd.central])
-def test_dtypes_are_kept_even_under_x64(mode, dtype):
+def test_dtypes_are_kept_even_under_x64(mode, dtype, demand_of_xla):
     with jax.enable_x64(True):
+        demand_of_xla(dtype)
         value, gradient = mode(gd.landscapes.bowl)(jnp.array([2, 1], dtype))
     assert value.dtype == gradient.dtype == dtype
 

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 import pytest
-from planted import CATALOGUE, METHODS, descents, honest, naive, power
+from planted import CATALOGUE, METHODS, descents, gradients, honest, naive, power
 
 from gdpure import specs
 from gdpure.specs.optimizer import check as checks
@@ -42,7 +42,9 @@ def named(x):
 
 
 @pytest.mark.parametrize("bug", CATALOGUE, ids=named)
-def test_planted_bugs_are_caught(bug, in_one_dtype):
+def test_planted_bugs_are_caught(bug, in_one_dtype, demand_of_xla):
+    if bug.subject is gradients.value_in_float16:
+        demand_of_xla(jnp.float16)
     report = power.judged(bug.subject, bug.method, SMALL, COVER[bug.kind])
     assert not power.failed(report)
     assert power.violated(report)
