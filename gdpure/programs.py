@@ -63,8 +63,8 @@ def traced(function: Callable, *args: Any) -> Program:
     >>> assert one.code is other.code and other(jnp.ones(2)).tolist() == [3.0, 4.0]
     """
     # A new function each time, for JAX remembers the traces of one that it has seen.
-    closed, shapes = jax.make_jaxpr(lambda *args: function(*args), return_shape=True)(*args)
-    jaxpr, constants = _spliced(closed)
+    whole, shapes = jax.make_jaxpr(lambda *args: function(*args), return_shape=True)(*args)
+    jaxpr, constants = _spliced(whole)
     tree = jax.tree.structure(shapes)
     outline = _outline(jaxpr), jax.tree.structure(args), tree
     code = _known.setdefault(outline, _Code(jaxpr, tree))
@@ -77,9 +77,9 @@ def _own(constant):
     return constant if ours else np.array(constant)
 
 
-def _spliced(closed):
+def _spliced(whole):
     """Return a jaxpr and its constants, those of jitted functions that it calls among them."""
-    constvars, constants = list(closed.jaxpr.constvars), list(closed.consts)
+    constvars, constants = list(whole.jaxpr.constvars), list(whole.consts)
 
     def equations(jaxpr, names):
         def named(x):
@@ -100,10 +100,10 @@ def _spliced(closed):
             else:
                 yield equation.replace(invars=invars, outvars=[named(x) for x in equation.outvars])
 
-    names = {x: x for x in [*closed.jaxpr.constvars, *closed.jaxpr.invars]}
-    spliced = list(equations(closed.jaxpr, names))
-    outvars = [x if isinstance(x, Literal) else names[x] for x in closed.jaxpr.outvars]
-    return closed.jaxpr.replace(constvars=constvars, eqns=spliced, outvars=outvars), constants
+    names = {x: x for x in [*whole.jaxpr.constvars, *whole.jaxpr.invars]}
+    spliced = list(equations(whole.jaxpr, names))
+    outvars = [x if isinstance(x, Literal) else names[x] for x in whole.jaxpr.outvars]
+    return whole.jaxpr.replace(constvars=constvars, eqns=spliced, outvars=outvars), constants
 
 
 # -- when two programs are equal -------------------------------------------------------------------
@@ -238,7 +238,7 @@ def closed(x: Any) -> Any:
         return None if None in parts.values() else type(x)(**parts)
     if not isinstance(x, FunctionType) or any(True for _ in _bound(x)):
         return None
-    ours = x.__globals__.get("__name__", "").partition(".")[0] == "gdpure"
+    ours = str(x.__globals__.get("__name__")).partition(".")[0] == "gdpure"
     if ours or all(map(_is_library, _globals(x))):
         return _known.setdefault((x.__code__, id(x.__globals__)), x)
     return None
