@@ -34,7 +34,7 @@ def _gradient(x):
 
 def _exact_line_search(points):
     g = _gradient(points[-1])
-    return points[-1] - g @ g / (g @ HESSIAN @ g) * g
+    return points[-1] - (g @ g / (g @ HESSIAN @ g) * g if g.any() else 0)
 
 
 def _backtracking(points):
@@ -57,7 +57,7 @@ def _barzilai_borwein(quotient):
 
 def _polyak(points):
     g = _gradient(points[-1])
-    return points[-1] - _gap(points[-1]) / (g @ g) * g
+    return points[-1] - (_gap(points[-1]) / (g @ g) * g if g.any() else 0)
 
 
 def _heavy_ball(points):
