@@ -165,7 +165,7 @@ def _rows(of_examples, params, *, n, chunk_size):
     return jax.lax.map(row, jnp.arange(n, dtype=jnp.int32), batch_size=chunk_size)
 
 
-# -- what a loop asks for ------------------------------------------------------------------------
+# -- what a loop asks for --------------------------------------------------------------------------
 
 
 def evaluation(caller: str, f: Any, gradient: Gradient, params: Any, rows: Any = None) -> Any:

@@ -110,7 +110,9 @@ def boundary(caller, f, start, rule, gradient):
         )
     if not isinstance(start, State):
         start = guards.parameters(caller, "start", start)
-    point = jax.tree.map(_strong, start.point if isinstance(start, State) else start)
+    resumed = isinstance(start, State)
+    point = jax.tree.map(_strong, start.point if resumed else start)
+    start = start._replace(point=point) if resumed else point  # what is traced is what is run
     rule = adapters.as_rule(caller, rule, point)
     evaluate = gradients.evaluation(caller, f, gradient, point)
     guards.same_devices(caller, objective=evaluate, start=start, rule=rule)

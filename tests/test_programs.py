@@ -193,16 +193,21 @@ def test_the_generator_of_random_numbers_is_that_of_the_call():
     assert values[0] != values[1]
 
 
-def test_a_weak_start_is_that_of_the_loop():
-    target = jnp.full(2, 1.001953125, jnp.bfloat16)
+@pytest.mark.parametrize("run", [gd.descend, gd.stochastic_descend])
+def test_a_weak_start_is_that_of_the_loop(run):
+    target = jnp.full(2, 1.001953125, jnp.bfloat16)  # beside which a weak number is bfloat16
 
-    def f(x):
-        return jnp.sum((x * 1.001 - target.astype(x.dtype)) ** 2)
+    def loss(x, _):
+        return jnp.sum((x * 1.001 - target) ** 2)
 
+    more = {"steps": 2} if run is gd.descend else {"batch_size": 2, "epochs": 2, "key": KEY}
     weak, strong = jnp.asarray(1.0), jnp.array(1.0, jnp.float32)
     assert weak.weak_type and not strong.weak_type
-    one, other = (gd.descend(f, start, 0.1, steps=2).final for start in (weak, strong))
+    with jax.numpy_dtype_promotion("standard"):
+        f = gd.empirical_risk(loss, jnp.zeros(3))
+        one, other = (run(f, start, 0.1, **more).final for start in (weak, strong))
     assert one.value.dtype == jnp.float32 and one.value == other.value
+    assert one.point == other.point
 
 
 # -- compiled once, traced once --------------------------------------------------------------------
