@@ -14,6 +14,7 @@ import sys
 import tempfile
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ commands:
 
 gdpure COMMAND --help says more.
 """
+_FORMATS = ("png", "svg", "pdf")
 _WIDTH = 80
 _SHOWN = (0, 1, 2, 5, 10, 20, 50, 100)
 
@@ -57,11 +59,20 @@ def main(argv: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--out", metavar="DIR", type=Path, help="write its figures there, too")
+    parser.add_argument("--theme", choices=("light", "dark"), help="of the figures")
+    parser.add_argument(
+        "--format",
+        metavar="FORMAT[,FORMAT]",
+        type=_formats,
+        help="of the figures: png, svg, pdf; by default png",
+    )
     parser.add_argument("--version", action="store_true", help="print the version and stop")
     asked = parser.parse_args(argv)
     if asked.version:
         print("gdpure", version("gdpure"))
         return 0
+    if asked.out is None and (asked.theme or asked.format):
+        parser.error("--theme and --format are of the figures: say --out DIR, too")
     if not find_spec("rich"):
         return _refuse("the lesson is printed by rich: pip install 'gdpure[specs]'")
     missing = _missing("hypothesis", "matplotlib") if asked.out is not None else ""
@@ -71,13 +82,21 @@ def main(argv: list[str] | None = None) -> int:
         if asked.out is not None:
             asked.out.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=asked.out).close()  # fails now, not after the lesson
-        return _run(asked.out)
+        return _run(asked.out, asked.theme or "light", asked.format or ("png",))
     except BrokenPipeError:
         return _read_enough()
     except OSError as error:
         if asked.out is None:
             raise
         return _refuse(f"--out: cannot write to {asked.out}: {error.strerror or error}")
+
+
+def _formats(text):
+    named = tuple(part.strip() for part in text.split(","))
+    for form in named:
+        if form not in _FORMATS:
+            raise argparse.ArgumentTypeError(f"formats are {', '.join(_FORMATS)}, got {form!r}")
+    return named
 
 
 _NEEDED = {
@@ -112,7 +131,7 @@ def _refuse(sentence, status=1):
     return status
 
 
-def _run(out):
+def _run(out, theme, formats):
     import jax
 
     from gdpure.lesson import lesson
@@ -122,7 +141,9 @@ def _run(out):
     _print(*_quadratic(first), *_regression(second), *_samples(third, second))
     if out is not None:
         _print(_title("Figures"))
-        print(*_draw(whole, out), sep="\n")
+        plots = importlib.import_module("gdpure.plots")
+        for name, fig in importlib.import_module("gdpure.plots.lesson").figures(whole, theme):
+            print(*plots.save(fig, out / name, formats), sep="\n", flush=True)
     return 0
 
 
@@ -135,10 +156,12 @@ def _quadratic(part):
         _title("1  A simple cost"),
         "f(theta) = theta_0^2 + theta_1^2, computed in float32.",
         _list(
+            ("least, by BFGS", f"at {_vector(_four_digits(part.found))}"),
+            ("least, proven", f"at {_vector(f.minimizer)}, and nowhere else"),
             ("theta", _vector(run.point[0])),
             ("cost", _number(run.value[0])),
             ("gradient", _vector(run.gradient[0])),
-            ("by central differences", _vector(part.differences)),
+            ("by central differences", _vector(_four_digits(part.differences))),
             (f"theta after one step of {step}", _vector(run.point[1])),
             ("cost there", _number(run.value[1])),
         ),
@@ -160,8 +183,7 @@ def _quadratic(part):
             ),
             (
                 "measured",
-                f"Factors from {part.factors.min():.7f} to {part.factors.max():.7f}: the same, "
-                "but for the rounding of float32.",
+                f"Factors from {part.factors.min():.4f} to {part.factors.max():.4f}.",
             ),
         ),
     )
@@ -170,8 +192,8 @@ def _quadratic(part):
 def _regression(part):
     f, run, final = part.facts, part.run.history, part.final
     points = ", ".join(f"({x:g}, {y:g})" for x, y in zip(part.x, part.y, strict=True))
-    autodiff = abs(part.autodiff - part.by_hand).max()
-    differences = abs(part.differences - part.by_hand).max()
+    learned = _by_scikit_learn(part.x, part.y)
+    known = [f.minimizer, *learned]
     rows = [k for k in _SHOWN if k < len(run.value)]
     return (
         _title("2  Linear regression"),
@@ -186,27 +208,35 @@ def _regression(part):
                 for i, by_steps in enumerate(part.differences)
             ),
         ),
-        f"From the hand-derived gradient autodiff differs by {autodiff:.2g}, and the central "
-        f"differences by {differences:.2g}. Now descent, with steps of 1/L:",
+        "Two derivations of one gradient; central differences subtract values that float32 knows "
+        "to seven digits, and keep about four. Now descent, with steps of 1/L:",
         _table(
-            ("k", [*rows, final.count, "exact"]),
+            ("k", [*rows, final.count, "exact", *("sklearn" for _ in learned)]),
             *(
-                (name, [f"{x:.6f}" for x in (*run.point[rows, i], final.point[i], f.minimizer[i])])
+                (
+                    name,
+                    [f"{theta[i]:.6f}" for theta in (*run.point[rows], final.point, *known)],
+                )
                 for i, name in enumerate(("intercept", "slope"))
             ),
             ("cost", [f"{x:.6f}" for x in (*run.value[rows], final.value, f.minimum)]),
-            ("distance", [*(f"{x:.2e}" for x in (*part.distances[rows], part.final_distance)), ""]),
+            ("distance", [f"{x:.2e}" for x in (*part.distances[rows], part.final_distance)]),
             (
                 "promised at most",
                 [
-                    *(f"{x:.2e}" for x in part.promised_distances[rows]),
-                    f"{part.promised_final_distance:.2e}",
-                    "",
+                    f"{x:.2e}"
+                    for x in (*part.promised_distances[rows], part.promised_final_distance)
                 ],
             ),
         ),
-        "The first step crosses the valley of the cost, all others follow its floor. The last "
-        "row is the exact solution of least squares; distance is how far theta is from it.",
+        "The first step crosses the valley of the cost, all others follow its floor. Exact is the "
+        "solution of least squares; distance is how far theta is from it. "
+        + (
+            "sklearn is scikit-learn's LinearRegression, fitted to the same points."
+            if learned
+            else "scikit-learn, whose LinearRegression finds the same, is not installed here: "
+            "pip install 'gdpure\\[all]'."
+        ),
         _list(
             (
                 "theory",
@@ -256,6 +286,12 @@ def _samples(part, regression):
             ("least norm", [_vector(p, ".5g") for p in part.minimizer]),
             ("direction", [_vector(d, ".3f") for d in part.direction]),
         ),
+        "A solver finds one point of the line, and which one depends on where it starts:",
+        _table(
+            ("", names),
+            ("BFGS from (0, 0)", [_vector(_four_digits(p)) for p in part.found[0]]),
+            (f"BFGS from {theta}", [_vector(_four_digits(p)) for p in part.found[1]]),
+        ),
         _list(
             (
                 "theory",
@@ -264,44 +300,20 @@ def _samples(part, regression):
             ),
             (
                 "measured",
-                f"At t = {', '.join(f'{t:g}' for t in part.sides)} the three costs are at most "
-                f"{part.along.max():.1e}.",
+                f"The largest cost at these six points is {part.remaining.max():.4f}.",
             ),
         ),
     )
 
 
-def _draw(whole, out):
-    """Draw the figures of the lesson and return their files."""
-    from gdpure.lesson import quadratic, regression
+def _by_scikit_learn(x, y):
+    """Return intercept and slope as fitted by scikit-learn, in a list: empty where it is absent."""
+    if not find_spec("sklearn"):
+        return []
+    from sklearn.linear_model import LinearRegression
 
-    plots = importlib.import_module("gdpure.plots")
-
-    simple, linear, linear_cost = whole.quadratic, whole.regression, regression()
-    names = (r"intercept $\theta_0$", r"slope $\theta_1$")
-    figures = {
-        "simple_cost": plots.landscape(quadratic(), path=simple.run, title="a simple cost"),
-        "simple_convergence": plots.convergence(
-            simple.run,
-            minimum=simple.facts.minimum,
-            bounds={"promised": _decay(simple.run, simple.facts, simple.promised)},
-            title=f"each step multiplies the gap by {simple.promised:.2f}",
-        ),
-        "regression": plots.landscape(linear_cost, path=linear.run, names=names, title="mean cost"),
-        "regression_convergence": plots.convergence(
-            linear.run,
-            minimum=linear.facts.minimum,
-            bounds={"promised": _decay(linear.run, linear.facts, linear.promised_factor)},
-            title="the first step crosses the valley, all others follow its floor",
-        ),
-        "per_sample": plots.per_sample(linear_cost, linear.run.history.point[0], names=names),
-    }
-    return [path for name, fig in figures.items() for path in plots.save(fig, out / name)]
-
-
-def _decay(run, facts, factor):
-    values = run.history.value
-    return (values[0] - facts.minimum) * factor ** np.arange(len(values))
+    fitted = LinearRegression().fit(np.float64(x)[:, None], np.float64(y))
+    return [(fitted.intercept_, *fitted.coef_)]
 
 
 # -- how it is printed -----------------------------------------------------------------------------
@@ -330,7 +342,7 @@ def _table(*columns):
     table = Table(box=box.SIMPLE_HEAD, header_style="bold")
     for heading, _ in columns:
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
-    for row in zip(*(cells for _, cells in columns), strict=True):
+    for row in zip_longest(*(cells for _, cells in columns), fillvalue=""):
         table.add_row(*map(str, row))
     return table
 
@@ -349,6 +361,11 @@ def _list(*items):
 def _number(x):
     """Return the shortest text that float32 reads back as the same number."""
     return str(x[()]).removesuffix(".0")
+
+
+def _four_digits(numbers):
+    """Return numbers rounded to what does not depend on the processor, without a sign of zero."""
+    return np.round(numbers, 4) + np.float32(0)
 
 
 def _vector(numbers, form=None):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.optimize import minimize
 
 import gdpure as gd
 
@@ -93,11 +94,12 @@ def _regression_facts(data):
 class Quadratic(NamedTuple):
     """Descent on the simple cost: ten steps of 0.1 from (2, 1).
 
-    `limit` is 2/L, from which step size on no descent is promised; `differences` the gradient at
-    the start by central differences (2,); `factors` gap after each step over gap before (10,), and
-    `promised` what theory says they are.
+    `found` is where BFGS stops, from the same start (2,); `limit` 2/L, from which step size on no
+    descent is promised; `differences` the gradient at the start by central differences (2,);
+    `factors` gap after each step over gap before (10,), and `promised` what theory says they are.
     """
 
+    found: Any
     facts: gd.Facts
     step_size: Any
     limit: Any
@@ -140,7 +142,8 @@ class Samples(NamedTuple):
     """The three per-sample costs at (2, 2), their means, and the cost and gradient of all three.
 
     The minimizers of cost i are the line ``minimizer[i] + t direction[i]``, shapes (3, 2): its
-    point of least norm and a unit vector. `along` are the costs (3, 5) at the five t of `sides`.
+    point of least norm and a unit vector. `found` (2, 3, 2) is where BFGS stops from (0, 0) and
+    from (2, 2), `remaining` (2, 3) the cost there.
     """
 
     values: Any
@@ -151,8 +154,8 @@ class Samples(NamedTuple):
     full_gradient: Any
     minimizer: Any
     direction: Any
-    sides: Any
-    along: Any
+    found: Any
+    remaining: Any
 
 
 class Lesson(NamedTuple):
@@ -169,6 +172,7 @@ def _quadratic_part():
     run = gd.descend(f, start, step_size, steps=10)
     gap = run.history.value - facts.minimum
     return Quadratic(
+        minimize(f, start, method="BFGS").x,
         facts,
         step_size,
         2 / facts.smoothness,
@@ -215,19 +219,27 @@ def _regression_part(f, start):
 
 def _samples_part(f, theta):
     values, gradients = gd.per_sample(f)(theta)
-    sides = jnp.arange(-2, 3, dtype=jnp.float32)
+    starts = jnp.stack([jnp.zeros_like(theta), theta])
 
-    def line(x, y):
-        alone = gd.least_squares(gd.with_intercept(x[None]), y[None])
-        facts = gd.facts(alone)
+    def alone(x, y):
+        one = gd.least_squares(gd.with_intercept(x[None]), y[None])
+        facts = gd.facts(one)
         column = facts.flat[:, jnp.argmax(jnp.diagonal(facts.flat))]
-        direction = column / jnp.linalg.norm(column)
-        along = jax.vmap(lambda t: alone(facts.minimizer + t * direction))(sides)
-        return facts.minimizer, direction, along
+        stops = jax.vmap(lambda start: minimize(one, start, method="BFGS"))(starts)
+        return facts.minimizer, column / jnp.linalg.norm(column), stops.x, stops.fun
 
-    minimizer, direction, along = jax.vmap(line)(*f.data)
-    both = values.mean(), gradients.mean(0), *gd.analytic(f)(theta)
-    return Samples(values, gradients, *both, minimizer, direction, sides, along)
+    minimizer, direction, found, remaining = jax.vmap(alone)(*f.data)
+    return Samples(
+        values,
+        gradients,
+        values.mean(),
+        gradients.mean(0),
+        *gd.analytic(f)(theta),
+        minimizer,
+        direction,
+        found.swapaxes(0, 1),
+        remaining.T,
+    )
 
 
 def _contraction(facts, step_size):

@@ -18,6 +18,7 @@ _WHERE = {
     "figures.landscapes": ("landscape", "surface"),
     "figures.maps": ("descent", "level_sets"),
     "figures.samples": ("per_sample",),
+    "figures.steps": ("one_step",),
     "figures.stochastic": ("gd_vs_sgd",),
     "figures.sweeps": ("momentum_plane", "step_sweep"),
     "figures.tightness": ("tightness",),

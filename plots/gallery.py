@@ -25,6 +25,7 @@ from .figures.fits import fit_and_parameters, modes
 from .figures.landscapes import landscape
 from .figures.maps import descent
 from .figures.samples import per_sample
+from .figures.steps import one_step
 from .figures.stochastic import gd_vs_sgd
 from .figures.sweeps import momentum_plane, step_sweep
 from .figures.tightness import tightness
@@ -72,6 +73,11 @@ def _landscape_line(theme):
     f = gd.least_squares(jnp.array([[1.0, 1.0]]), jnp.array([1.0]))
     title = "cost of the first example alone"
     return landscape(f, [[-2.0, 2.0], [-1.5, 2.5]], title=title, theme=theme)
+
+
+def _one_step(theme):
+    f = _cost()
+    return one_step(f, jnp.array(_START), 1.5 / gd.facts(f).smoothness, theme=theme)
 
 
 def _descent(theme):
@@ -167,6 +173,7 @@ def _animation(theme):
 GALLERY: dict[str, Callable[[Theme], Any]] = {
     "landscape": _landscape,
     "landscape_line": _landscape_line,
+    "one_step": _one_step,
     "descent": _descent,
     "convergence": _convergence,
     "certificate": _certificate,

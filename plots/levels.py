@@ -93,7 +93,7 @@ def band_bar(ax: Any, bands: Bands, look: Any, label: str = "$f$") -> None:
     for place in places[1:-1]:
         ax.axhline(place, color=look.paper, lw=0.6)
     ax.set(xlim=(0, 1), ylim=(0, 1), xticks=[])
-    ax.set_yticks(places[1:-1], [number(level) for level in bands.levels])
+    ax.set_yticks(places[1:-1], labels_of(bands)[1])
     ax.yaxis.tick_right()
     ax.tick_params(length=0, pad=3)
     ax.spines[:].set_visible(False)
@@ -109,6 +109,31 @@ def number(x: float, digits: int = 6) -> str:
     >>> assert number(-0.5) == "\N{MINUS SIGN}0.5"
     """
     return f"{x:.{digits}g}".replace("-", "\N{MINUS SIGN}")
+
+
+def labels_of(bands: Bands) -> tuple[float, list[str]]:
+    """Return a number and the labels of levels less that number: 0, unless digits do not suffice.
+
+    Examples
+    --------
+    >>> assert labels_of(bands_of([0.0, 9.0], lambda places: places)) == (0.0, ["1", "4"])
+    """
+    labels = [number(level) for level in bands.levels]
+    if len(set(labels)) == len(labels):
+        return 0.0, labels
+    offset = float(f"{bands.levels[0]:.6g}")
+    return offset, [number(level - offset) for level in bands.levels]
+
+
+def relative(offset: float) -> str:
+    """Return what is to be written behind an f that is meant less an offset.
+
+    Examples
+    --------
+    >>> assert relative(0.0) == "" and relative(-2.0) == " + 2"
+    """
+    sign = "+" if offset < 0 else "\N{MINUS SIGN}"
+    return f" {sign} {number(abs(offset), 12)}" if offset else ""
 
 
 def ray_labels(ax: Any, field: Any, bands: Bands, origin: Any, look: Any, path: Any = None) -> None:
@@ -128,8 +153,9 @@ def ray_labels(ax: Any, field: Any, bands: Bands, origin: Any, look: Any, path: 
         apart = np.linalg.norm(places[:, None] - taken, axis=2).min(1, initial=np.inf)
         return int((apart > 14).sum())
 
+    written = dict(zip(bands.levels, labels_of(bands)[1], strict=True))
     for level, place in max(rays, key=free):
-        ax.text(*place, number(level), fontsize=0.78 * ax.xaxis.label.get_size(), ha="center",
+        ax.text(*place, written[level], fontsize=0.78 * ax.xaxis.label.get_size(), ha="center",
                 va="center", path_effects=halo(look, 2.0), clip_on=True, zorder=4,
                 gid="gd:level label")  # fmt: skip
 
@@ -149,13 +175,14 @@ def _filled(path):
 
 def _crossings(ax, field, bands, origin, corner):
     """Return the levels that a ray crosses where a label has room, and the places."""
+    written = dict(zip(bands.levels, labels_of(bands)[1], strict=True))
     path = origin + np.linspace(0, 0.93, 2001)[:, None] * (corner - origin)
     values = _interpolated(field, path)
     points = _points_of_paper(ax, path)
     last, found = points[0], []
     for level in bands.levels:
         crossed = np.flatnonzero((values[:-1] < level) & (values[1:] >= level))
-        room = np.array([4.5 * len(number(level)) + 5, 9.5])  # of a label, in points
+        room = np.array([4.5 * len(written[level]) + 5, 9.5])  # of a label, in points
         if len(crossed) and (np.abs(points[crossed[0]] - last) > room).any():
             last = points[crossed[0]]
             found.append((level, path[crossed[0]]))

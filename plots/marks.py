@@ -61,6 +61,12 @@ def star(ax: Any, point: Any, look: Any, *, proven: bool, size: float = 10) -> N
     )
 
 
+def cross(ax: Any, points: Any, look: Any) -> None:
+    """Mark where a solver stopped, shape (m, 2) or (m, 3)."""
+    ax.plot(*np.asarray(points, float).T, "x", ms=11, mew=1.6, c=look.warn, zorder=8.5,
+            path_effects=halo(look, 3.0), gid="gd:found")  # fmt: skip
+
+
 def dot(ax: Any, point: Any, look: Any, role: str, size: float = 4.8) -> None:
     """Mark the point (2,) where something begins or is taken."""
     ax.plot(*np.asarray(point, float)[:, None], "o", ms=size, c=look.ink, mec=look.paper, zorder=9,
@@ -192,9 +198,18 @@ def note(fig: Any, x: float, y: float, sentences: Any, look: Any, **options: Any
     fig.text(x, y, said, **options)
 
 
+def note_below(ax: Any, sentences: Any, look: Any, drop: float = 28) -> None:
+    """Write what must be said below the right end of the axes, so many points below."""
+    if sentences:
+        ax.annotate("; ".join(sentences), (1, 0), (0, -drop), "axes fraction",
+                    textcoords="offset points", ha="right", va="top", color=look.muted,
+                    fontsize=small(), gid="gd:notes")  # fmt: skip
+
+
 def key(ax: Any, said: str, look: Any) -> None:
-    """Say above the axes on the right what its marks are, or what is missing."""
+    """Say above the axes on the right what its marks are, beside what is said there already."""
     size = 0.92 * ax.xaxis.label.get_size()
+    said = ", ".join(filter(None, (ax.get_title(loc="right"), said)))
     ax.set_title(said, loc="right", fontsize=size, color=look.muted, fontweight="normal")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import matplotlib
@@ -129,9 +130,18 @@ def _styled(draw, refused, reason):
         if refused in options:
             raise TypeError(f"{draw.__name__}: {reason}")
         with style(options.get("theme", "light"), options.get("scale", 1.0)):
-            return draw(*args, **options)
+            result = draw(*args, **options)
+        if options.get("ax") is options.get("fig") is None and hasattr(result, "figure"):
+            result._repr_mimebundle_ = partial(_shown, result.figure)  # where nobody else shows it
+        return result
 
     return drawn
+
+
+def _shown(fig, **asked):
+    from .files import shown  # it draws in this style itself
+
+    return shown(fig, **asked)
 
 
 def canvas(fig: Any, height: float, theme: Theme, caller: str) -> tuple[FigureBase, Look]:
@@ -160,6 +170,11 @@ def plane(
         return Figure(figsize=size).add_axes(box, **options), look
     if not isinstance(ax, Axes):
         raise TypeError(f"{caller}: ax must be an Axes, got {type(ax).__name__}")
+    wanted = options.get("projection", "rectilinear")
+    if ax.name != wanted:
+        raise ValueError(
+            f"{caller}: ax must be made with projection={wanted!r}, got projection={ax.name!r}"
+        )
     _dress(ax, look)
     return ax, look
 

@@ -149,10 +149,21 @@ def test_the_minimizers_of_a_sample_are_a_line(whole):
     assert np.all(np.abs(np.sum(part.minimizer * part.direction, 1)) <= 10 * ROUNDOFF)
 
 
-def test_the_costs_along_the_lines_are_roundings(whole):
-    # Terms of the residual are below 2 (1 + 3) + 1 in size, each with about ten roundings.
-    assert whole.samples.along.shape == (3, 5)
-    assert whole.samples.along.max() <= (10 * ROUNDOFF * 9) ** 2
+def test_a_solver_stops_somewhere_on_the_line(whole):
+    """From (0, 0) at the point of least norm, as in the original; from (2, 2) somewhere else."""
+    part, x, y = whole.samples, whole.regression.x, whole.regression.y
+    assert part.found.shape == (2, 3, 2) and part.remaining.shape == (2, 3)
+    # BFGS stops where no entry of the gradient 2 r (1, x) exceeds 1e-5: |r| <= 5e-6.
+    residuals = part.found[..., 0] + part.found[..., 1] * x - y
+    allowed = 5e-6 + 4 * ROUNDOFF * (np.abs(part.found) @ [1, 3] + 3)
+    assert np.all(np.abs(residuals) <= allowed) and np.all(part.remaining <= allowed**2)
+    assert close(part.found[0], part.minimizer, 2**6)  # gradients there lie along (1, x)
+    elsewhere = np.linalg.norm(part.found[1] - part.minimizer, axis=1)
+    assert elsewhere[1] > 0.5 and elsewhere[2] > 0.5
+
+
+def test_a_solver_finds_the_least_cost_of_the_bowl(whole):
+    assert np.all(np.abs(whole.quadratic.found) <= 5e-6)  # BFGS: no entry of 2 theta above 1e-5
 
 
 def test_the_cost_is_least_squares():

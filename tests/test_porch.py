@@ -11,14 +11,11 @@ import pytest
 
 import gdpure
 from gdpure.__main__ import main
+from gdpure.plots.palette import THEMES
 
-FIGURES = [
-    "per_sample.png",
-    "regression.png",
-    "regression_convergence.png",
-    "simple_convergence.png",
-    "simple_cost.png",
-]
+FIGURES = """certificate gd_vs_sgd one_step per_sample point_1 point_2 point_3 regression
+regression_convergence regression_fit simple_convergence simple_cost simple_descent simple_values
+""".split()
 NUMBERS = [
     "(2, 1)",
     "(4, 2)",
@@ -36,6 +33,9 @@ NUMBERS = [
     "(0.28, 0.84)",
     "15.2",
     "theta_0 + 3 theta_1 = 2.8",
+    "(1.24, 0.48)",
+    "0.057646",
+    "sklearn    0.200000   0.900000",
 ]
 
 
@@ -89,7 +89,18 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"gdpure {version('gdpure')}\n"
 
 
-@pytest.mark.parametrize("arguments", [["check"], ["chek"], ["--out", "there", "check"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check"],
+        ["chek"],
+        ["--out", "there", "check"],
+        ["--theme", "dark"],
+        ["--format", "svg"],
+        ["--out", "there", "--format", "gif"],
+        ["--out", "there", "--theme", "blue"],
+    ],
+)
 def test_unknown_and_missing_arguments_are_refused(arguments, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
@@ -99,7 +110,10 @@ def test_unknown_and_missing_arguments_are_refused(arguments, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], ["check TARGET", "theorems [NAME]", "plots [NAME]", "--out DIR"]),
+        (
+            [],
+            ["check TARGET", "theorems [NAME]", "plots [NAME]", "--out DIR", "--theme", "--format"],
+        ),
         (
             ["check"],
             ["usage: gdpure check", "--only", "--platform {cpu,gpu,all}", "--json", "--seed"],
@@ -186,17 +200,24 @@ def test_an_unusable_folder_is_one_sentence(place, tmp_path, capsys, monkeypatch
     assert (tmp_path / "file").read_text() == "in the way"
 
 
-def test_figures_are_written_and_the_same_bytes_again(tmp_path, capsys):
-    contents = []
-    for folder in (tmp_path / "one", tmp_path / "two" / "deeper"):
-        assert main(["--out", str(folder)]) == 0
-        written = sorted(folder.iterdir())
-        assert [path.name for path in written] == FIGURES
-        printed = capsys.readouterr().out.splitlines()
-        assert all(str(path) in printed for path in written)
-        contents.append([path.read_bytes() for path in written])
-    assert contents[0] == contents[1]
-    assert all(content.startswith(b"\x89PNG") for content in contents[0])
+def test_without_scikit_learn_one_sentence_says_so(piped):
+    ended = gdpure_command(code="sys.modules['sklearn'] = None")
+    text = ended.stdout.decode()
+    assert ended.returncode == 0 and "pip install 'gdpure[all]'" in " ".join(text.split())
+    assert [line for line in piped.stdout.decode().splitlines() if "sklearn  " in line]
+    assert not [line for line in text.splitlines() if "sklearn  " in line]
+
+
+def test_figures_are_written_in_the_theme_and_the_formats_that_are_asked_for(tmp_path, capsys):
+    folder = tmp_path / "there" / "deeper"
+    assert main(["--out", str(folder), "--theme", "dark", "--format", "svg,png"]) == 0
+    written = sorted(folder.iterdir())
+    names = [f"{name}.{form}" for name in FIGURES for form in ("png", "svg")]
+    assert [path.name for path in written] == names
+    printed = capsys.readouterr().out.splitlines()
+    assert all(str(path) in printed for path in written)
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in written[::2])
+    assert all(THEMES["dark"].paper in path.read_text() for path in written[1::2])
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a pipe of POSIX")

@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from gdpure import guards
 
 from ..levels import number
-from ..marks import foot_marks, log_axis, side_labels, small, tint
+from ..marks import foot_marks, log_axis, note_below, side_labels, tint
 from ..palette import Theme
 from ..style import DASHED, DOTTED, WIDTH, axes_level, box, plane
 from ..views import convergence as views
@@ -37,6 +37,7 @@ def convergence(
     step_size: ArrayLike | None = None,
     minimum: ArrayLike | None = None,
     bounds: Mapping[str, ArrayLike] | None = None,
+    yscale: str | None = None,
     title: str | None = None,
     theme: Theme = "light",
     scale: float = 1.0,
@@ -46,8 +47,8 @@ def convergence(
 
     The gap is ``f(x_k) - f*``, drawn where f* is known: from `minimum`, or from ``gd.facts(f)``,
     then in float64 at the recorded points. Beside the gap of one run with one step size is what
-    `views.convergence.proven` tells of it. The axis is logarithmic unless there are negative
-    values; what is not positive on it is a mark at its foot, and counted.
+    `views.convergence.proven` tells of it. What is not positive on a logarithmic axis is a mark at
+    its foot, and counted.
 
     Parameters
     ----------
@@ -61,8 +62,10 @@ def convergence(
         f*, shape (), and where it comes from is up to you.
     bounds
         What else the drawn numbers should be under: a mapping of names to arrays (steps + 1,).
+    yscale
+        "linear" or "log", by default "log" unless there are negative values.
     title
-        By default how far the run falls.
+        By default how far the run falls, in how many steps, and their size where it is seen.
     theme, scale
         The look, and the size of all text.
     ax
@@ -71,7 +74,7 @@ def convergence(
     Raises
     ------
     TypeError, ValueError
-        If a run is none, there are more than three, or bounds do not fit.
+        If a run is none, there are more than three, bounds do not fit, or `yscale` is another.
 
     Examples
     --------
@@ -80,6 +83,8 @@ def convergence(
     >>> [line] = [line for line in ax.lines if line.get_gid() == "gd:measured"]
     >>> assert ax.get_yscale() == "log" and line.get_xydata()[0].tolist() == [0.0, 5.0]
     """
+    if yscale not in (None, "linear", "log"):
+        raise ValueError(f"convergence: yscale must be 'linear', 'log' or None, got {yscale!r}")
     runs = _runs(run)
     lines = {name: views.series("convergence", one, f, minimum) for name, one in runs.items()}
     gap, alone = all(line.gap for line in lines.values()), len(runs) == 1
@@ -95,7 +100,7 @@ def convergence(
     ax, look = plane(ax, (WIDTH, _HEIGHT), place, theme, "convergence")
     seen = [line.values for line in (*lines.values(), *proven.values())]
     least = FAR * min((bound.values.min() for bound in proven.values()), default=0.0)
-    frame(ax, longest - 1, seen, gap, least=max(least, 0.0))
+    frame(ax, longest - 1, seen, gap, least=max(least, 0.0), yscale=yscale)
     labels, notes = draw_bounds(ax, proven, look), []
     for (name, line), color, marker in zip(lines.items(), _roles(look), _MARKERS, strict=False):
         role = "measured" if alone else f"measured, {name}"
@@ -107,7 +112,7 @@ def convergence(
     if len(labels) > 1:
         side_labels(ax, labels, look)
     note_below(ax, notes, look)
-    ax.set_title(_fall(lines, gap) if title is None else title)
+    ax.set_title(_fall(runs, lines, gap) if title is None else title)
     return ax
 
 
@@ -151,14 +156,15 @@ def _given(bounds, count):
 # -- what a certificate draws, too ----------------------------------------------------------------
 
 
-def frame(ax, last, shown, gap, most=6, least=0.0):
-    """Set the scales for rows 0 to `last`, and for all heights above `least`."""
+def frame(ax, last, shown, gap, most=6, least=0.0, yscale=None):
+    """Set the scales for rows 0 to `last`, and on a logarithmic one all heights above `least`."""
     heights = np.concatenate(shown)
     heights = heights[np.isfinite(heights)]
     ax.set_xlim(0, max(last, 1))
     ax.xaxis.set_major_locator(MaxNLocator(9, integer=True, steps=[1, 2, 5, 10]))
     ax.grid(axis="y")
-    if not gap and (heights < 0).any():
+    negative = not gap and (heights < 0).any()
+    if yscale == "linear" or (yscale is None and negative):
         room = 0.05 * (np.ptp(heights) or 1)
         ax.set_ylim(heights.min() - room, heights.max() + room)
         return
@@ -237,14 +243,6 @@ def _said(ax, line, color, look):
     return said
 
 
-def note_below(ax, sentences, look):
-    """Write what must be said below the right end of the axes."""
-    if sentences:
-        ax.annotate("; ".join(sentences), (1, 0), (0, -28), "axes fraction",
-                    textcoords="offset points", ha="right", va="top", color=look.muted,
-                    fontsize=small(), gid="gd:notes")  # fmt: skip
-
-
 def digits(x):
     """Return three digits of a number."""
     if x == 0 or not np.isfinite(x) or 1e-3 <= abs(x) < 1e5:
@@ -253,7 +251,7 @@ def digits(x):
     return rf"${digits} \cdot 10^{{{int(power)}}}$"
 
 
-def _fall(lines, gap):
+def _fall(runs, lines, gap):
     """Return how far runs fall, in a sentence."""
     what = "gap" if gap else "value"
     if len(lines) > 1:
@@ -263,8 +261,8 @@ def _fall(lines, gap):
             return "all runs diverge"
         best = min(ends, key=lambda name: ends[name])
         return f"{best} ends lowest, at a {what} of {digits(ends[best])}"
-    [line] = lines.values()
-    first, last, steps = line.values[0], line.values[-1], len(line.values) - 1
+    [run], [line] = runs.values(), lines.values()
+    first, last = line.values[0], line.values[-1]
     goes = "falls" if last < first else "rises" if last > first else "stays"
-    after = f"in {steps} step{'s' * (steps != 1)}"
-    return f"the {what} {goes} from {digits(first)} to {digits(last)} {after}"
+    after = views.steps_in_words(run, len(line.values) - 1)
+    return f"the {what} {goes} from {digits(first)} to {digits(last)} in {after}"

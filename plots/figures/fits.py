@@ -17,6 +17,7 @@ from ..marks import (
     key,
     log_axis,
     name_axes,
+    note_below,
     side_labels,
     write,
     write_beside,
@@ -33,6 +34,7 @@ from ..style import (
     figure_level,
     plane,
 )
+from ..views.convergence import step_size_seen
 from ..views.fits import Modes, fitted
 from ..views.fits import modes as split
 from .maps import draw_ground
@@ -110,10 +112,11 @@ def fit_and_parameters(
         ax.plot(*point[:, None], "o", ms=7, color=color, mec=look.paper, mew=0.8, zorder=7,
                 gid=f"gd:iterate {k}")  # fmt: skip
     _number_points(ax, shown, ground.window, look)
-    steps = len(points) - 1
     if outside:
-        key(ax, f"{outside} outside the window", look)
-    ax.set_title(f"{steps} step{'s' * (steps != 1)}" if title is None else title)
+        note_below(ax, [f"{outside} outside the window"], look, 16)
+    eta, steps = step_size_seen(run), len(points) - 1
+    said = f"{steps} step{'s' * (steps != 1)}" if eta is None else f"$\\eta = {eta:.3g}$"
+    ax.set_title(said if title is None else title)
 
     ax = fig.add_axes(box(3.7, 0.46, 2.17, 2.46, 3.3), label="fits")
     _draw_fits(ax, shown, colors, look)

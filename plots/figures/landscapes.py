@@ -11,14 +11,17 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 import gdpure as gd
+from gdpure import guards
 
 from .. import views
 from ..levels import band_bar, bands_of
 from ..marks import (
+    cross,
     few_ticks,
     in_math,
     is_short,
     key,
+    note_below,
     spaced,
     star,
     two_names,
@@ -69,8 +72,6 @@ def surface(
     """
     space = {"projection": "3d", "computed_zorder": False}
     ax, look = plane(ax, SQUARE, (0.0, 0.02, 0.94, 0.9), theme, "surface", **space)
-    if ax.name != "3d":
-        raise ValueError("surface: ax must be made with projection='3d', got axes of a plane")
     shown = views.ground("surface", f, window)
     bands = bands_of(shown.field.z, look.depth, shown.minimum)
     _relief(ax, shown, bands, look, names)
@@ -84,6 +85,7 @@ def landscape(
     window: ArrayLike | None = None,
     *,
     path: Any = None,
+    found: ArrayLike | None = None,
     names: tuple[str, str] = NAMES,
     title: str | None = None,
     theme: Theme = "light",
@@ -98,13 +100,15 @@ def landscape(
         As for `level_sets`.
     path
         What `gd.descend` returned, or points (steps + 1, 2): drawn on both.
+    found
+        Where a solver stopped, shape (2,) or (m, 2): crosses, beside what is proven.
     fig
         A Figure or SubFigure to draw on, by default a new one.
 
     Raises
     ------
     TypeError, ValueError
-        As `level_sets`, or if the path is none.
+        As `level_sets`, or if the path is none, or what was found are no points.
 
     Examples
     --------
@@ -113,6 +117,7 @@ def landscape(
     >>> assert space.name == "3d" and plane.get_label() == "map"
     """
     points = None if path is None else views.points_of("landscape", path)
+    stops = None if found is None else _stops(found)
     shown = views.ground("landscape", f, views.window_of(f, points) if window is None else window)
     fig, look = canvas(fig, 3.4, theme, "landscape")
     bands = bands_of(shown.field.z, look.depth, shown.minimum)
@@ -130,13 +135,26 @@ def landscape(
         above = np.where(seen, above, np.nan)
         space.plot(*points.T, above, color=look.gd, marker="o", ms=3.4, mec=look.paper, mew=0.4,
                    lw=1.5, zorder=7, markevery=spaced(plane, points, 4), gid="gd:path")  # fmt: skip
+    if stops is not None:
+        cross(plane, stops, look)
+        cross(space, np.column_stack([stops, _heights(f, None, stops)]), look)
+        key(plane, "\N{MULTIPLICATION SIGN} found", look)
     size, height = plane.title.get_size(), (2.9 + 7 / 72) / 3.4
-    title = "surface" if title is None else title
+    title = "surface and level sets" if title is None else title
     fig.text(0.03, height, title, fontsize=size, fontweight="bold")
-    plane.set_title("level sets")
     if lost:
-        key(plane, f"{lost} outside the window", look)
+        note_below(plane, [f"{lost} outside the window"], look, 16)
     return fig
+
+
+def _stops(found):
+    stops = np.atleast_2d(np.asarray(found))
+    if stops.ndim != 2 or stops.shape[1] != 2:
+        raise ValueError(
+            "landscape: found must be a point of shape (2,) or points (m, 2), got "
+            f"{guards.describe(found)}"
+        )
+    return stops
 
 
 def _heights(f, path, points):
@@ -154,7 +172,8 @@ def _viewpoint(z):
 
     By the moments of the gradient over the whole field, which need no second derivative.
     """
-    rise = np.gradient(np.where(np.isfinite(z), z, np.nanmean(z[np.isfinite(z)])))
+    z = np.asarray(z, np.float64)  # sums of what float32 just holds are too large for it
+    rise = np.gradient(np.where(np.isfinite(z), z, z[np.isfinite(z)].mean()))
     moments = np.cov(np.stack([rise[1].ravel(), rise[0].ravel()]))
     least, axes = np.linalg.eigh(moments)
     if np.ptp(least) <= 1e-3 * np.abs(least).max():

@@ -11,25 +11,27 @@ import numpy as np
 import gdpure as gd
 
 from .. import views
-from ..levels import bands_of, draw_levels, ray_labels
+from ..levels import bands_of, draw_levels, labels_of, ray_labels, relative
 from ..marks import (
     arrow,
     dot,
     edge_marks,
     key,
     name_axes,
+    note_below,
     spaced,
     star,
 )
 from ..palette import Theme
 from ..style import DASHED, NAMES, axes_level, plane
+from ..views.convergence import steps_in_words
 from ..views.grounds import Ground
 
 if TYPE_CHECKING:
     from jaxtyping import ArrayLike
     from matplotlib.axes import Axes
 
-SQUARE, _PLACE = (3.9, 3.7), (0.14, 0.12, 0.76, 0.801)  # of a map that is alone
+SQUARE, PLACE = (3.9, 3.7), (0.14, 0.12, 0.76, 0.801)  # of a map that is alone
 
 
 @axes_level
@@ -72,7 +74,7 @@ def level_sets(
     >>> ax = level_sets(gd.landscapes.bowl)
     >>> assert ax.get_xlim() == (-2.0, 2.0)
     """
-    ax, look = plane(ax, SQUARE, _PLACE, theme, "level_sets")
+    ax, look = plane(ax, SQUARE, PLACE, theme, "level_sets")
     shown = views.ground("level_sets", f, window)
     bands = bands_of(shown.field.z, look.depth, shown.minimum)
     draw_ground(ax, shown, bands, look, names)
@@ -125,7 +127,7 @@ def descent(
     if arrows not in (None, "step", "-grad"):
         raise ValueError(f"descent: arrows must be 'step', '-grad' or None, got {arrows!r}")
     points = views.points_of("descent", path)
-    ax, look = plane(ax, SQUARE, _PLACE, theme, "descent")
+    ax, look = plane(ax, SQUARE, PLACE, theme, "descent")
     window = views.window_of(f, points) if window is None else window
     shown = views.ground("descent", f, window)
     bands = bands_of(shown.field.z, look.mist, shown.minimum)
@@ -143,10 +145,9 @@ def descent(
             length = np.linalg.norm(gradient)
             if length > 0 and np.isfinite(length):
                 arrow(ax, at, -reach * gradient / length, look.ink, look, "-grad", 1.4)
-    steps = len(points) - 1
-    ax.set_title(f"{steps} step{'s' * (steps != 1)}" if title is None else title)
+    ax.set_title(steps_in_words(path, len(points) - 1) if title is None else title)
     if outside:
-        key(ax, f"{outside} outside the window", look)
+        note_below(ax, [f"{outside} outside the window"], look, 16)
     return ax
 
 
@@ -178,10 +179,11 @@ def draw_ground(
         star(ax, point, look, proven=True)
     if len(shown.minima):
         said = f"\N{BLACK STAR} {said}"
-    lost = np.mean(~np.isfinite(np.asarray(shown.field.z)))
-    if lost:
-        said = f"hatched: not finite, {100 * lost:.0f} %"
     key(ax, said, look)
+    lost = 100 * np.mean(~np.isfinite(np.asarray(shown.field.z)))
+    offset = labels_of(bands)[0] if labels else 0.0
+    notes = [f"levels of $f${relative(offset)}"] * bool(offset)
+    note_below(ax, notes + [f"not finite: {lost:.0f} %"] * bool(lost), look, 16)
 
 
 def draw_path(ax: Any, points: Any, window: Any, look: Any, width: float = 1.6) -> int:

@@ -20,6 +20,7 @@ from ..marks import (
     edge_marks,
     few_ticks,
     halo,
+    is_short,
     name_axes,
     note,
     star,
@@ -148,7 +149,7 @@ class _Drawn:
         self._arrow(ax, self.at[0], self.steps[0, i], color, "step", 1.25 * self.width)
         dot(ax, self.at[0], look, "at")
         head = f"example {i + 1}"
-        if self.lines is not None and self.few and all(len(name) == 1 for name in self.names):
+        if self.lines is not None and self.few and all(map(is_short, self.names)):
             head += f":  {_equation(self.lines.point[i], self.lines.normal[i], self.names)}"
         size = ax.xaxis.label.get_size()
         ax.set_title(head, color=legible(color, look), pad=4, fontweight="normal", fontsize=size)
@@ -341,7 +342,7 @@ def _equation(point, normal, names):
         if factor:
             size = number(abs(factor), 3) if abs(abs(factor) - 1) > 5e-4 else ""
             sign = "-" if factor < 0 else "+" if terms else ""
-            terms += f"{sign}{size}{name}"
+            terms += f"{sign}{size}{name.strip('$')}"
     right = f"{normal @ point:.3g}"
     return f"${terms}={right}$"
 

@@ -165,6 +165,41 @@ def the_step_size(caller, run, given=None, known=None):
     return float(steps.eta[0].astype(rows.dtype))  # what the run itself could hold
 
 
+def step_size_seen(run: Any) -> float | None:
+    """Return the step size that all rows of a run show, or None.
+
+    Parameters
+    ----------
+    run
+        What `gd.descend` returned, or what else stands for a path.
+
+    Examples
+    --------
+    >>> run = gd.descend(gd.landscapes.bowl, jnp.array([2.0, 1.0]), 0.25, steps=10)
+    >>> assert step_size_seen(run) == 0.25
+    >>> assert step_size_seen([[2.0, 1.0], [1.6, 0.8]]) is None
+    """
+    points = points_recorded(run)
+    if points is None or points.ndim != 2 or len(points) < 2:
+        return None
+    if not isinstance(run.history, gd.History) or run.final.status == gd.Status.DIVERGED:
+        return None
+    return the_step_size("step_size_seen", run)
+
+
+def steps_in_words(run: Any, count: int) -> str:
+    """Return how many steps a run took, and how long they are where its rows show that.
+
+    Examples
+    --------
+    >>> run = gd.descend(gd.landscapes.bowl, jnp.array([2.0, 1.0]), 0.1, steps=10)
+    >>> assert steps_in_words(run, 10) == "10 steps of 0.1"
+    >>> assert steps_in_words(None, 1) == "1 step"
+    """
+    said, eta = f"{count} step{'s' * (count != 1)}", step_size_seen(run)
+    return said if eta is None else f"{said} of {eta:.3g}"
+
+
 # -- gaps ------------------------------------------------------------------------------------------
 
 

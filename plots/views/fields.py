@@ -147,8 +147,9 @@ def values_along(f: Any, points: Any) -> Array:
 
 @jax.jit
 def _values(f, x, y):
-    over_columns = jax.vmap(lambda a, b: f(jnp.stack([a, b])), (0, None), -1)
-    return jax.vmap(over_columns, (None, 0), -2)(x, y)
+    # Row by row: a finite sum of many examples needs room for all of them at every point.
+    row = jax.vmap(lambda a, b: f(jnp.stack([a, b])), (0, None), -1)
+    return jnp.moveaxis(jax.lax.map(lambda b: row(x, b), y), 0, -2)
 
 
 def of_two_parameters(caller: str, f: Callable, dtype: Any = None) -> None:

@@ -420,6 +420,17 @@ def test_values_of_both_signs_have_a_linear_axis_and_none_is_lost():
     assert convergence(np.array([2.0, 1.0, 0.0])).get_yscale() == "log"
 
 
+def test_the_scale_of_values_is_yours_to_say():
+    run = gd.descend(gd.landscapes.bowl, jnp.array([2.0, 1.0]), 0.1, steps=10)
+    ax = convergence(run, yscale="linear")
+    low, high = ax.get_ylim()
+    assert ax.get_yscale() == "linear" and low < run.history.value.min() and high > 5
+    assert np.array_equal(record(ax.figure)["measured"][:, 1], run.history.value)
+    assert "in 10 steps of 0.1" in ax.get_title(loc="left")
+    with pytest.raises(ValueError, match="^convergence: yscale must be 'linear', 'log' or None"):
+        convergence(run, yscale="logit")
+
+
 def test_what_is_not_finite_is_counted_and_a_divergence_is_said():
     ax = convergence(np.array([1.0, np.nan, 0.5, np.inf]))
     assert "2 of 4 not finite" in ax.texts[-1].get_text()

@@ -37,6 +37,10 @@ def run():
     return gd.descend(quadratic(), jnp.array([2.0, 1.0]), 0.1, steps=10)
 
 
+def notes(ax):
+    return [text.get_text() for text in ax.texts if text.get_gid() == "gd:notes"]
+
+
 def drawn(of):
     return plots.record(getattr(of, "figure", of) if not isinstance(of, Figure) else of)
 
@@ -179,7 +183,8 @@ def test_what_lies_outside_the_window_is_marked_and_counted(run):
     outside = int(np.sum(np.abs(run.history.point).max(1) > 1))
     marks = drawn(ax)["outside the window"]
     assert len(marks) == outside > 0 and np.abs(marks).max() == 1
-    assert ax.get_title(loc="right") == f"{outside} outside the window"
+    assert notes(ax) == [f"{outside} outside the window"]
+    assert ax.get_title(loc="right").endswith("the only minimizer")  # nothing replaces the key
     assert "outside the window" not in drawn(plots.descent(quadratic(), run))
 
 
@@ -187,7 +192,36 @@ def test_what_is_not_finite_is_hatched_and_counted():
     ax = plots.level_sets(lambda p: jnp.log(p[0]) + p[1] ** 2, [[-1, 1], [-1, 1]])
     marked = drawn(ax)["not finite"]
     assert np.isfinite(marked).sum() == 81 * 129  # of 161 columns, those up to 0
-    assert ax.get_title(loc="right") == "hatched: not finite, 50 %"
+    assert notes(ax) == ["not finite: 50 %"]
+    assert ax.get_title(loc="right").endswith("lowest found")
+
+
+def test_a_surface_that_float32_just_holds_is_drawn():
+    """Its values add up to more than float32 holds."""
+    fig = plots.landscape(lambda p: jnp.exp(20 * (p[0] ** 2 + p[1] ** 2)))
+    assert np.isfinite(fig.axes[0].azim)
+
+
+def test_labels_tell_levels_apart_and_say_what_they_are_less():
+    fig = plots.landscape(lambda p: 1e6 + p[0] ** 2 + p[1] ** 2)
+    levels = np.unique(drawn(fig)["map/levels"][:, 0])
+    labels = [float(text.get_text()) for text in fig.axes[2].get_yticklabels()]
+    assert len(set(labels)) == len(labels)
+    assert np.allclose(1e6 + np.array(labels), levels, rtol=0, atol=1e6 * ROUNDOFF)
+    on_map = [float(t.get_text()) for t in fig.axes[1].texts if t.get_gid() == "gd:level label"]
+    assert set(on_map) <= set(labels)
+    assert notes(fig.axes[1]) == ["levels of $f$ \N{MINUS SIGN} 1000000"]
+    no_text_is_clipped_or_overlaps(fig)
+
+
+@pytest.mark.parametrize("examples", [1, 50_000])
+def test_the_room_that_a_map_takes_does_not_grow_with_grid_times_examples(examples):
+    """A row of the grid at a time: 161 x 50,000 numbers, not 129 times as many."""
+    f = gd.least_squares(np.ones((examples, 2), np.float32), np.ones(examples, np.float32))
+    field = jax.jit(lambda f, window: views.fields._values(f, *window))
+    x, y = jnp.linspace(-1, 1, 161), jnp.linspace(-1, 1, 129)
+    room = field.lower(f, (x, y)).compile().memory_analysis().temp_size_in_bytes
+    assert room <= 4 * (4 * 161 * (examples + 129)) + 2**16
 
 
 def test_the_bands_of_the_bar_are_those_of_the_map_and_of_the_surface():
@@ -197,6 +231,57 @@ def test_the_bands_of_the_bar_are_those_of_the_map_and_of_the_surface():
     assert np.allclose(edges[1:-1], levels)
     labels = [text.get_text() for text in fig.axes[2].get_yticklabels()]
     assert np.allclose([float(t.replace("\N{MINUS SIGN}", "-")) for t in labels], levels)
+
+
+# -- one step --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("f", [quadratic(), regression(), gd.landscapes.rosenbrock, stranger])
+def test_one_step_is_against_the_gradient_and_at_right_angles_to_the_level(f):
+    at, eta = jnp.array([0.3, 1.2]), 0.05
+    value, gradient = gd.reverse(f)(at)
+    ax = plots.one_step(f, at, eta)
+    numbers, scale = drawn(ax), float(jnp.linalg.norm(gradient))
+    start, step = numbers["step"]
+    assert np.allclose(start, at, rtol=0, atol=0)
+    assert np.allclose(
+        step, -eta * gradient, rtol=4 * ROUNDOFF, atol=4 * ROUNDOFF * np.abs(at).max()
+    )
+    assert np.allclose(numbers["end"][0], start + step, atol=1e-12)
+    _, uphill = numbers["direction of the gradient"]
+    assert np.isclose(np.linalg.norm(uphill), np.linalg.norm(step), rtol=1e-12)
+    assert np.isclose(uphill @ gradient, np.linalg.norm(uphill) * scale, rtol=1e-5)
+    tangent = np.diff(numbers["tangent"], axis=0)[0]
+    assert abs(tangent @ uphill) <= 1e-12 * np.linalg.norm(tangent) * np.linalg.norm(uphill)
+    level = numbers["level of the start"]
+    assert np.allclose(level[:, 0], value, rtol=ROUNDOFF)
+    # The level passes the point as near as a cell of the grid is wide, and less by its square.
+    cell = np.ptp(numbers["limits"][0]) / 128
+    assert np.linalg.norm(level[:, 1:] - start, axis=1).min() <= cell
+    no_text_is_clipped_or_overlaps(ax.figure)
+    every_text_can_be_read(ax.figure, THEMES["light"])
+
+
+def test_a_step_that_is_none_is_refused_in_one_sentence():
+    with pytest.raises(ValueError, match=r"^one_step: at must be a point with a finite gradient"):
+        plots.one_step(quadratic(), jnp.zeros(2), 0.1)
+    with pytest.raises(ValueError, match=r"^one_step: at must be a point with a finite gradient"):
+        plots.one_step(lambda p: jnp.log(p[0]) + p[1], jnp.array([-1.0, 0.0]), 0.1)
+
+
+def test_where_a_solver_stopped_is_crossed_beside_what_is_proven():
+    stops = np.array([[0.28, 0.84], [1.48, 0.44]], np.float32)
+    fig = plots.landscape(line_of_minimizers(), found=stops)
+    numbers = drawn(fig)
+    assert np.array_equal(numbers["map/found"], stops) and "map/minimizers" in numbers
+    assert np.array_equal(numbers["surface/found"][:, :2], stops)
+    assert (
+        fig.axes[1].get_title(loc="right")
+        == "dashed: all minimizers, \N{MULTIPLICATION SIGN} found"
+    )
+    no_text_is_clipped_or_overlaps(fig)
+    with pytest.raises(ValueError, match=r"^landscape: found must be a point of shape \(2,\)"):
+        plots.landscape(quadratic(), found=jnp.zeros(3))
 
 
 # -- every figure can be read ----------------------------------------------------------------------
@@ -269,6 +354,9 @@ def test_mistakes_are_one_sentence(run):
         plots.level_sets(f, ax=Figure())
     with pytest.raises(ValueError, match="^surface: ax must be made with projection='3d'"):
         plots.surface(f, ax=Figure().add_subplot())
+    for projection in ("polar", "3d"):
+        with pytest.raises(ValueError, match="^level_sets: ax must be made with projection='rect"):
+            plots.level_sets(f, ax=Figure().add_subplot(projection=projection))
     with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
         plots.landscape(f, colour="red")
     with pytest.raises(ValueError, match="arrows must be 'step', '-grad' or None, got 'up'"):

@@ -1,5 +1,7 @@
 """A stranger comes with a function: good pictures without an option, or one sentence."""
 
+import base64
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -27,6 +29,7 @@ DRAWN = {
     "landscape with a path": lambda **o: plots.landscape(f, path=RUN, **o),
     "descent": lambda **o: plots.descent(f, RUN, **o),
     "descent of a run that diverges": lambda **o: plots.descent(f, LOST, **o),
+    "one_step": lambda **o: plots.one_step(f, START, 0.05, **o),
     "convergence": lambda **o: plots.convergence(RUN, **o),
     "convergence of a run that diverges": lambda **o: plots.convergence(LOST, **o),
     "step_sweep": lambda **o: plots.step_sweep(f, START, **o),
@@ -92,6 +95,7 @@ FIGURES = {
 AXES = {
     "level_sets": lambda **o: plots.level_sets(f, **o),
     "descent": lambda **o: plots.descent(f, RUN, **o),
+    "one_step": lambda **o: plots.one_step(f, START, 0.05, **o),
     "convergence": lambda **o: plots.convergence(RUN, **o),
     "basins": lambda **o: plots.basins(f, n=(21, 17), steps=20, **o),
     "momentum_plane": lambda **o: plots.momentum_plane(n=(21, 17), **o),
@@ -120,6 +124,19 @@ def test_unknown_roles_are_refused_everywhere(name):
         (FIGURES | AXES)[name](theme={"lines": "red"})
     with pytest.raises(ValueError, match="scale must be a positive number"):
         (FIGURES | AXES)[name](scale=0)
+
+
+@pytest.mark.parametrize("name", FIGURES | AXES)
+def test_a_notebook_shows_the_picture_and_says_what_it_is(name):
+    shown = (FIGURES | AXES)[name]()
+    data, about = shown._repr_mimebundle_(include=None, exclude=None)
+    assert data["text/plain"] == about["image/png"]["alt"] == plots.alt_text(shown.figure)
+    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
+
+
+def test_on_axes_of_somebody_else_nothing_is_shown_twice():
+    ax = plots.convergence(RUN, ax=Figure().add_subplot())
+    assert not hasattr(ax, "_repr_mimebundle_")
 
 
 def test_a_column_and_a_slide_are_the_same_picture():
