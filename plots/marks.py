@@ -207,9 +207,8 @@ def note_below(ax: Any, sentences: Any, look: Any, drop: float = 28) -> None:
 
 
 def key(ax: Any, said: str, look: Any) -> None:
-    """Say above the axes on the right what its marks are, beside what is said there already."""
+    """Say above the axes on the right what its marks are."""
     size = 0.92 * ax.xaxis.label.get_size()
-    said = ", ".join(filter(None, (ax.get_title(loc="right"), said)))
     ax.set_title(said, loc="right", fontsize=size, color=look.muted, fontweight="normal")
 
 

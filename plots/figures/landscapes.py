@@ -138,7 +138,7 @@ def landscape(
     if stops is not None:
         cross(plane, stops, look)
         cross(space, np.column_stack([stops, _heights(f, None, stops)]), look)
-        key(plane, "\N{MULTIPLICATION SIGN} found", look)
+        key(plane, f"{plane.get_title(loc='right')}, \N{MULTIPLICATION SIGN} found", look)
     size, height = plane.title.get_size(), (2.9 + 7 / 72) / 3.4
     title = "surface and level sets" if title is None else title
     fig.text(0.03, height, title, fontsize=size, fontweight="bold")

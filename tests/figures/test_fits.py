@@ -157,7 +157,8 @@ def test_lines_and_points_out_of_sight_are_counted():
     window = record(fig)["parameters/limits"]
     points = np.asarray(run.history.point)
     lost = ((points < window[:, 0]) | (points > window[:, 1])).any(1).sum()
-    assert lost and left.get_title(loc="right") == f"{lost} outside the window"
+    notes = [text.get_text() for text in left.texts if text.get_gid() == "gd:notes"]
+    assert lost and notes == [f"{lost} outside the window"]
     away = [text for text in right.texts if "ARROW" in ascii_names(text.get_text())]
     assert right.get_title(loc="left").endswith(f"{len(away)} out of sight") and len(away)
 
