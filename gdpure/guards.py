@@ -65,20 +65,20 @@ def arrays(caller: str, name: str, tree: Any) -> Any:
             f"{remedy(x) or advice + 'parameters'}"
         )
 
-    if all(map(is_plain, jax.tree.leaves(tree))):
-        return tree
-    return jax.tree_util.tree_map_with_path(leaf, tree)
+    plain = all(map(is_plain, jax.tree.leaves(tree)))
+    return tree if plain else jax.tree_util.tree_map_with_path(leaf, tree)
 
 
 def parameters(caller: str, name: str, tree: Any) -> Any:
     """Return a tree of floating-point arrays, at least one and none of them empty."""
-    for path, part in jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_listed):
-        if _is_listed(part):
-            raise TypeError(
-                f"{caller}: {name}{keystr(path)} must be an array, got {describe(part)}{_LISTED}"
-            )
-    tree = arrays(caller, name, tree)
     leaves = jax.tree.leaves(tree)
+    if not all(map(is_plain, leaves)):
+        for path, x in jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_listed):
+            if _is_listed(x):
+                where = f"{caller}: {name}{keystr(path)}"
+                raise TypeError(f"{where} must be an array, got {describe(x)}{_LISTED}")
+        tree = arrays(caller, name, tree)
+        leaves = jax.tree.leaves(tree)
     if leaves and all(_is_floating(x) and np.size(x) for x in leaves):
         return tree
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):

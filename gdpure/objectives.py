@@ -173,7 +173,8 @@ def empirical_risk(loss: Callable[[Any, Any], Any], examples: Any) -> Objective:
     Raises
     ------
     ValueError
-        If the leading axes differ, or the loss is not a scalar.
+        If the leading axes differ, NumPy arrays hold what is not finite, or the loss is not a
+        scalar.
 
     Examples
     --------
@@ -221,7 +222,8 @@ def examples(f: Objective) -> list[jax.Array]:
     rows: list[jax.Array] = []
 
     def add(axis, x):
-        rows.append(jnp.moveaxis(x, axis, 0) if axis else jnp.asarray(x))
+        x = x if isinstance(x, jax.Array) else jnp.asarray(x)
+        rows.append(jnp.moveaxis(x, axis, 0) if axis else x)
 
     _over_examples(add, f)
     return rows

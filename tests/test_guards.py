@@ -633,12 +633,16 @@ def test_integers_are_taken_where_the_dtype_holds_them_exactly(place):
             gd.least_squares(place(np.array([[2**24, integer]], np.int32)), [1])
 
 
-def test_integers_of_64_bits_and_of_small_dtypes_are_looked_at_to_the_last_bit():
+def test_integers_of_64_bits_are_looked_at_to_the_last():
     kept = gd.least_squares(np.array([[2**63, 3]], np.uint64), [1]).data[0]
     assert kept.tolist() == [[2.0**63, 3.0]]
     assert gd.least_squares(np.array([[-(2**63)]]), [1]).data[0] == -(2.0**63)
     with pytest.raises(ValueError, match="-9223372036854775807, which float32"):
         gd.least_squares(np.array([[1 - 2**63]]), [1])
+
+
+def test_integers_beyond_the_range_of_a_dtype_are_refused_whatever_their_digits(demand_of_xla):
+    demand_of_xla(jnp.float16)
     half = jnp.ones((1, 1), jnp.float16)
     assert gd.least_squares(half, [2**15]).data[1] == 2**15
     with pytest.raises(ValueError, match="65536, which float16 does not"):  # of one digit, and inf

@@ -1,5 +1,6 @@
 """Objectives: their values, their gradients, what is known about them, and their rows."""
 
+import functools
 from dataclasses import replace
 
 import jax
@@ -247,6 +248,23 @@ def test_facts_of_data_with_nan_are_nan(where):
     assert np.isnan(numbers).all() and np.isnan(known.minimizer).all()
     hessian = jnp.diag(jnp.array([jnp.nan, 1]))
     assert np.isnan(gd.facts(gd.quadratic(hessian, jnp.zeros(2))).smoothness)
+
+
+def test_facts_of_nan_are_nan_whatever_a_decomposition_makes_of_them(monkeypatch):
+    """The singular values that a GPU finds of nan are numbers."""
+    for name in ("svd", "eigh"):
+        blind = functools.partial(_of_numbers, getattr(jnp.linalg, name))
+        monkeypatch.setattr(jnp.linalg, name, blind)
+    X, y = jnp.ones((5, 4)).at[3, 2].set(jnp.nan), jnp.ones(5)
+    known = gd.facts(gd.least_squares(X, y))
+    assert all(np.isnan(fact).all() for fact in jax.tree.leaves(known))
+    assert np.isnan(gd.facts(gd.logistic(X, y)).smoothness)
+    known = gd.facts(gd.quadratic(X[1:], y[1:]))
+    assert all(np.isnan(fact).all() for fact in jax.tree.leaves(known))
+
+
+def _of_numbers(decomposition, x, **options):
+    return decomposition(jnp.nan_to_num(x), **options)
 
 
 def check_quadratic_facts(known, hessian, minimizer):
