@@ -246,10 +246,10 @@ def axes(caller: str, given: Any, data: Any) -> Any:
             raise TypeError(
                 f"{where} must be an array to take examples from, got {describe(x)}{remedy(x)}"
             )
-        if not -jnp.ndim(x) <= axis < jnp.ndim(x):
-            hint = "" if jnp.ndim(x) else _LISTED
+        if not -np.ndim(x) <= axis < np.ndim(x):
+            hint = "" if np.ndim(x) else _LISTED
             raise ValueError(f"{where} must have an axis {axis}, got {describe(x)}{hint}")
-        return jax.ShapeDtypeStruct(jnp.shape(x)[axis:][:1], bool)
+        return jax.ShapeDtypeStruct(np.shape(x)[axis:][:1], bool)
 
     def of_part(path, axis, part):
         if axis is None:
@@ -283,7 +283,7 @@ def _is_held(x: Any) -> bool:
     """Whether x is an array that is held as a tree of others, as a sparse one is."""
     if is_array(x) or not hasattr(x, "shape"):
         return False
-    return any(jnp.shape(leaf) != x.shape for leaf in jax.tree.leaves(x))
+    return any(np.shape(leaf) != x.shape for leaf in jax.tree.leaves(x))
 
 
 def _at(path) -> str:

@@ -222,7 +222,7 @@ def examples(f: Objective) -> list[jax.Array]:
     rows: list[jax.Array] = []
 
     def add(axis, x):
-        x = x if isinstance(x, jax.Array) else jnp.asarray(x)
+        x = x if isinstance(x, jax.Array) else jnp.asarray(guards.array("Objective", "data", x))
         rows.append(jnp.moveaxis(x, axis, 0) if axis else x)
 
     _over_examples(add, f)

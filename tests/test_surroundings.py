@@ -37,6 +37,10 @@ def frame(x):
     return (pandas.DataFrame if x.ndim > 1 else pandas.Series)(x)
 
 
+def squared(theta, data):
+    return jnp.mean((data[0] @ theta - data[1]) ** 2)
+
+
 PLACES = {
     "float64": lambda x: x.astype(np.float64),
     "big-endian": lambda x: x.astype(">f4"),
@@ -57,6 +61,9 @@ def test_every_place_that_takes_arrays_takes_those_of_other_libraries(place):
     risk = gd.empirical_risk(lambda theta, row: (row[0] @ theta - row[1]) ** 2, f.data)
     for data in ((theirs(X), theirs(Y)), [theirs(X), theirs(Y)]):
         assert gd.empirical_risk(risk.value.loss, data)(THETA) == risk(THETA)
+    own = gd.Objective(squared, (theirs(X), theirs(Y)), axes=0)
+    assert np.array_equal(gd.per_sample(own)(THETA)[1], gd.per_sample(f)(THETA)[1])
+    assert np.array_equal(gd.reverse(own)(THETA)[1], gd.reverse(f)(THETA)[1])
     assert f(theirs(THETA)) == f(THETA) and f(theirs(THETA)).dtype == np.float32
     assert gd.landscapes.bowl(theirs(THETA)) == 0.3125
     by_hand = gd.descend(f, THETA, np.float32([0.01, 0.02]), steps=2).final
