@@ -132,6 +132,7 @@ def as_rules(caller: str, rules: Any, params: Any) -> Any:
 def _as_rule(caller, rule, params, shapes, kinds):
     if isinstance(rule, type):
         raise TypeError(f"{caller}: rule must be an instance, got the class {rule.__name__}")
+    rule = guards.array(caller, "rule", rule)
     if type(rule) in (list, tuple) and rule and all(guards.is_number(x) for x in rule):
         rule = np.asarray(rule)
     if hasattr(rule, "init") and hasattr(rule, "update"):
@@ -154,8 +155,9 @@ def _as_rule(caller, rule, params, shapes, kinds):
             f"{caller}: rule must be a step size, an array (steps,) of step sizes, a gdpure rule "
             f"or an optax transformation, got {guards.describe(rule)}{hint}"
         )
-    guards.hyperparameters(caller, rule)
-    return rule if params is None else jax.tree.map(_normal(trees.precision(params)), rule)
+    dtype = None if params is None else trees.precision(params)
+    guards.hyperparameters(caller, rule, dtype)
+    return rule if params is None else jax.tree.map(_normal(dtype), rule)
 
 
 def each_step(caller: str, rule: Any, steps: int) -> Any:

@@ -17,6 +17,7 @@ from jax import lax
 from gdpure import adapters, gradients, guards, loop, programs, trees
 from gdpure.gradients import Gradient
 from gdpure.loop import Descent, History, State, Status, history
+from gdpure.objectives import gathered
 
 __all__ = [
     "Descent",
@@ -237,7 +238,7 @@ def sweep(
 
 
 def _first_of(x):
-    return x[0] if x.ndim else x
+    return gathered(x)[0] if x.ndim else x
 
 
 # -- compiled --------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero, zero_from_primal
 
 from gdpure import guards, programs, trees
-from gdpure.objectives import Objective, bare, restrict
+from gdpure.objectives import Objective, bare, of_examples, taken
 
 
 def of(caller: str, f: Any, way: Callable, params: Any, rows: Any = None) -> Any:
@@ -33,8 +33,8 @@ def of(caller: str, f: Any, way: Callable, params: Any, rows: Any = None) -> Any
     params
         Parameters, or their shapes and dtypes.
     rows
-        The indices of some examples of a finite sum, or their shape and dtype: the evaluation is
-        then ``(params, rows) -> (value, gradient)`` of the mean over these examples.
+        Some `examples` of a finite sum, or their shapes and dtypes: the evaluation is then
+        ``(params, rows) -> (value, gradient)`` of the mean over these.
 
     Examples
     --------
@@ -77,10 +77,22 @@ class _Evaluation:
     way: Callable = trees.static()
 
     def __call__(self, params, rows=None):
-        f = self.f if rows is None else restrict(self.f, rows)
+        f = self.f if rows is None else of_examples(self.f, rows)
         out = self.way(_checked(self.caller, f), params)
         guards.evaluation(out, params)
         return out
+
+
+@trees.pytree
+class OfRows:
+    """An evaluation on those examples that are asked for: ``(params, rows) -> ...``, by index."""
+
+    evaluate: Any
+    examples: Any
+
+    def __call__(self, params: Any, rows: Any) -> tuple[Any, Any]:
+        """Return value and gradient of the mean over the rows."""
+        return self.evaluate(params, [taken(x, rows) for x in self.examples])
 
 
 @trees.pytree

@@ -14,12 +14,11 @@ import jax
 import jax.numpy as jnp
 
 from gdpure import evaluations, guards, programs
-from gdpure.objectives import Objective, number_of_examples
+from gdpure.objectives import Objective, examples, number_of_examples, shards
 
 Gradient = Callable[[Any], Callable[[Any], tuple[Any, Any]]]
 
 _BLOCK = 64
-_ONE = jax.ShapeDtypeStruct((1,), jnp.int32)  # the index of an example
 
 
 def reverse(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
@@ -44,7 +43,8 @@ def reverse(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
 def forward(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
     """Return ``params -> (value, gradient)`` by forward-mode differentiation.
 
-    One evaluation costs about as many objectives as there are parameters.
+    One evaluation costs about as many objectives as there are parameters, all at once: d parameters
+    take the memory of d x d.
 
     Parameters
     ----------
@@ -149,28 +149,50 @@ def per_sample(
 
     def values_and_gradients(params):
         params = guards.parameters("per_sample", "params", params)
-        of_examples = known or evaluations.of("per_sample", f, way, params, _ONE)
-        return _rows(of_examples, params, n=n, chunk_size=chunk_size)
+        rows = examples(f)
+        of_rows = known or evaluations.of("per_sample", f, way, params, _shapes(rows, 1))
+        return _rows(of_rows, params, rows, chunk_size=chunk_size)
 
     return values_and_gradients
 
 
 @programs.compiled
-def _rows(of_examples, params, *, n, chunk_size):
-    def row(i):
-        return of_examples(params, i[None])
+def _rows(of_rows, params, rows, *, chunk_size):
+    def row(example):
+        return of_rows(params, [x[None] for x in example])
 
+    # Each where it lies, on the device that has it: an index would fetch it from anywhere.
     if chunk_size is None:
-        return jax.vmap(row)(jnp.arange(n, dtype=jnp.int32))
-    return jax.lax.map(row, jnp.arange(n, dtype=jnp.int32), batch_size=chunk_size)
+        return jax.vmap(row)(rows)
+
+    def in_chunks(rows):
+        return jax.lax.map(row, rows, batch_size=max(1, chunk_size // parts))
+
+    parts = max(map(shards, rows))
+    if parts == 1:
+        return in_chunks(rows)
+    split = jax.vmap(in_chunks)([x.reshape(parts, -1, *x.shape[1:]) for x in rows])
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), split)
 
 
 # -- what a loop asks for --------------------------------------------------------------------------
 
 
 def evaluation(caller: str, f: Any, gradient: Gradient, params: Any, rows: Any = None) -> Any:
-    """Return the evaluation of an objective in the way that `gradient` names: see `evaluations`."""
-    return evaluations.of(caller, f, _way(caller, gradient), params, rows)
+    """Return the evaluation of an objective in the way that `gradient` names: see `evaluations`.
+
+    With the shape of indices of examples it is that of a finite sum, ``(params, rows) -> ...``.
+    """
+    way = _way(caller, gradient)
+    if rows is None:
+        return evaluations.of(caller, f, way, params)
+    every = examples(f)
+    some = evaluations.of(caller, f, way, params, _shapes(every, len(rows)))
+    return evaluations.OfRows(some, every)
+
+
+def _shapes(rows, n):
+    return [jax.ShapeDtypeStruct((n, *x.shape[1:]), x.dtype) for x in rows]
 
 
 def _way(caller, gradient):

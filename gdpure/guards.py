@@ -24,67 +24,61 @@ from jax.core import Tracer
 from jax.experimental import checkify
 from jax.tree_util import keystr
 
+from gdpure.arrays import (
+    array,
+    describe,
+    dtype_of,
+    exact,
+    finite,
+    is_array,
+    is_number,
+    is_plain,
+    remedy,
+)
+
 
 def _demand(error: type[Exception], sentence: str, assertion: Callable, *args: Any, **kwargs: Any):
     """Raise ``error(sentence)`` where a chex assertion does not hold."""
     try:
-        assertion(*args, **kwargs)
+        inspect.unwrap(assertion)(*args, **kwargs)  # what wraps it, chex.disable_asserts silences
     except AssertionError:
         raise error(sentence) from None
 
 
-def describe(x: Any) -> str:
-    """Return what an error says of a value: its dtype and shape, or its type and text."""
-    if hasattr(x, "dtype") and hasattr(x, "shape"):
-        return f"{x.dtype}[{','.join(map(str, x.shape))}]"
-    text = repr(x)
-    if callable(x) and hasattr(x, "__name__"):
-        return f"the function {x.__name__}"
-    if len(text) <= 40:
-        return f"{type(x).__name__} {text}"
-    if isinstance(x, (list, tuple, dict)):
-        return f"a {type(x).__name__} of {len(x)}"
-    return f"an object of type {_kind(x)}"
-
-
-def _kind(x: Any) -> str:
-    return f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
-
-
-def is_number(x: Any) -> bool:
-    """Whether x is a number or an array of numbers."""
-    return _is_array(x) or isinstance(x, (int, float, complex))
-
-
-def _is_array(x: Any) -> bool:
-    return isinstance(x, (jax.Array, np.ndarray, np.generic)) or hasattr(x, "__jax_array__")
-
-
 # -- trees of parameters ---------------------------------------------------------------------------
+
+_LISTED = "; a list is a tree of its entries, jnp.array makes it one array"
 
 
 def arrays(caller: str, name: str, tree: Any) -> Any:
     """Return a tree with its Python floats as strong NumPy scalars; refuse what is not an array."""
 
     def leaf(path, x):
+        x = array(caller, f"{name}{keystr(path)}", x)
         if isinstance(x, float) and not isinstance(x, np.generic):
             return np.asarray(x, jnp.result_type(float))
-        if _is_array(x) or isinstance(x, (int, complex)):
+        if is_array(x) or isinstance(x, (int, complex)):
             return x
+        advice = "; a module that also holds functions has to be split, its arrays alone are the "
         raise TypeError(
-            f"{caller}: {name}{keystr(path)} must be an array, got {describe(x)}; a module that "
-            "also holds functions has to be split, its arrays alone are the parameters"
+            f"{caller}: {name}{keystr(path)} must be an array, got {describe(x)}"
+            f"{remedy(x) or advice + 'parameters'}"
         )
 
-    if all(isinstance(x, (jax.Array, np.ndarray)) for x in jax.tree.leaves(tree)):
-        return tree
-    return jax.tree_util.tree_map_with_path(leaf, tree)
+    plain = all(map(is_plain, jax.tree.leaves(tree)))
+    return tree if plain else jax.tree_util.tree_map_with_path(leaf, tree)
 
 
 def parameters(caller: str, name: str, tree: Any) -> Any:
     """Return a tree of floating-point arrays, at least one and none of them empty."""
-    tree = arrays(caller, name, tree)
     leaves = jax.tree.leaves(tree)
+    if not all(map(is_plain, leaves)):
+        for path, x in jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_listed):
+            if _is_listed(x):
+                where = f"{caller}: {name}{keystr(path)}"
+                raise TypeError(f"{where} must be an array, got {describe(x)}{_LISTED}")
+        tree = arrays(caller, name, tree)
+        leaves = jax.tree.leaves(tree)
     if leaves and all(_is_floating(x) and np.size(x) for x in leaves):
         return tree
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
@@ -101,6 +95,13 @@ def parameters(caller: str, name: str, tree: Any) -> Any:
     raise ValueError(f"{caller}: {name} must hold at least one array, got {describe(tree)}")
 
 
+def _is_listed(x: Any) -> bool:
+    """Whether x is a list of numbers, or of such lists: what NumPy would take for an array."""
+    if type(x) is not list:
+        return False
+    return bool(x) and all(isinstance(y, (int, float, np.generic)) or _is_listed(y) for y in x)
+
+
 def _is_floating(x: Any) -> bool:
     return hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jnp.floating)
 
@@ -114,7 +115,7 @@ def same_form(caller: str, name: str, tree: Any, like: Any, like_name: str) -> N
         )
     pairs = zip(jax.tree_util.tree_leaves_with_path(tree), jax.tree.leaves(like), strict=True)
     for (path, leaf), model in pairs:
-        if not _is_array(leaf):
+        if not is_array(leaf):
             raise TypeError(
                 f"{caller}: {name}{keystr(path)} must be an array, got {describe(leaf)}"
             )
@@ -122,9 +123,9 @@ def same_form(caller: str, name: str, tree: Any, like: Any, like_name: str) -> N
             f"{caller}: {name}{keystr(path)} must be {describe(model)} like {like_name}, "
             f"got {describe(leaf)}"
         )
-        same_shape = jnp.shape(leaf) == jnp.shape(model)
-        assertion = chex.assert_trees_all_equal_shapes_and_dtypes
-        _demand(TypeError if same_shape else ValueError, message, assertion, leaf, model)
+        _demand(ValueError, message, chex.assert_shape, leaf, jnp.shape(model))
+        if dtype_of(leaf) != dtype_of(model):
+            raise TypeError(message)
 
 
 def memory(caller: str, given: Any, wanted: Any) -> None:
@@ -145,52 +146,47 @@ def _outline(tree: Any) -> str:
     return str(jax.tree.map(describe, tree)).replace("'", "")
 
 
-def vector(caller: str, x: Any, like: Any) -> None:
-    """Demand parameters of the shape and dtype that the data of a linear model ask for."""
-    wanted = f"{caller}: the parameters must be one vector, {describe(like)} as the data ask"
-    if not _is_array(x):
-        raise TypeError(f"{wanted}, got {describe(x)}")
-    _demand(ValueError, f"{wanted}, got {describe(x)}", chex.assert_shape, x, like.shape)
-    _demand(TypeError, f"{wanted}, got {describe(x)}", chex.assert_type, x, like.dtype)
+def vector(caller: str, x: Any, like: Any) -> Any:
+    """Return parameters of the shape and dtype that the data of a linear model ask for."""
+    x = array(caller, "the parameters", x)
+    message = f"{caller}: the parameters must be one vector, {describe(like)} as the data ask, "
+    message += f"got {describe(x)}"
+    if not is_array(x):
+        raise TypeError(f"{message}{_LISTED if _is_listed(x) else remedy(x)}")
+    _demand(ValueError, message, chex.assert_shape, x, like.shape)
+    if dtype_of(x) != like.dtype:
+        raise TypeError(message)
+    return x if isinstance(x, jax.Array) else jnp.asarray(x)
 
 
 def real(caller: str, name: str, x: Any, dtype: Any = None) -> jax.Array:
     """Return data as a floating-point array; integers only where the dtype holds them exactly."""
-    if isinstance(x, (str, bytes)) or (not _is_array(x) and isinstance(x, (dict, set))):
-        raise TypeError(f"{caller}: {name} must be an array of numbers, got {describe(x)}")
-    try:
-        given = x if _is_array(x) else np.asarray(x)
-        kind = jnp.issubdtype(given.dtype, jnp.floating)
-        numbers = kind or given.dtype == bool or jnp.issubdtype(given.dtype, jnp.integer)
-    except (TypeError, ValueError):  # ragged lists
-        numbers = False
-    if not numbers:
-        hint = "; .astype(float) if it holds numbers" if _is_array(x) and x.dtype == object else ""
+    given = array(caller, name, x)
+    listed = not is_array(given)
+    if listed or isinstance(given, np.generic):
+        try:
+            given = np.asarray(given)
+        except (TypeError, ValueError):  # ragged lists
+            given = np.asarray(None)
+    floating = jnp.issubdtype(given.dtype, jnp.floating)
+    if not floating and given.dtype != bool and not jnp.issubdtype(given.dtype, jnp.integer):
         raise TypeError(
-            f"{caller}: {name} must be an array of real numbers, got {describe(x)}{hint}"
+            f"{caller}: {name} must be an array of real numbers, got {describe(x)}{remedy(x)}"
         )
-    if isinstance(given, np.ndarray) and kind and not np.isfinite(given).all():
-        where = tuple(map(int, np.argwhere(~np.isfinite(given))[0]))
-        raise ValueError(f"{caller}: {name} must be finite, got {given[where]} at {where}")
-    if kind:
-        listed = not _is_array(x) and dtype is not None
-        given = jnp.asarray(given, dtype if listed else None)
-        if dtype is not None and given.dtype != dtype:
-            raise TypeError(
-                f"{caller}: {name} must be {np.dtype(dtype).name} like the rest of the data, "
-                f"got {describe(given)}"
-            )
-        return given
-    dtype = jnp.result_type(float) if dtype is None else dtype
-    exact = 2 ** (jnp.finfo(dtype).nmant + 1)
-    if not isinstance(x, Tracer) and given.size and given.dtype != bool:
-        largest = max(abs(int(given.min())), abs(int(given.max())))
-        if largest > exact:
-            raise ValueError(
-                f"{caller}: {name} holds the integer {largest}, which {np.dtype(dtype).name} does "
-                "not represent exactly; scale it, or convert it to floating point yourself"
-            )
-    return jnp.asarray(given, dtype)
+    if not floating:
+        dtype = jnp.result_type(float) if dtype is None else dtype
+        if not isinstance(given, Tracer) and given.size and given.dtype != bool:
+            exact(caller, name, given, dtype)
+        return jnp.asarray(given, dtype)
+    if isinstance(given, np.ndarray):
+        own = dtype_of(given) if dtype is None or not listed else dtype
+        given = finite(caller, name, given, own)
+    if dtype is not None and given.dtype != dtype:
+        raise TypeError(
+            f"{caller}: {name} must be {np.dtype(dtype).name} like the rest of the data, "
+            f"got {describe(given)}"
+        )
+    return jnp.asarray(given)
 
 
 def shape(
@@ -206,14 +202,20 @@ def shape(
 
 
 def numbers(caller: str, name: str, tree: Any) -> Any:
-    """Return a tree of data as JAX arrays; refuse text and objects."""
+    """Return a tree of data as JAX arrays; refuse text, objects, and what is not finite."""
 
     def leaf(path, x):
-        if not is_number(x) or getattr(getattr(x, "dtype", None), "kind", "f") in "OSU":
+        where = f"{name}{keystr(path)}"
+        given = array(caller, where, x)
+        host = isinstance(given, (np.ndarray, np.generic))
+        real = not host or given.dtype == bool or jnp.issubdtype(given.dtype, np.number)
+        if not is_number(given) or not real:
             raise TypeError(
-                f"{caller}: {name}{keystr(path)} must be an array of numbers, got {describe(x)}"
+                f"{caller}: {where} must be an array of numbers, got {describe(x)}{remedy(x)}"
             )
-        return jnp.asarray(x)
+        if host and jnp.issubdtype(given.dtype, np.inexact):
+            given = finite(caller, where, np.asarray(given), dtype_of(given))
+        return jnp.asarray(given)
 
     return jax.tree_util.tree_map_with_path(leaf, tree)
 
@@ -224,8 +226,8 @@ def leading_axis(caller: str, name: str, tree: Any) -> int:
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if jnp.ndim(leaf) == 0:
             raise ValueError(
-                f"{caller}: {name} must have a leading axis, got {describe(leaf)}{_at(path)}; a "
-                "list is a tree of its entries, jnp.array makes it one array"
+                f"{caller}: {name} must have a leading axis, got {describe(leaf)}{_at(path)}"
+                f"{_LISTED}"
             )
         lengths.setdefault(jnp.shape(leaf)[0], _at(path))
     if len(lengths) != 1:
@@ -234,6 +236,54 @@ def leading_axis(caller: str, name: str, tree: Any) -> int:
     if 0 in lengths:
         raise ValueError(f"{caller}: {name} must not be empty, the leading axis is 0")
     return next(iter(lengths))
+
+
+def axes(caller: str, given: Any, data: Any) -> Any:
+    """Return the axes of the examples as abstract arrays; demand such as `jax.vmap` takes."""
+
+    def of_leaf(where, axis, x):
+        if _is_held(x):
+            raise TypeError(
+                f"{where} must be an array to take examples from, got {describe(x)}{remedy(x)}"
+            )
+        if not -np.ndim(x) <= axis < np.ndim(x):
+            hint = "" if np.ndim(x) else _LISTED
+            raise ValueError(f"{where} must have an axis {axis}, got {describe(x)}{hint}")
+        return jax.ShapeDtypeStruct(np.shape(x)[axis:][:1], bool)
+
+    def of_part(path, axis, part):
+        if axis is None:
+            return None
+        if isinstance(axis, bool) or not hasattr(axis, "__index__"):
+            raise TypeError(
+                f"{caller}: axes{keystr(path)} must be a whole number or None, as in "
+                f"jax.vmap(in_axes=axes), got {describe(axis)}"
+            )
+        name = f"{caller}: the data{keystr(path)}"
+        return jax.tree_util.tree_map_with_path(
+            lambda path, x: of_leaf(name + keystr(path), axis, x), part, is_leaf=_is_held
+        )
+
+    pairs = jax.tree.structure(given, is_leaf=_is_none), jax.tree.structure(data)
+    try:
+        pairs[0].flatten_up_to(data)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{caller}: axes must be a tree that the data begin with, as in "
+            f"jax.vmap(in_axes=axes), got {pairs[0]} for {pairs[1]}"
+        ) from None
+    return jax.tree_util.tree_map_with_path(of_part, given, data, is_leaf=_is_none)
+
+
+def _is_none(x: Any) -> bool:
+    return x is None
+
+
+def _is_held(x: Any) -> bool:
+    """Whether x is an array that is held as a tree of others, as a sparse one is."""
+    if is_array(x) or not hasattr(x, "shape"):
+        return False
+    return any(np.shape(leaf) != x.shape for leaf in jax.tree.leaves(x))
 
 
 def _at(path) -> str:
@@ -251,8 +301,9 @@ def function(caller: str, name: str, f: Any) -> None:
 
 def coordinates(caller: str, params: Any, d: int | None = None) -> Any:
     """Return one vector, whose entries can be handed over one by one; demand d of them."""
+    params = array(caller, "the parameters", params)
     message = f"{caller}: the parameters must be one vector, shape ({d or 'd'},), got "
-    if not _is_array(params):
+    if not is_array(params):
         raise TypeError(message + describe(params))
     _demand(ValueError, message + describe(params), chex.assert_shape, params, (d,))
     return params
@@ -274,9 +325,10 @@ def arguments(caller: str, f: Callable, given: tuple) -> None:
 
 
 def labels(caller: str, given: jax.Array) -> None:
-    """Demand labels 0 and 1, where the values are known."""
+    """Demand labels 0 and 1, where the values are known; each process looks at its own."""
     if not isinstance(given, Tracer):
-        others = np.unique(np.asarray(given[(given != 0) & (given != 1)]))
+        here = np.concatenate([np.asarray(part.data) for part in given.addressable_shards])
+        others = np.unique(here[(here != 0) & (here != 1)])
         if others.size:
             advice = "; (labels + 1) / 2 maps -1 and 1" if set(others) == {-1} else ""
             raise ValueError(f"{caller}: labels must be 0 or 1, got {others[0]:g}{advice}")
@@ -365,11 +417,12 @@ def whole(caller: str, name: str, n: Any, least: int = 0, most: int | None = Non
 
 def rows(caller: str, name: str, n: Any) -> Any:
     """Return which rows of a history are wanted: 0 to n, or those that an array (m,) names."""
-    if not isinstance(n, list | tuple) and np.ndim(n) == 0:
+    if not isinstance(n, (list, tuple)) and np.ndim(n) == 0:
         return np.arange(whole(caller, name, n) + 1)
     wanted = f"{caller}: {name} must be a whole number, or an array (m,) of them, at least 0"
     try:
-        k: Any = n if _is_array(n) else np.asarray(n)
+        given = array(caller, name, n)
+        k: Any = given if is_array(given) else np.asarray(given)
     except ValueError:
         raise TypeError(f"{wanted}, got {describe(n)}") from None
     if not jnp.issubdtype(k.dtype, jnp.integer):
@@ -384,8 +437,8 @@ def rows(caller: str, name: str, n: Any) -> Any:
 
 def key(caller: str, given: Any) -> None:
     """Demand one key of `jax.random`."""
-    typed = _is_array(given) and jnp.issubdtype(given.dtype, jax.dtypes.prng_key)
-    raw = _is_array(given) and given.dtype == jnp.uint32 and given.shape == (2,)
+    typed = is_array(given) and jnp.issubdtype(given.dtype, jax.dtypes.prng_key)
+    raw = is_array(given) and given.dtype == jnp.uint32 and given.shape == (2,)
     if not raw and not (typed and given.shape == ()):
         raise TypeError(f"{caller}: key must be one jax.random.key(seed), got {describe(given)}")
 
@@ -415,8 +468,11 @@ class Range:
         return inside & (abs(x) < math.inf)
 
 
-def in_range(caller: str, name: str, x: Any, allowed: Range) -> None:
-    """Refuse numbers outside a range: at once if the host knows them, by checkify if traced."""
+def in_range(caller: str, name: str, x: Any, allowed: Range, dtype: Any = None) -> None:
+    """Refuse numbers outside a range, in the dtype that they are computed with, if it is known.
+
+    At once if the host knows them, by checkify if they are traced.
+    """
     if not is_number(x) or isinstance(x, (bool, np.bool_)) or jnp.iscomplexobj(x):
         hint = " (None stands for a fact that is not known)" if x is None else ""
         raise TypeError(f"{caller}: {name} must be a real number, got {describe(x)}{hint}")
@@ -425,9 +481,13 @@ def in_range(caller: str, name: str, x: Any, allowed: Range) -> None:
         checkify.debug_check(allowed.holds(x).all(), message, got=x)
     elif not isinstance(x, jax.Array):
         numbers = np.asarray(x)
-        wrong = numbers[~allowed.holds(numbers)]
-        if wrong.size:
-            raise ValueError(f"{caller}: {name} must be {allowed}, got {wrong.flat[0]}")
+        with np.errstate(over="ignore"):
+            rounded = numbers if dtype is None else numbers.astype(dtype)
+        wrong = ~allowed.holds(rounded)
+        if wrong.any():
+            got, is_then = numbers[wrong][0], rounded[wrong][0]
+            hint = f"; as a {np.dtype(dtype).name} it is {is_then:g}" if allowed.holds(got) else ""
+            raise ValueError(f"{caller}: {name} must be {allowed}, got {got}{hint}")
 
 
 def ordered(caller: str, low_name: str, low: Any, high_name: str, high: Any) -> None:
@@ -436,10 +496,10 @@ def ordered(caller: str, low_name: str, low: Any, high_name: str, high: Any) -> 
         raise ValueError(f"{caller}: {low_name} must be at most {high_name}, got {low} and {high}")
 
 
-def hyperparameters(caller: str, rule: Any) -> None:
+def hyperparameters(caller: str, rule: Any, dtype: Any = None) -> None:
     """Demand of every field of a rule that states a range numbers in it."""
     for name, x, allowed in _ranged(rule):
-        in_range(caller, name, x, allowed)
+        in_range(caller, name, x, allowed, dtype)
 
 
 def scalar_hyperparameters(caller: str, rule: Any) -> None:

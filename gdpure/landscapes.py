@@ -88,36 +88,47 @@ def _rosenbrock_gradient(x, _):
     return jnp.stack([-400 * a * (b - a**2) - 2 * (1 - a), 200 * (b - a**2)])
 
 
-bowl = _landscape(
-    "bowl",
-    lambda a, b: a**2 + b**2,
-    _bowl_gradient,
-    smoothness=2.0,
-    strong_convexity=2.0,
-    growth=2.0,
-)
-saddle = _landscape(
-    "saddle",
-    lambda a, b: a**2 - b**2,
-    smoothness=2.0,
-    strong_convexity=-2.0,
-    minimum=-np.inf,
-)
-double_well = _landscape("double_well", lambda a, b: (a**2 - 1) ** 2 + b**2)
-rosenbrock = _landscape(
-    "rosenbrock", lambda a, b: (1 - a) ** 2 + 100 * (b - a**2) ** 2, _rosenbrock_gradient
-)
-himmelblau = _landscape(
-    "himmelblau", lambda a, b: (a**2 + b - 11) ** 2 + (a + b**2 - 7) ** 2, _himmelblau_gradient
-)
-beale = _landscape(
-    "beale",
-    lambda a, b: (1.5 - a + a * b) ** 2 + (2.25 - a + a * b**2) ** 2 + (2.625 - a + a * b**3) ** 2,
-)
-camel = _landscape("camel", lambda a, b: 2 * a**2 - 1.05 * a**4 + a**6 / 6 + a * b + b**2)
-rastrigin = _landscape(
-    "rastrigin",
-    lambda a, b: a**2 + b**2 + 10 * (2 - jnp.cos(2 * np.pi * a) - jnp.cos(2 * np.pi * b)),
-    smoothness=2 + 40 * np.pi**2,
-    strong_convexity=2 - 40 * np.pi**2,
-)
+# Named, each of them: what has no name cannot be pickled, and so sent to another process.
+def _bowl(a, b):
+    return a**2 + b**2
+
+
+def _saddle(a, b):
+    return a**2 - b**2
+
+
+def _double_well(a, b):
+    return (a**2 - 1) ** 2 + b**2
+
+
+def _rosenbrock(a, b):
+    return (1 - a) ** 2 + 100 * (b - a**2) ** 2
+
+
+def _himmelblau(a, b):
+    return (a**2 + b - 11) ** 2 + (a + b**2 - 7) ** 2
+
+
+def _beale(a, b):
+    return (1.5 - a + a * b) ** 2 + (2.25 - a + a * b**2) ** 2 + (2.625 - a + a * b**3) ** 2
+
+
+def _camel(a, b):
+    return 2 * a**2 - 1.05 * a**4 + a**6 / 6 + a * b + b**2
+
+
+def _rastrigin(a, b):
+    return a**2 + b**2 + 10 * (2 - jnp.cos(2 * np.pi * a) - jnp.cos(2 * np.pi * b))
+
+
+_CURVED = {"smoothness": 2.0, "strong_convexity": 2.0, "growth": 2.0}
+_WAVY = {"smoothness": 2 + 40 * np.pi**2, "strong_convexity": 2 - 40 * np.pi**2}
+
+bowl = _landscape("bowl", _bowl, _bowl_gradient, **_CURVED)
+saddle = _landscape("saddle", _saddle, smoothness=2.0, strong_convexity=-2.0, minimum=-np.inf)
+double_well = _landscape("double_well", _double_well)
+rosenbrock = _landscape("rosenbrock", _rosenbrock, _rosenbrock_gradient)
+himmelblau = _landscape("himmelblau", _himmelblau, _himmelblau_gradient)
+beale = _landscape("beale", _beale)
+camel = _landscape("camel", _camel)
+rastrigin = _landscape("rastrigin", _rastrigin, **_WAVY)

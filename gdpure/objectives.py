@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 from jax.tree_util import Partial
 
 from gdpure import guards, trees
@@ -71,9 +74,9 @@ class Objective:
     facts
         `Facts`, or a function ``data -> Facts`` that is called when somebody asks.
     axes
-        For a finite sum, where the examples lie in `data`, as in ``jax.vmap(in_axes=axes)``: 0
-        for leaves with one row an example, None for what all examples share. `value` must then
-        be the mean over the examples. None says that f is not a finite sum.
+        For a finite sum, where the examples lie in `data`, as in ``jax.vmap(in_axes=axes)``: the
+        axis of each leaf that has one entry an example, None for what all examples share. `value`
+        must then be the mean over the examples. None says that f is not a finite sum.
 
     Examples
     --------
@@ -89,10 +92,14 @@ class Objective:
     axes: Any = trees.static(default=None)
 
     def __post_init__(self):
-        """Make a function in `facts` something that JAX passes as an argument."""
+        """Make of functions in `facts` and of `axes` what JAX passes along with an argument."""
         # JAX rebuilds objectives with placeholders for leaves: convert a function, touch no leaf.
         if callable(self.facts) and not isinstance(self.facts, Partial):
             object.__setattr__(self, "facts", Partial(self.facts))
+        try:
+            hash(self.axes)
+        except TypeError:
+            object.__setattr__(self, "axes", _Axes(self.axes))
 
     def __call__(self, params: Any) -> Float[Array, ""]:
         """Return the value at `params`, shape ()."""
@@ -166,7 +173,8 @@ def empirical_risk(loss: Callable[[Any, Any], Any], examples: Any) -> Objective:
     Raises
     ------
     ValueError
-        If the leading axes differ, or the loss is not a scalar.
+        If the leading axes differ, NumPy arrays hold what is not finite, or the loss is not a
+        scalar.
 
     Examples
     --------
@@ -180,6 +188,24 @@ def empirical_risk(loss: Callable[[Any, Any], Any], examples: Any) -> Objective:
     return f
 
 
+class _Axes:
+    """Axes in lists and dictionaries, which have no hash, as a constant of compiled code."""
+
+    def __init__(self, tree):
+        self.tree = tree
+        leaves, structure = jax.tree.flatten(tree, is_leaf=lambda axis: axis is None)
+        self._key = tuple(leaves), structure
+
+    def __hash__(self):
+        return hash(self._key)
+
+    def __eq__(self, other):
+        return isinstance(other, _Axes) and self._key == other._key
+
+    def __repr__(self):
+        return repr(self.tree)
+
+
 def number_of_examples(caller: str, f: Any) -> int:
     """Return n of a finite sum of n examples; refuse what is not one."""
     if not isinstance(f, Objective) or f.axes is None:
@@ -187,22 +213,68 @@ def number_of_examples(caller: str, f: Any) -> int:
             f"{caller}: the objective must be a finite sum (least_squares, logistic, "
             "empirical_risk, or an Objective with axes=)"
         )
-    rows: list[Any] = []
-    _over_examples(lambda part: rows.append(part), f)
-    return guards.leading_axis(caller, "the examples", rows if len(rows) > 1 else rows[0])
+    lengths = guards.axes(caller, _tree(f.axes), f.data)
+    return guards.leading_axis(caller, "the examples", lengths)
+
+
+def examples(f: Objective) -> list[jax.Array]:
+    """Return what the examples of a finite sum do not share: arrays with one row an example."""
+    rows: list[jax.Array] = []
+
+    def add(axis, x):
+        x = x if isinstance(x, jax.Array) else jnp.asarray(guards.array("Objective", "data", x))
+        rows.append(jnp.moveaxis(x, axis, 0) if axis else x)
+
+    _over_examples(add, f)
+    return rows
+
+
+def of_examples(f: Objective, rows: list[jax.Array]) -> Objective:
+    """Return the same finite sum over other `examples`."""
+    left = iter(rows)
+
+    def put(axis, _):
+        return jnp.moveaxis(next(left), 0, axis) if axis else next(left)
+
+    known = f.facts if isinstance(f.facts, Partial) else Facts()
+    return replace(f, data=_over_examples(put, f), facts=known)
 
 
 def restrict(f: Objective, rows: Any) -> Objective:
     """Return the finite sum over some of its examples: the same functions of fewer rows."""
-    data = _over_examples(lambda part: jax.tree.map(lambda leaf: jnp.asarray(leaf)[rows], part), f)
-    return replace(f, data=data, facts=f.facts if isinstance(f.facts, Partial) else Facts())
+    return of_examples(f, [taken(x, rows) for x in examples(f)])
+
+
+def taken(x: jax.Array, rows: Any) -> jax.Array:
+    """Return some rows of an array."""
+    if shards(x) == 1:
+        return x[rows]
+    # On an explicit mesh they have to be told where to go: to all devices.
+    return x.at[rows].get(out_sharding=PartitionSpec(None, *jax.typeof(x).sharding.spec[1:]))
+
+
+def gathered(x: jax.Array) -> jax.Array:
+    """Return an array of which every device of an explicit mesh has all rows."""
+    return x if shards(x) == 1 else jax.sharding.reshard(x, PartitionSpec(*(None,) * x.ndim))
+
+
+def shards(x: jax.Array) -> int:
+    """Return over how many devices of an explicit mesh the rows of an array are spread."""
+    sharding = jax.typeof(x).sharding
+    names = sharding.spec[0] if sharding.spec else None
+    names = names if isinstance(names, tuple) else (names,)
+    return math.prod(sharding.mesh.shape[name] for name in names if name is not None)
 
 
 def _over_examples(change, f):
     def part(axis, data):
-        return data if axis is None else change(data)
+        return data if axis is None else jax.tree.map(partial(change, axis), data)
 
-    return jax.tree.map(part, f.axes, f.data, is_leaf=lambda axis: axis is None)
+    return jax.tree.map(part, _tree(f.axes), f.data, is_leaf=lambda axis: axis is None)
+
+
+def _tree(axes):
+    return axes.tree if isinstance(axes, _Axes) else axes
 
 
 @dataclass(frozen=True)

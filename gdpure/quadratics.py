@@ -22,20 +22,20 @@ _FEW_COLUMNS = 8
 def _times(hessian, r):
     # Under vmap a sum of few columns is 17 times faster than a matrix product (core-loop.md).
     d = r.shape[0]
-    return sum(hessian[:, j] * r[j] for j in range(d)) if d <= _FEW_COLUMNS else hessian @ r
+    if d <= _FEW_COLUMNS:
+        return sum(hessian[:, j] * r[j] for j in range(d))
+    return jnp.matmul(hessian, r, precision="highest")
 
 
 def _quadratic(x, data):
     hessian, minimizer, minimum = data
-    guards.vector("quadratic", x, minimizer)
-    r = x - minimizer
+    r = guards.vector("quadratic", x, minimizer) - minimizer
     return minimum + jnp.sum(r * _times(hessian, r)) / 2
 
 
 def _quadratic_gradient(x, data):
     hessian, minimizer, _ = data
-    guards.vector("quadratic", x, minimizer)
-    return _times(hessian, x - minimizer)
+    return _times(hessian, guards.vector("quadratic", x, minimizer) - minimizer)
 
 
 @spectra.precisely
@@ -169,7 +169,8 @@ def closed_form(
     d, dtype = objective.data[0].shape[1], objective.data[0].dtype
     start = guards.real("closed_form", "start", start, dtype)
     guards.shape("closed_form", "start", start, (d,))
-    guards.in_range("closed_form", "step_size", step_size, guards.Range(0))
+    step_size = guards.array("closed_form", "step_size", step_size)
+    guards.in_range("closed_form", "step_size", step_size, guards.Range(0), dtype)
     rows = _rows_of_least_squares if objective.value is _least_squares else _rows_of_quadratic
     return rows(objective.data, start, jnp.asarray(step_size).astype(dtype), k)
 

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.core import Tracer
 
-from gdpure.objectives import Facts
+from gdpure.objectives import Facts, gathered
 
 _FEW = 256  # rows of which a factor would save nothing
 
@@ -114,7 +114,7 @@ def _factor(dtype, *columns):
     """
     n, p = len(columns[0]), sum(x.shape[1] for x in columns)
     if n <= max(p, _FEW):
-        return jnp.concatenate(columns, axis=1)
+        return jnp.concatenate([gathered(x) for x in columns], axis=1)
     unit, wide = _roundoff(dtype), columns[0].dtype
     # Of sqrt(n) sums of sqrt(n) products, whose roundings add up like steps of a random walk.
     noise = min(1 / 16, 4 * p * n**0.25 * _roundoff(wide))
@@ -146,7 +146,8 @@ def _factor(dtype, *columns):
 @_factor.defjvp
 def _factor_along(dtype, columns, tangents):
     # Q of A = Q R may stand still: turning it turns R, and nothing is asked but R'R.
-    R, change = _factor(dtype, *columns), jnp.concatenate(tangents, axis=1)
+    R = _factor(dtype, *columns)
+    change = jnp.concatenate([gathered(x) for x in tangents], axis=1)
     if len(R) == len(change):
         return R, change
     return R, (jnp.concatenate(columns, axis=1) @ jnp.linalg.pinv(R)).T @ change

@@ -1,5 +1,7 @@
 """Platforms and many devices: the same functions on sharded arrays, nothing of our own between."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,35 +14,85 @@ import gdpure as gd
 RANDOM = np.random.default_rng(0)
 X = RANDOM.integers(-4, 5, (8, 3)).astype(np.float32)
 Y = RANDOM.integers(-4, 5, 8).astype(np.float32)
-START = jnp.zeros(3)
+START = np.zeros(3, np.float32)
 # Sums over shards are taken in another order: numbers below 100, a few hundred roundings of them.
 ROUNDING = 100 * 300 * 2**-24
 
 
-@pytest.fixture(scope="module")
-def mesh():
-    return jax.make_mesh((4,), ("rows",), axis_types=(AxisType.Auto,))
+@pytest.fixture(params=[AxisType.Auto, AxisType.Explicit], ids=lambda kind: kind.name)
+def mesh(request):
+    """Four processors, also where they are not what JAX computes on by default."""
+    found = jax.devices("cpu")
+    made = jax.make_mesh((4,), ("rows",), axis_types=(request.param,), devices=found[:4])
+    with jax.default_device(found[0]), jax.set_mesh(made):
+        yield made
 
 
 def _sharded(mesh, *arrays):
     return jax.device_put(arrays, NamedSharding(mesh, P("rows")))
 
 
-def _runs(f, start):
-    key = jax.random.key(0)
-    yield gd.descend(f, start, 0.01, steps=20).history.value
-    yield gd.descend(f, start, gd.Backtracking(), steps=20, record=None).final.value
-    yield gd.minimize(f, start, 0.01, max_steps=20).value
-    yield gd.stochastic_descend(f, start, 0.01, batch_size=3, epochs=2, key=key).final.value
-    yield gd.per_sample(f)(start)[0]
-    yield gd.facts(f).smoothness
+MAKERS = {
+    "least_squares": gd.least_squares,
+    "logistic": lambda X, y: gd.logistic(X, y > 0, 0.5),
+    "risk": lambda X, y: gd.empirical_risk(lambda theta, e: (e[0] @ theta - e[1]) ** 2, (X, y)),
+}
+RUNS = {
+    "rows": lambda f: gd.descend(f, START, 0.01, steps=9).history.value,
+    "lean": lambda f: gd.descend(f, START, gd.Backtracking(), steps=9, record=None).final.value,
+    "minimize": lambda f: gd.minimize(f, START, 0.01, max_steps=9).value,
+    "stochastic": lambda f: (
+        gd.stochastic_descend(
+            f, START, 0.01, batch_size=3, epochs=2, key=jax.random.key(0)
+        ).final.value
+    ),
+    "per_sample": lambda f: gd.per_sample(f)(START)[1],
+    "in chunks": lambda f: gd.per_sample(f, chunk_size=4)(START)[1],
+    "facts": lambda f: gd.facts(f).smoothness,
+}
+CASES = [("least_squares", run) for run in RUNS]
+CASES += [("logistic", "rows"), ("logistic", "facts"), ("risk", "rows"), ("risk", "in chunks")]
 
 
-def test_data_sharded_over_devices_give_the_same_runs(mesh):
-    whole = _runs(gd.least_squares(X, Y), START)
-    sharded = _runs(gd.least_squares(*_sharded(mesh, X, Y)), START)
-    for ours, theirs in zip(whole, sharded, strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=ROUNDING)
+@pytest.fixture(scope="module")
+def whole():
+    """What comes out on one device, where no mesh is set."""
+
+    @functools.cache
+    def run(make, name):
+        with jax.default_device(jax.devices("cpu")[0]):
+            return np.asarray(RUNS[name](MAKERS[make](X, Y)))
+
+    for case in CASES:
+        run(*case)
+    return run
+
+
+@pytest.mark.parametrize(("make", "run"), CASES)
+def test_data_sharded_over_devices_give_the_same_runs(whole, mesh, make, run):
+    found = RUNS[run](MAKERS[make](*_sharded(mesh, X, Y)))
+    np.testing.assert_allclose(found, whole(make, run), atol=ROUNDING)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        lambda f: gd.per_sample(f)(START),
+        lambda f: gd.descend(f, START, 0.01, steps=2).final.value,
+        gd.facts,
+    ],
+    ids=["per_sample", "descend", "facts"],
+)
+def test_sharded_rows_stay_where_they_are(mesh, what):
+    data = _sharded(mesh, np.tile(X, (512, 1)), np.tile(Y, 512))  # more rows than facts copy
+    compiled = jax.jit(lambda *data: what(gd.least_squares(*data))).lower(*data).compile()
+    assert "all-gather" not in compiled.as_text()
+
+
+@pytest.mark.parametrize("make", ["least_squares", "risk"])  # untraced, and traced
+def test_the_rows_of_a_per_sample_gradient_are_on_the_devices_of_the_examples(mesh, make):
+    _, gradients = gd.per_sample(MAKERS[make](*_sharded(mesh, X, Y)))(START)
+    assert {part.data.shape for part in gradients.addressable_shards} == {(2, 3)}
 
 
 def test_starts_sharded_over_devices_stay_where_they_are(mesh):
@@ -52,6 +104,7 @@ def test_starts_sharded_over_devices_stay_where_they_are(mesh):
     np.testing.assert_allclose(runs, here, atol=ROUNDING)
 
 
+@pytest.mark.parametrize("mesh", [AxisType.Auto], indirect=True)  # others have to be told more
 def test_runs_go_through_shard_map(mesh):
     f = gd.least_squares(X, Y)
 

@@ -1,5 +1,7 @@
 """Finite sums: their rows, their means, and trees of parameters and examples."""
 
+import copy
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -102,6 +104,43 @@ def test_an_empirical_risk_takes_trees_of_parameters_and_of_examples():
     risk = gd.empirical_risk(squared_error, {"x": X, "y": y})
     value, gradient = gd.reverse(risk)({"w": theta})
     check_evaluation((value, gradient["w"]), rounding.least_squares(X, y, theta, FLOAT32))
+
+
+AXES = {  # the examples of ROWS as they may lie; what they share; and how to read them
+    "side by side": (lambda X, y: (X.T, y), (1, 0), lambda data: data),
+    "counted from the end": (lambda X, y: (X.T, y), (-1, -1), lambda data: data),
+    "in a dictionary": (
+        lambda X, y: {"X": X.T, "y": y, "shared": np.ones(2, np.float32)},
+        {"X": 1, "y": 0, "shared": None},
+        lambda data: (data["X"] * data["shared"][:, None], data["y"]),
+    ),
+    "in a list": (
+        lambda X, y: [X.T[None], y],
+        [2, 0],
+        lambda data: (data[0][0], data[1]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_axes_say_where_the_examples_lie_as_they_do_for_vmap(name):
+    place, axes, read = AXES[name]
+
+    def value(theta, data):
+        X, y = read(data)
+        return jnp.mean((theta @ X - y) ** 2)
+
+    X, y, theta = ROWS
+    f = gd.Objective(value, place(X, y), axes=axes)
+    check_rows(gd.per_sample(f)(theta), X, y, theta)
+    check_rows(gd.per_sample(f, chunk_size=2)(theta), X, y, theta)
+    some = restrict(f, np.array([2, 0]))
+    assert some(theta) == gd.least_squares(X[[2, 0]], y[[2, 0]])(theta)
+    end = gd.stochastic_descend(f, theta, 0.01, batch_size=3, epochs=1, key=jax.random.key(0))
+    assert end.final.value < f(theta)
+    # Equal axes are one structure, so that new data compile nothing.
+    again = gd.Objective(value, place(X, y), axes=copy.deepcopy(axes))
+    assert jax.tree.structure(f) == jax.tree.structure(again)
 
 
 def test_facts_that_were_given_are_not_those_of_some_of_the_examples():

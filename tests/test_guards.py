@@ -1,11 +1,12 @@
 """Errors are part of the interface: each mistake by its sentence."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jax.experimental import checkify
+from jax.experimental import checkify, sparse
 
 import gdpure as gd
 
@@ -80,7 +81,18 @@ MISTAKES = {
     "list for a vector": (
         lambda: descend(LINEAR, start=[0.0, 0.0]),
         TypeError,
-        "as the data ask, got a list of 2",
+        "descend: start must be an array, got list [0.0, 0.0]; a list is a tree of its entries, "
+        "jnp.array makes it one array",
+    ),
+    "list in a tree": (
+        lambda: gd.per_sample(LINEAR)({"w": [[0.0, 1.0], [2, np.float64(3)]] * 9}),
+        TypeError,
+        "per_sample: params['w'] must be an array, got a list of 18; a list is a tree",
+    ),
+    "list for the vector of an objective": (
+        lambda: LINEAR([0.0, 0.0]),
+        TypeError,
+        "as the data ask, got list [0.0, 0.0]; a list is a tree of its entries, jnp.array makes",
     ),
     "start of another dtype": (
         lambda: descend(LINEAR, start=jnp.zeros(2, jnp.bfloat16)),
@@ -173,6 +185,21 @@ MISTAKES = {
         lambda: descend(rule=jnp.ones(3), steps=2),
         ValueError,
         "descend: the array of step sizes must have shape (2,), got float32[3]",
+    ),
+    "step that overflows": (
+        lambda: descend(rule=1e39),
+        ValueError,
+        "Constant.step_size must be finite and >= 0, got 1e+39; as a float32 it is inf",
+    ),
+    "step of the closed form that overflows": (
+        lambda: gd.closed_form(LINEAR, START, 1e39, 3),
+        ValueError,
+        "closed_form: step_size must be finite and >= 0, got 1e+39; as a float32 it is inf",
+    ),
+    "shrink that rounds to 1": (
+        lambda: descend(rule=gd.Backtracking(shrink=1 - 1e-9)),
+        ValueError,
+        "Backtracking.shrink must be in (0, 1), got 0.999999999; as a float32 it is 1",
     ),
     "negative step in a schedule": (
         lambda: descend(rule=np.array([0.1, -0.2]), steps=2),
@@ -361,6 +388,31 @@ MISTAKES = {
         ValueError,
         "least_squares: X must be finite, got nan at (0, 1)",
     ),
+    "nan in the examples": (
+        lambda: gd.empirical_risk(abs, {"x": X, "y": np.array([1, np.nan, 2])}),
+        ValueError,
+        "empirical_risk: examples['y'] must be finite, got nan at (1,)",
+    ),
+    "features that overflow": (
+        lambda: gd.least_squares(np.array([[1e39], [1.0]]), [1, 2]),
+        ValueError,
+        "least_squares: X must be finite, got 1e+39 at (0, 0); float32 ends at 3.4e+38",
+    ),
+    "listed targets that overflow": (
+        lambda: gd.least_squares(X, [1.0, -1e39, 1.0]),
+        ValueError,
+        "least_squares: y must be finite, got -1e+39 at (1,); float32 ends at 3.4e+38",
+    ),
+    "examples that overflow": (
+        lambda: gd.empirical_risk(abs, (X, np.array([1.0, 2.0, 1e39]))),
+        ValueError,
+        "empirical_risk: examples[1] must be finite, got 1e+39 at (2,); float32 ends",
+    ),
+    "minimum that is none": (
+        lambda: gd.quadratic(np.eye(2), Y[:2], np.float64(np.nan)),
+        ValueError,
+        "quadratic: minimum must be finite, got nan",
+    ),
     "columns of objects": (
         lambda: gd.least_squares(X.astype(object), Y),
         TypeError,
@@ -375,6 +427,11 @@ MISTAKES = {
         lambda: gd.empirical_risk(abs, [1.0, 2.0]),
         ValueError,
         "a list is a tree of its entries, jnp.array makes it one array",
+    ),
+    "columns of objects as examples": (
+        lambda: gd.empirical_risk(abs, X.astype(object)),
+        TypeError,
+        "examples must be an array of numbers, got object[3,2]; .astype(float) if it holds",
     ),
     "text": (
         lambda: gd.least_squares(X, ["a", "b", "c"]),
@@ -401,6 +458,11 @@ MISTAKES = {
         ValueError,
         "logistic: ridge must be finite and >= 0, got -1.0",
     ),
+    "ridge that overflows": (
+        lambda: gd.logistic(X, [1, 0, 1], ridge=1e39),
+        ValueError,
+        "logistic: ridge must be finite, got 1e+39; float32 ends at 3.4e+38",
+    ),
     "hessian of another size": (
         lambda: gd.quadratic(jnp.eye(3), jnp.zeros(2)),
         ValueError,
@@ -410,6 +472,33 @@ MISTAKES = {
         lambda: gd.empirical_risk(abs, (jnp.ones(3), jnp.ones(2))),
         ValueError,
         "empirical_risk: the examples must have one leading axis in common, got 3 at [0], 2 at [1]",
+    ),
+    "axis that is not there": (
+        lambda: gd.per_sample(gd.Objective(abs, (X, Y), axes=(0, 1))),
+        ValueError,
+        "per_sample: the data[1] must have an axis 1, got float32[3]",
+    ),
+    "half an axis": (
+        lambda: gd.per_sample(gd.Objective(abs, {"x": X}, axes={"x": 0.5})),
+        TypeError,
+        "per_sample: axes['x'] must be a whole number or None, as in jax.vmap(in_axes=axes), got",
+    ),
+    "axes of other data": (
+        lambda: gd.per_sample(gd.Objective(abs, X, axes=(0, 1))),
+        ValueError,
+        "per_sample: axes must be a tree that the data begin with, as in jax.vmap(in_axes=axes)",
+    ),
+    "rows of a sparse matrix": (
+        lambda: gd.per_sample(gd.Objective(abs, (sparse.BCOO.fromdense(jnp.eye(3)), Y), axes=0)),
+        TypeError,
+        "per_sample: the data[0] must be an array to take examples from, got "
+        "jax.experimental.sparse.bcoo.BCOO float32[3,3]; .todense() makes it one",
+    ),
+    "sparse features": (
+        lambda: gd.least_squares(sparse.BCOO.fromdense(jnp.eye(3)), Y),
+        TypeError,
+        "X must be an array of real numbers, got jax.experimental.sparse.bcoo.BCOO float32[3,3]; "
+        ".todense() makes it one",
     ),
     "loss of a vector": (
         lambda: gd.empirical_risk(lambda p, e: p * e, jnp.ones(3))(START),
@@ -488,8 +577,26 @@ def test_a_mistake_is_answered_with_its_sentence(mistake):
     assert "[Chex]" not in str(answer.value)
 
 
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        "targets as a column",  # shapes, of data
+        "start of another length",  # and of parameters,
+        "loss of a vector",  # ranks,
+        "int objective",  # dtypes,
+        "hand-derived column",  # and whole trees
+    ],
+)
+def test_guards_stand_where_the_assertions_of_chex_are_switched_off(mistake):
+    chex.disable_asserts()
+    try:
+        test_a_mistake_is_answered_with_its_sentence(mistake)
+    finally:
+        chex.enable_asserts()
+
+
 def test_arrays_on_different_devices_are_named():
-    here, there = jax.devices()[:2]
+    here, there = jax.devices("cpu")[:2]
     data = jax.device_put((X, Y), there)
     with pytest.raises(
         ValueError, match=r"descend: all arrays .* objective on \['.*1'\], start on"
@@ -516,11 +623,30 @@ def test_open_ranges_do_not_hold_their_ends(rule):
         gd.descend(BOWL, START, gd.Backtracking(**rule), steps=1)
 
 
-def test_integers_are_taken_up_to_the_last_that_is_exact():
-    assert gd.least_squares([[2**24], [-(2**24)]], [1, 1]).data[0][0, 0] == 2**24
-    for integer in (2**24 + 2, -(2**24) - 2):
-        with pytest.raises(ValueError, match="does not represent exactly"):
-            gd.least_squares([[integer]], [1])
+@pytest.mark.parametrize("place", [np.asarray, jnp.asarray], ids=["NumPy", "JAX"])
+def test_integers_are_taken_where_the_dtype_holds_them_exactly(place):
+    held = np.array([[0, 1, 2**24], [2**24 + 2, -(2**31), 20_000_000]], np.int32)
+    data = gd.least_squares(place(held), [1, 1]).data[0]
+    assert np.array_equal(np.asarray(data, np.float64), held)
+    for integer in (2**24 + 1, -(2**24) - 1, 2**31 - 1):
+        with pytest.raises(ValueError, match=f"the integer {integer}, which float32 does not"):
+            gd.least_squares(place(np.array([[2**24, integer]], np.int32)), [1])
+
+
+def test_integers_of_64_bits_are_looked_at_to_the_last():
+    kept = gd.least_squares(np.array([[2**63, 3]], np.uint64), [1]).data[0]
+    assert kept.tolist() == [[2.0**63, 3.0]]
+    assert gd.least_squares(np.array([[-(2**63)]]), [1]).data[0] == -(2.0**63)
+    with pytest.raises(ValueError, match="-9223372036854775807, which float32"):
+        gd.least_squares(np.array([[1 - 2**63]]), [1])
+
+
+def test_integers_beyond_the_range_of_a_dtype_are_refused_whatever_their_digits(demand_of_xla):
+    demand_of_xla(jnp.float16)
+    half = jnp.ones((1, 1), jnp.float16)
+    assert gd.least_squares(half, [2**15]).data[1] == 2**15
+    with pytest.raises(ValueError, match="65536, which float16 does not"):  # of one digit, and inf
+        gd.least_squares(half, [2**16])
 
 
 def test_a_memory_of_another_precision_is_refused():
@@ -539,7 +665,7 @@ def test_one_bad_step_of_a_traced_schedule_is_told_by_checkify():
 
 
 def test_the_devices_of_rules_and_keys_are_looked_at_too():
-    here, there = jax.devices()[:2]
+    here, there = jax.devices("cpu")[:2]
     start = jax.device_put(START, here)
     with pytest.raises(ValueError, match="rule on"):
         descend(start=start, rule=jax.device_put(jnp.float32(0.1), there))

@@ -1,5 +1,6 @@
 """Landscapes: their numbers, their minimizers, their gradients and what is claimed about them."""
 
+import pickle
 from dataclasses import replace
 
 import jax
@@ -188,3 +189,11 @@ def test_the_check_of_gradients_sees_one_that_is_a_millionth_off(float64, name):
     bug = replace(f, gradient=lambda x, data: f.gradient(x, data) * (1 + 1e-6))
     with pytest.raises(AssertionError):
         check_hand_gradient(bug, name, np.array([1.5, -0.5]))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_landscapes_go_to_another_process(name):
+    f = getattr(gd.landscapes, name)
+    came, x = pickle.loads(pickle.dumps(f)), jnp.array([0.5, 0.25])
+    assert came(x) == f(x) and came.gradient is f.gradient
+    assert jax.tree.structure(came) == jax.tree.structure(f)  # so that nothing is compiled anew

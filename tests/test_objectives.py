@@ -1,5 +1,6 @@
 """Objectives: their values, their gradients, what is known about them, and their rows."""
 
+import functools
 from dataclasses import replace
 
 import jax
@@ -70,6 +71,66 @@ def test_logistic_keeps_its_digits_at_any_margin(margin):
     if margin in (50, 20, -90, -1e4):  # here exp is lost beside 1, or overflows: the bound sees it
         with pytest.raises(AssertionError):
             check_evaluation(gd.reverse(replace(f, value=naive_logistic))(theta), allowed)
+
+
+def test_no_ridge_costs_nothing_where_the_squares_of_coefficients_overflow():
+    f = gd.logistic(np.float32([[1], [-1]]), [1, 0])
+    for way in WAYS:
+        value, gradient = way(f)(np.float32([1e20]))
+        assert value == 0 and gradient == 0
+    state = gd.minimize(f, np.zeros(1, np.float32), 1e20)  # separable: any length is right
+    assert state.status == gd.Status.CONVERGED
+    # Its derivative is what a ridge would cost, not 0 as of a ridge that is left out.
+    X, labels, _ = f.data
+    by_ridge = jax.grad(lambda ridge: f.value(jnp.array([3.0]), (X, labels, ridge)))
+    assert by_ridge(jnp.float32(0)) == 4.5
+
+
+WIDE = np.float32([np.arange(9), np.arange(9) ** 2]) / 8  # more columns than are summed one by one
+OURS = {
+    "least_squares": gd.least_squares(WIDE, [1, 2]),
+    "logistic": gd.logistic(WIDE, [0, 1], 0.5),
+    "quadratic": gd.quadratic(np.eye(9, dtype=np.float32), np.ones(9, np.float32)),
+}
+
+
+def _precisions(jaxpr):
+    """Yield the precision of every matrix product in a program."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            yield equation.params["precision"]
+        programs = jax.tree.leaves(list(equation.params.values()), is_leaf=_is_program)
+        for program in filter(_is_program, programs):
+            yield from _precisions(getattr(program, "jaxpr", program))
+
+
+def _is_program(x):
+    return hasattr(x, "eqns")
+
+
+USES = {
+    "value": lambda f: f,
+    **{way.__name__: way for way in (gd.reverse, gd.forward, gd.analytic, gd.central)},
+    "per_sample": gd.per_sample,
+    "per_sample, forward": lambda f: gd.per_sample(f, gradient=gd.forward, chunk_size=1),
+    "descend": lambda f: lambda x: gd.descend(f, x, gd.Backtracking(), steps=1),
+    "facts": lambda f: lambda x: gd.facts(f),
+    "closed_form": lambda f: lambda x: gd.closed_form(f, x, 0.1, 2),
+    "as_quadratic": lambda f: lambda x: gd.as_quadratic(f)(x),
+}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_product_of_ours_asks_for_all_digits(name):
+    """A GPU multiplies float32 in TF32 where it is not asked, as under vmap: 3e-4 for 1e-7."""
+    without = {"quadratic": "per_sample", "logistic": ("closed_form", "as_quadratic")}
+    for use, apply in USES.items():
+        if use.startswith(without.get(name, "nothing")):
+            continue
+        program = jax.make_jaxpr(lambda f, x, apply=apply: jax.vmap(apply(f))(x))
+        found = list(_precisions(program(OURS[name], jnp.ones((2, 9))).jaxpr))
+        assert set(found) <= {(jax.lax.Precision.HIGHEST,) * 2}, use
+        assert found or (name, use) == ("logistic", "facts")  # of a singular value alone
 
 
 MAKERS = {
@@ -187,6 +248,23 @@ def test_facts_of_data_with_nan_are_nan(where):
     assert np.isnan(numbers).all() and np.isnan(known.minimizer).all()
     hessian = jnp.diag(jnp.array([jnp.nan, 1]))
     assert np.isnan(gd.facts(gd.quadratic(hessian, jnp.zeros(2))).smoothness)
+
+
+def test_facts_of_nan_are_nan_whatever_a_decomposition_makes_of_them(monkeypatch):
+    """The singular values that a GPU finds of nan are numbers."""
+    for name in ("svd", "eigh"):
+        blind = functools.partial(_of_numbers, getattr(jnp.linalg, name))
+        monkeypatch.setattr(jnp.linalg, name, blind)
+    X, y = jnp.ones((5, 4)).at[3, 2].set(jnp.nan), jnp.ones(5)
+    known = gd.facts(gd.least_squares(X, y))
+    assert all(np.isnan(fact).all() for fact in jax.tree.leaves(known))
+    assert np.isnan(gd.facts(gd.logistic(X, y)).smoothness)
+    known = gd.facts(gd.quadratic(X[1:], y[1:]))
+    assert all(np.isnan(fact).all() for fact in jax.tree.leaves(known))
+
+
+def _of_numbers(decomposition, x, **options):
+    return decomposition(jnp.nan_to_num(x), **options)
 
 
 def check_quadratic_facts(known, hessian, minimizer):
