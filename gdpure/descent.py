@@ -12,11 +12,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
-from gdpure import adapters, gradients, guards, loop, programs, trees
+from gdpure import adapters, gradients, guards, loop, programs, runs, trees
 from gdpure.gradients import Gradient
-from gdpure.loop import Descent, History, State, Status, history
+from gdpure.states import Descent, History, State, Status, history
 
 __all__ = [
     "Descent",
@@ -65,7 +64,8 @@ def advance(
 
     Value and gradient at the point of the state are computed anew, for f may be another objective
     than before, another mini-batch say, and the point may have been moved. If anything at the new
-    point is not finite, the old state comes back with status DIVERGED.
+    point is not finite, the old state comes back with status DIVERGED; if the step changed neither
+    point nor memory, the status is STALLED.
 
     Parameters
     ----------
@@ -103,8 +103,9 @@ def descend(
 
     Row 0 of the history is the start, row k the point after k steps with its own value and
     gradient. A run that meets a number that is not finite ends as DIVERGED at the last finite
-    state, which the later rows repeat. With ``record=None`` no rows are kept, the loop is lean, and
-    only the first and the last state are judged.
+    state, which the later rows repeat; if the step after the last would change nothing, it is
+    STALLED. With ``record=None`` no rows are kept, the loop is lean, and only the first and the
+    last state are judged. Derivatives are those of what is returned.
 
     Parameters
     ----------
@@ -137,7 +138,7 @@ def descend(
     >>> onward = gd.descend(lambda x: x[0] ** 2 + x[1] ** 2, run.final, 0.1, steps=5)
     >>> assert onward.final.count == 15
     """
-    steps = guards.whole("descend", "steps", steps)
+    steps = loop.countable("descend", "steps", steps)
     begun = loop.boundary("descend", f, start, rule, gradient)
     return _descend(*begun, loop.recorder("descend", record, *begun), steps=steps)
 
@@ -162,15 +163,16 @@ def minimize(
         As for `descend`; an array of step sizes has the shape (max_steps,).
     tolerance
         The largest ``|gradient|`` that counts as zero, in units of f per unit of the parameter.
-        Rounding hides gradients below about ``eps L |x|``: float32 may stand still above 1e-6.
+        Rounding hides gradients below about ``eps L |x|``: float32 may stall above 1e-6.
     max_steps
         How many steps at most; static.
 
     Returns
     -------
     State
-        CONVERGED within the tolerance, DIVERGED at the last finite state, or RUNNING after
-        `max_steps`; a NaN is never taken for convergence.
+        CONVERGED within the tolerance, DIVERGED at the last finite state, STALLED where a step
+        changes neither point nor memory, or RUNNING after `max_steps`; a NaN is never taken for
+        convergence. A rule that counts its steps in its memory, as Adam does, is never STALLED.
 
     Examples
     --------
@@ -178,7 +180,7 @@ def minimize(
     >>> state = gd.minimize(gd.landscapes.bowl, jnp.array([2.0, 1.0]), 0.25, tolerance=1e-3)
     >>> assert state.status == gd.Status.CONVERGED and jnp.abs(state.gradient).max() <= 1e-3
     """
-    max_steps = guards.whole("minimize", "max_steps", max_steps)
+    max_steps = loop.countable("minimize", "max_steps", max_steps)
     guards.in_range("minimize", "tolerance", tolerance, guards.Range(0))
     begun = loop.boundary("minimize", f, start, rule, gradient)
     return _minimize(*begun, tolerance, max_steps=max_steps)
@@ -218,7 +220,7 @@ def sweep(
     >>> runs = gd.sweep(gd.landscapes.bowl, starts, jnp.array([0.1, 0.25]), steps=10)
     >>> assert runs.history.value.shape == (2, 3, 11)
     """
-    steps = guards.whole("sweep", "steps", steps)
+    steps = loop.countable("sweep", "steps", steps)
     if isinstance(starts, State):
         raise TypeError("sweep: starts must be points, got a State; begin anew from its point")
     starts = guards.parameters("sweep", "starts", starts)
@@ -251,15 +253,14 @@ def _begin(evaluate, start, rule):
 @programs.compiled
 def _advance(evaluate, state, rule):
     state = loop.first("advance", evaluate, state, rule)
-    point, memory = loop.move(evaluate, rule, state, None)
-    return loop.hold(loop.look(evaluate, point, memory, state.count + 1), state)
+    return loop.step(evaluate, rule, state, None)
 
 
 @programs.compiled
 def _descend(evaluate, start, rule, record, *, steps):
     start = loop.first("descend", evaluate, start, rule)
     step_sizes = adapters.each_step("descend", rule, steps)
-    return loop.scan(evaluate, rule, start, step_sizes, record, steps=steps)
+    return runs.scan(evaluate, rule, start, step_sizes, record, steps)
 
 
 @programs.compiled
@@ -272,15 +273,16 @@ def _minimize(evaluate, start, rule, tolerance, *, max_steps):
         met = jnp.stack(within).all() & (state.status == Status.RUNNING)
         return state._replace(status=jnp.where(met, Status.CONVERGED.value, state.status))
 
-    def going(state):
-        return (state.status == Status.RUNNING) & (state.count < start.count + max_steps)
+    def going(turn):
+        k, state = turn
+        return (state.status == Status.RUNNING) & (k < max_steps)
 
-    def step(state):
-        step_size = None if step_sizes is None else step_sizes[state.count - start.count]
-        point, memory = loop.move(evaluate, rule, state, step_size)
-        return judged(loop.hold(loop.look(evaluate, point, memory, state.count + 1), state))
+    def one(turn):
+        k, state = turn
+        step_size = None if step_sizes is None else step_sizes[k]
+        return k + 1, judged(loop.step(evaluate, rule, state, step_size))
 
-    return lax.while_loop(going, step, judged(start))
+    return runs.until(going, one, (0 * start.count, judged(start)), rule, lambda turn: turn[1])[1]
 
 
 @programs.compiled
@@ -288,7 +290,7 @@ def _sweep(evaluate, starts, all_rules, record, *, steps):
     def run(start, rule):
         start = loop.first("sweep", evaluate, start, rule)
         step_sizes = adapters.each_step("sweep", rule, steps)
-        return loop.scan(evaluate, rule, start, step_sizes, record, steps=steps)
+        return runs.scan(evaluate, rule, start, step_sizes, record, steps)
 
     axes = jax.tree.map(lambda x: 0 if x.ndim else None, all_rules)
     return jax.vmap(jax.vmap(run, (0, None)), (None, axes))(starts, all_rules)

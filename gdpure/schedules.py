@@ -78,12 +78,10 @@ def chebyshev(n: int, mu: ArrayLike, L: ArrayLike) -> Float[Array, " n"]:
 
 def _leja(nodes):
     """Nodes reordered so that each is as far as can be from all before it."""
-    ordered, left = [], list(nodes)
-    spread = np.abs(nodes)
-    while left:
-        best = int(np.argmax(spread))
-        ordered.append(left.pop(best))
-        spread = np.delete(spread, best)
-        spread = spread * np.abs(np.asarray(left) - ordered[-1])
-        spread = spread / (spread.max(initial=0) or 1)
-    return np.asarray(ordered)
+    order, spread = np.zeros(len(nodes), int), np.abs(nodes)
+    for k in range(len(nodes)):
+        order[k] = np.argmax(spread)
+        farthest = spread[order[k]] or 1  # products of many distances leave the range
+        spread *= np.abs(nodes - nodes[order[k]]) / farthest
+        spread[order[: k + 1]] = -1
+    return nodes[order]

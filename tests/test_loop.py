@@ -137,5 +137,10 @@ def test_a_sweep_records_what_is_asked_for():
 
 @pytest.mark.parametrize("status", gd.Status)
 def test_a_status_says_what_to_do(status):
-    word = {"RUNNING": "ran out", "CONVERGED": "tolerance", "DIVERGED": "not finite"}[status.name]
-    assert word in status.message
+    words = {
+        "RUNNING": "ran out",
+        "CONVERGED": "tolerance",
+        "DIVERGED": "not finite",
+        "STALLED": "raise the tolerance, use float64, or take another rule",
+    }
+    assert words[status.name] in status.message
