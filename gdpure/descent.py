@@ -123,7 +123,8 @@ def descend(
     gradient
         How to differentiate, as for `begin`; static.
     record
-        What to keep of each state, by default a `History` row; static.
+        What to keep of each state, by default a `History` row; static. A record that is larger than
+        the memory that is free is refused.
 
     Returns
     -------
@@ -140,7 +141,9 @@ def descend(
     """
     steps = loop.countable("descend", "steps", steps)
     begun = loop.boundary("descend", f, start, rule, gradient)
-    return _descend(*begun, loop.recorder("descend", record, *begun), steps=steps)
+    record = loop.recorder("descend", record, *begun)
+    loop.fits("descend", record, begun, steps + 1, begun)
+    return _descend(*begun, record, steps=steps)
 
 
 def minimize(
@@ -224,13 +227,15 @@ def sweep(
     if isinstance(starts, State):
         raise TypeError("sweep: starts must be points, got a State; begin anew from its point")
     starts = guards.parameters("sweep", "starts", starts)
-    guards.leading_axis("sweep", "starts", starts)
+    n = guards.leading_axis("sweep", "starts", starts)
     all_rules = adapters.as_rules("sweep", rules, starts)
     start, rule = jax.eval_shape(partial(jax.tree.map, _first_of), (starts, all_rules))
     try:
         evaluate = gradients.evaluation("sweep", f, gradient, start)
         guards.same_devices("sweep", objective=evaluate, starts=starts, rules=all_rules)
         record = loop.recorder("sweep", record, evaluate, start, rule)
+        rows = n * max(len(x) for x in jax.tree.leaves(all_rules) if x.ndim) * (steps + 1)
+        loop.fits("sweep", record, (evaluate, start, rule), rows, (evaluate, starts, all_rules))
         return _sweep(evaluate, starts, all_rules, record, steps=steps)
     except (TypeError, ValueError, IndexError) as error:
         if all(x.ndim < 2 for x in jax.tree.leaves(starts)):

@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.core import Tracer
 from jax.tree_util import Partial
 
 from gdpure import adapters, evaluations, gradients, guards, programs, rules, trees
@@ -17,6 +19,7 @@ from gdpure.states import Descent, State, Status
 from gdpure.states import history as history
 
 MOST = 2**31 - 1  # what an int32 counts
+_UNASKED = 2**28  # bytes; to ask for the memory that is free costs more than to make a small record
 
 # -- the boundary ----------------------------------------------------------------------------------
 
@@ -57,6 +60,43 @@ def recorder(caller, record, evaluate, start, rule):
     if known := programs.closed(record):
         return Partial(known)
     return programs.traced(record, jax.eval_shape(partial(first, caller), evaluate, start, rule))
+
+
+def fits(caller, record, shapes, rows, given):
+    """Refuse a record that is larger than all the memory that is free where it would lie.
+
+    `shapes` are those of evaluation, start and rule of one run, `given` all arrays of the call.
+    """
+    start = jax.tree.leaves(shapes[1])
+    if record is None or rows * sum(x.size * x.dtype.itemsize for x in start) < _UNASKED:
+        return
+    arrays = [x for x in jax.tree.leaves((given, jnp.zeros(()))) if isinstance(x, jax.Array)]
+    if any(isinstance(x, Tracer) for x in arrays):  # perhaps no row will be asked for
+        return
+    kept = jax.eval_shape(lambda *shapes: record(first(caller, *shapes)), *shapes)
+    needed = rows * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(kept))
+    devices = {device for x in arrays for device in x.devices()}
+    here = [device for device in devices if device.process_index == jax.process_index()]
+    free = _free(here)
+    if free is not None and needed * len(here) / len(devices) > free:
+        raise ValueError(
+            f"{caller}: the record must fit into memory, it would take {needed / 1e9:.1f} GB where "
+            f"{free / 1e9:.1f} GB are free; keep less of each state, record=lambda state: "
+            "state.value, or no rows at all, record=None"
+        )
+
+
+def _free(devices):
+    """Return the bytes that are free on all devices together; None where nobody knows."""
+    known = [device.memory_stats() for device in devices]
+    if all(known):
+        return sum(stats["bytes_limit"] - stats["bytes_in_use"] for stats in known)
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    sizes = {name: int(size) for name, size, *_ in map(str.split, lines)}
+    return 1024 * (sizes["MemAvailable:"] + sizes["SwapFree:"])
 
 
 def first(caller, evaluate, start, rule):

@@ -174,15 +174,15 @@ def _run_derivative(primals, tangents):
 def _differentiable(course, start):
     """Return what `_run` returns, by steps whose derivative is that of the state that is kept."""
 
-    def body(state, step_size):
-        return _kept(course, state, step_size), course.record and course.record(state)
+    def body(state, turn):
+        k, step_size = turn
+        new = _kept(course, state, step_size)
+        # Rows are stacked as in `_run`, for JAX takes the axes of a `vmap` from there.
+        return loop.where(k < course.steps, new, state), course.record and course.record(state)
 
-    step_sizes = jax.tree.map(lambda x: x[:-1], course.step_sizes)
-    final, rows = lax.scan(body, start, step_sizes, length=course.steps)
-    if course.record:
-        last = course.record(final)
-        rows = jax.tree.map(lambda xs, x: jnp.concatenate([xs, x[None]]), rows, last)
-    else:  # so that no value is differentiated but this one
+    turns = jnp.arange(course.steps + 1, dtype=jnp.int32), course.step_sizes
+    final, rows = lax.scan(body, start, turns)
+    if course.record is None:  # then no value is differentiated but this one
         seen = loop.look(course.evaluate, final.point, final.memory, final.count)
         final = final._replace(value=seen.value, gradient=seen.gradient)
     return Descent(_ended(course, final), rows)

@@ -78,10 +78,11 @@ def chebyshev(n: int, mu: ArrayLike, L: ArrayLike) -> Float[Array, " n"]:
 
 def _leja(nodes):
     """Nodes reordered so that each is as far as can be from all before it."""
-    order, spread = np.zeros(len(nodes), int), np.abs(nodes)
+    order, spread, distances = np.zeros(len(nodes), int), np.abs(nodes), np.empty(len(nodes))
+    wide = 2 * nodes  # in an interval of length 4 products of many distances stay in range
     for k in range(len(nodes)):
-        order[k] = np.argmax(spread)
-        farthest = spread[order[k]] or 1  # products of many distances leave the range
-        spread *= np.abs(nodes - nodes[order[k]]) / farthest
-        spread[order[: k + 1]] = -1
+        order[k] = last = np.argmax(spread)
+        np.subtract(wide, wide[last], out=distances)
+        spread *= np.abs(distances, out=distances)
+        spread[last] = -1
     return nodes[order]

@@ -98,6 +98,7 @@ def stochastic_descend(
     evaluate, start, rule = loop.boundary("stochastic_descend", f, start, rule, gradient)
     guards.same_devices("stochastic_descend", objective=evaluate, key=key)
     record = loop.recorder("stochastic_descend", record, evaluate, start, rule)
+    loop.fits("stochastic_descend", record, (evaluate, start, rule), epochs + 1, (evaluate, start))
     point = start.point if isinstance(start, State) else start
     full, rest = jax.eval_shape(lambda: minibatches(key, n, batch_size))
     on_full, on_rest = (
