@@ -44,7 +44,8 @@ def reverse(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
 def forward(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
     """Return ``params -> (value, gradient)`` by forward-mode differentiation.
 
-    One evaluation costs about as many objectives as there are parameters.
+    One evaluation costs about as many objectives as there are parameters, all at once: d parameters
+    take the memory of d x d.
 
     Parameters
     ----------
