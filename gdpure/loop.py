@@ -149,9 +149,9 @@ def _value(evaluate, like, params):
 
 
 def hold(new, old):
-    """Return the new state if both are finite, otherwise the old one, marked DIVERGED."""
+    """Return the new state if all of it is finite, otherwise the old one, marked DIVERGED."""
     (diverged,) = codes(Status.DIVERGED)
-    return where(going(old) & going(new), new, old._replace(status=diverged))
+    return where(going(new), new, old._replace(status=diverged))
 
 
 def step(evaluate, rule, state, step_size):

@@ -190,7 +190,11 @@ def _differentiable(course, start):
 
 @jax.custom_jvp
 def _kept(course, state, step_size):
-    return loop.hold(_next(course, state, step_size), state)
+    return _held(_next(course, state, step_size), state)
+
+
+def _held(new, old):
+    return loop.where(loop.going(old), loop.hold(new, old), old)
 
 
 @partial(_kept.defjvp, symbolic_zeros=True)
@@ -208,7 +212,7 @@ def _kept_derivative(primals, tangents):
         still = jnp.zeros_like(x) if isinstance(slope, SymbolicZero) else slope
         return jnp.where(kept, moved, still)
 
-    return loop.hold(new, old), jax.tree.map(chosen, old, moved, tangents[1])
+    return _held(new, old), jax.tree.map(chosen, old, moved, tangents[1])
 
 
 def _varied(function, primals, tangents):
