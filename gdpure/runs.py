@@ -59,7 +59,8 @@ def _run(course, start):
         return (kept, point, memory), course.record(kept)
 
     def ahead(carry, turn):
-        return loop.look(course.evaluate, *carry[1:], loop.later(start.count, turn[0]))
+        _, point, memory = carry
+        return loop.look(course.evaluate, point, memory, loop.later(start.count, turn[0]))
 
     carry = start, start.point, start.memory
     turns = jnp.arange(course.steps + 1, dtype=jnp.int32), course.step_sizes
@@ -79,11 +80,13 @@ def _run_lean(course, start):
         return _moved(course, ahead(carry, turn), turn[1]), None
 
     def ahead(carry, turn):
-        return loop.look(evaluate, *carry, loop.later(start.count, turn[0]))
+        point, memory = carry
+        return loop.look(evaluate, point, memory, loop.later(start.count, turn[0]))
 
     turns = jnp.arange(steps, dtype=jnp.int32), jax.tree.map(lambda x: x[:-1], course.step_sizes)
-    carry, _ = repeated(body, (start.point, start.memory), turns, course.rule, ahead, None)
-    last = loop.look(evaluate, *carry, loop.later(start.count, steps))
+    carry = start.point, start.memory
+    (point, memory), _ = repeated(body, carry, turns, course.rule, ahead, None)
+    last = loop.look(evaluate, point, memory, loop.later(start.count, steps))
     good = loop.going(start) & loop.going(last)
 
     def going(turn):

@@ -148,21 +148,20 @@ class _Epoch:
         begun = batches * jnp.minimum(state.count, loop.MOST // batches - 1)
 
         def ahead(carry, turn):
-            k, rows = turn
-            return loop.look(evaluations.OnRows(self.on_full, rows), *carry, begun + k)
+            (point, memory), (k, rows) = carry, turn
+            return loop.look(evaluations.OnRows(self.on_full, rows), point, memory, begun + k)
 
         def body(carry, turn):
             on_batch = evaluations.OnRows(self.on_full, turn[1])
             return loop.move(on_batch, rule, ahead(carry, turn), step_size), None
 
         turns = jnp.arange(len(full), dtype=jnp.int32), full
-        carry, _ = runs.repeated(
-            body, (state.point, state.memory), turns, self.watched, ahead, None
-        )
+        carry = state.point, state.memory
+        (point, memory), _ = runs.repeated(body, carry, turns, self.watched, ahead, None)
         if not rest.size:
-            return carry
+            return point, memory
         on_batch = evaluations.OnRows(self.on_rest, rest)
-        last = loop.look(on_batch, *carry, begun + len(full))
+        last = loop.look(on_batch, point, memory, begun + len(full))
         if isinstance(self.watched, adapters.Observed):
             self.watched.report(last.count, last.value, True)
         return loop.move(on_batch, rule, last, step_size)
