@@ -44,23 +44,32 @@ class _Borrowed:
 
 
 @trees.pytree
-class _Observed:
+class Observed:
+    """A rule that reports; the loops of this library step by `unobserved` and report themselves."""
+
     rule: Any
     callback: Callable[[Any, Any], Any] = trees.static()
     every: int = trees.static()
 
     def init(self, params):
+        """Return what a loop of somebody else's needs to know: how many steps it made, too."""
         return ObservedMemory(self.rule.init(params), jnp.zeros((), jnp.int32))
 
     def update(self, updates, state, params=None, **extra):
-        count, value = state.count, extra.get("value")
-        lax.cond(
-            count % self.every == 0,
-            lambda: jax.debug.callback(self.callback, count, value),
-            lambda: None,
-        )
+        """Return what the rule returns, after the report."""
+        self.report(state.count, extra.get("value"), True)
         updates, memory = self.rule.update(updates, state.memory, params, **extra)
-        return updates, ObservedMemory(memory, count + 1)
+        return updates, ObservedMemory(memory, state.count + 1)
+
+    def report(self, count, value, going):
+        """Call back if the count is one to report and the run still goes on."""
+        callback, due = self.callback, (count % self.every == 0) & going
+
+        def told(count, value, due):
+            if due:  # asked again, for under `jax.vmap` both branches are taken
+                callback(count, value)
+
+        lax.cond(due, lambda: jax.debug.callback(told, count, value, due), lambda: None)
 
 
 class ObservedMemory(NamedTuple):
@@ -70,12 +79,19 @@ class ObservedMemory(NamedTuple):
     count: Any
 
 
+def unobserved(rule: Any) -> Any:
+    """Return a rule without its watch."""
+    return rule.rule if isinstance(rule, Observed) else rule
+
+
 def observe(rule: Any, callback: Callable[[Any, Any], Any], every: int = 100) -> Any:
     """Return a rule that steps like `rule` and reports on the way.
 
     ``callback(count, value)`` is called from inside the compiled loop, before each step whose count
     is a multiple of `every`, and at the last row where rows are kept: for logging, progress bars
-    and early prints. It sees arrays.
+    and early prints. It sees arrays. Many runs at once, under `jax.vmap`, report one by one, each
+    until it ends. A report costs about 50 us, as much as thousands of steps of a tiny objective; in
+    between, `descend` and `minimize` run as fast as unobserved.
 
     Parameters
     ----------
@@ -84,7 +100,7 @@ def observe(rule: Any, callback: Callable[[Any, Any], Any], every: int = 100) ->
     callback
         A function of two arrays of shape (); keep it, a fresh function compiles anew.
     every
-        How many steps lie between two calls.
+        How many steps lie between two calls, from 1 to 2^31 - 1.
 
     Examples
     --------
@@ -97,11 +113,13 @@ def observe(rule: Any, callback: Callable[[Any, Any], Any], every: int = 100) ->
     """
     guards.function("observe", "callback", callback)
     rule = as_rule("observe", rule)
+    if isinstance(rule, Observed):
+        raise TypeError("observe: rule is observed already; let one callback do what both shall do")
     if isinstance(rule, Schedule):
         raise TypeError(
             "observe: a schedule has no rule of its own to observe; use record= instead"
         )
-    return _Observed(rule, callback, guards.whole("observe", "every", every, 1))
+    return Observed(rule, callback, min(guards.whole("observe", "every", every, 1), 2**31 - 1))
 
 
 def as_rule(caller: str, rule: Any, params: Any = None) -> Any:

@@ -12,12 +12,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
-from gdpure import adapters, gradients, guards, loop, programs, trees
+from gdpure import adapters, gradients, guards, loop, programs, runs, trees
 from gdpure.gradients import Gradient
-from gdpure.loop import Descent, History, State, Status, history
 from gdpure.objectives import gathered
+from gdpure.states import Descent, History, State, Status, history
 
 __all__ = [
     "Descent",
@@ -66,7 +65,8 @@ def advance(
 
     Value and gradient at the point of the state are computed anew, for f may be another objective
     than before, another mini-batch say, and the point may have been moved. If anything at the new
-    point is not finite, the old state comes back with status DIVERGED.
+    point is not finite, the old state comes back with status DIVERGED; if the step changed neither
+    point nor memory, the status is STALLED.
 
     Parameters
     ----------
@@ -104,8 +104,9 @@ def descend(
 
     Row 0 of the history is the start, row k the point after k steps with its own value and
     gradient. A run that meets a number that is not finite ends as DIVERGED at the last finite
-    state, which the later rows repeat. With ``record=None`` no rows are kept, the loop is lean, and
-    only the first and the last state are judged.
+    state, which the later rows repeat; if the step after the last would change nothing, it is
+    STALLED. With ``record=None`` no rows are kept, the loop is lean, and only the first and the
+    last state are judged. Derivatives are those of what is returned.
 
     Parameters
     ----------
@@ -123,7 +124,8 @@ def descend(
     gradient
         How to differentiate, as for `begin`; static.
     record
-        What to keep of each state, by default a `History` row; static.
+        What to keep of each state, by default a `History` row; static. A record that is larger than
+        the memory that is free is refused.
 
     Returns
     -------
@@ -138,9 +140,11 @@ def descend(
     >>> onward = gd.descend(lambda x: x[0] ** 2 + x[1] ** 2, run.final, 0.1, steps=5)
     >>> assert onward.final.count == 15
     """
-    steps = guards.whole("descend", "steps", steps)
+    steps = loop.countable("descend", "steps", steps)
     begun = loop.boundary("descend", f, start, rule, gradient)
-    return _descend(*begun, loop.recorder("descend", record, *begun), steps=steps)
+    record = loop.recorder("descend", record, *begun)
+    loop.fits("descend", record, begun, steps + 1, begun)
+    return _descend(*begun, record, steps=steps)
 
 
 def minimize(
@@ -163,15 +167,16 @@ def minimize(
         As for `descend`; an array of step sizes has the shape (max_steps,).
     tolerance
         The largest ``|gradient|`` that counts as zero, in units of f per unit of the parameter.
-        Rounding hides gradients below about ``eps L |x|``: float32 may stand still above 1e-6.
+        Rounding hides gradients below about ``eps L |x|``: float32 may stall above 1e-6.
     max_steps
         How many steps at most; static.
 
     Returns
     -------
     State
-        CONVERGED within the tolerance, DIVERGED at the last finite state, or RUNNING after
-        `max_steps`; a NaN is never taken for convergence.
+        CONVERGED within the tolerance, DIVERGED at the last finite state, STALLED where a step
+        changes neither point nor memory, or RUNNING after `max_steps`; a NaN is never taken for
+        convergence. A rule that counts its steps in its memory, as Adam does, is never STALLED.
 
     Examples
     --------
@@ -179,7 +184,7 @@ def minimize(
     >>> state = gd.minimize(gd.landscapes.bowl, jnp.array([2.0, 1.0]), 0.25, tolerance=1e-3)
     >>> assert state.status == gd.Status.CONVERGED and jnp.abs(state.gradient).max() <= 1e-3
     """
-    max_steps = guards.whole("minimize", "max_steps", max_steps)
+    max_steps = loop.countable("minimize", "max_steps", max_steps)
     guards.in_range("minimize", "tolerance", tolerance, guards.Range(0))
     begun = loop.boundary("minimize", f, start, rule, gradient)
     return _minimize(*begun, tolerance, max_steps=max_steps)
@@ -219,17 +224,19 @@ def sweep(
     >>> runs = gd.sweep(gd.landscapes.bowl, starts, jnp.array([0.1, 0.25]), steps=10)
     >>> assert runs.history.value.shape == (2, 3, 11)
     """
-    steps = guards.whole("sweep", "steps", steps)
+    steps = loop.countable("sweep", "steps", steps)
     if isinstance(starts, State):
         raise TypeError("sweep: starts must be points, got a State; begin anew from its point")
     starts = guards.parameters("sweep", "starts", starts)
-    guards.leading_axis("sweep", "starts", starts)
+    n = guards.leading_axis("sweep", "starts", starts)
     all_rules = adapters.as_rules("sweep", rules, starts)
     start, rule = jax.eval_shape(partial(jax.tree.map, _first_of), (starts, all_rules))
     try:
         evaluate = gradients.evaluation("sweep", f, gradient, start)
         guards.same_devices("sweep", objective=evaluate, starts=starts, rules=all_rules)
         record = loop.recorder("sweep", record, evaluate, start, rule)
+        rows = n * max(len(x) for x in jax.tree.leaves(all_rules) if x.ndim) * (steps + 1)
+        loop.fits("sweep", record, (evaluate, start, rule), rows, (evaluate, starts, all_rules))
         return _sweep(evaluate, starts, all_rules, record, steps=steps)
     except (TypeError, ValueError, IndexError) as error:
         if all(x.ndim < 2 for x in jax.tree.leaves(starts)):
@@ -252,15 +259,14 @@ def _begin(evaluate, start, rule):
 @programs.compiled
 def _advance(evaluate, state, rule):
     state = loop.first("advance", evaluate, state, rule)
-    point, memory = loop.move(evaluate, rule, state, None)
-    return loop.hold(loop.look(evaluate, point, memory, state.count + 1), state)
+    return loop.step(evaluate, rule, state, None)
 
 
 @programs.compiled
 def _descend(evaluate, start, rule, record, *, steps):
     start = loop.first("descend", evaluate, start, rule)
     step_sizes = adapters.each_step("descend", rule, steps)
-    return loop.scan(evaluate, rule, start, step_sizes, record, steps=steps)
+    return runs.scan(evaluate, rule, start, step_sizes, record, steps)
 
 
 @programs.compiled
@@ -273,15 +279,16 @@ def _minimize(evaluate, start, rule, tolerance, *, max_steps):
         met = jnp.stack(within).all() & (state.status == Status.RUNNING)
         return state._replace(status=jnp.where(met, Status.CONVERGED.value, state.status))
 
-    def going(state):
-        return (state.status == Status.RUNNING) & (state.count < start.count + max_steps)
+    def going(turn):
+        k, state = turn
+        return (state.status == Status.RUNNING) & (k < max_steps)
 
-    def step(state):
-        step_size = None if step_sizes is None else step_sizes[state.count - start.count]
-        point, memory = loop.move(evaluate, rule, state, step_size)
-        return judged(loop.hold(loop.look(evaluate, point, memory, state.count + 1), state))
+    def one(turn):
+        k, state = turn
+        step_size = None if step_sizes is None else step_sizes[k]
+        return k + 1, judged(loop.step(evaluate, rule, state, step_size))
 
-    return lax.while_loop(going, step, judged(start))
+    return runs.until(going, one, (0 * start.count, judged(start)), rule, lambda turn: turn[1])[1]
 
 
 @programs.compiled
@@ -289,7 +296,7 @@ def _sweep(evaluate, starts, all_rules, record, *, steps):
     def run(start, rule):
         start = loop.first("sweep", evaluate, start, rule)
         step_sizes = adapters.each_step("sweep", rule, steps)
-        return loop.scan(evaluate, rule, start, step_sizes, record, steps=steps)
+        return runs.scan(evaluate, rule, start, step_sizes, record, steps)
 
     axes = jax.tree.map(lambda x: 0 if x.ndim else None, all_rules)
     return jax.vmap(jax.vmap(run, (0, None)), (None, axes))(starts, all_rules)

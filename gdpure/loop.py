@@ -1,103 +1,26 @@
-"""The loop: look at a point, move on, hold on to what is finite, and the scan of that.
+"""The loop, one turn of it: look at a point, move on, hold on to what is finite.
 
-`descent` and `stochastic` are the public faces of these functions; they differ in the move alone.
+`runs` repeats it; `descent` and `stochastic` are the public faces, and differ in the move alone.
 """
 
 from __future__ import annotations
 
-import operator
-from enum import Enum
 from functools import partial
-from typing import Any, NamedTuple
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.core import Tracer
+from jax.sharding import NamedSharding, PartitionSpec
 from jax.tree_util import Partial
 
 from gdpure import adapters, evaluations, gradients, guards, programs, rules, trees
+from gdpure.states import Descent, State, Status
+from gdpure.states import history as history
 
-
-class Status(int, Enum):
-    """How a run ended; `message` says what to do about it.
-
-    Examples
-    --------
-    >>> import gdpure as gd, jax.numpy as jnp
-    >>> run = gd.descend(gd.landscapes.bowl, jnp.array([2.0, 1.0]), 0.1, steps=10)
-    >>> assert run.final.status == gd.Status.RUNNING
-    """
-
-    RUNNING = 0
-    CONVERGED = 1
-    DIVERGED = 2
-
-    @property
-    def message(self) -> str:
-        """The sentence that says what the status means and what to do next."""
-        return _MESSAGES[self]
-
-    @classmethod
-    def _missing_(cls, value: Any):
-        """Take the number as it stands in a state: an integer array of shape ()."""
-        return None if isinstance(value, int) else cls(operator.index(value))
-
-
-_MESSAGES = {
-    Status.RUNNING: "The steps ran out: pass the state back as the start to go on. If nothing "
-    "moves any more, the dtype sees no smaller gradient: raise the tolerance, or use float64.",
-    Status.CONVERGED: "The largest entry of the gradient is within the tolerance.",
-    Status.DIVERGED: "The step after `count` led to a number that is not finite; the state is the "
-    "last one that is, or the start as given. Take smaller steps, or look at the objective there.",
-}
-
-
-class State(NamedTuple):
-    """A point of a run with all that is known there; value and gradient are those of `point`.
-
-    Attributes
-    ----------
-    point
-        The parameters.
-    value
-        f(point), shape ().
-    gradient
-        The gradient at `point`, of the form of the parameters.
-    memory
-        What the rule remembers.
-    count
-        How many steps led here, int32.
-    status
-        A `Status`, int32.
-    """
-
-    point: Any
-    value: Any
-    gradient: Any
-    memory: Any
-    count: Any
-    status: Any
-
-
-class History(NamedTuple):
-    """The rows of a run: row k holds the k-th point, its value and its gradient."""
-
-    point: Any
-    value: Any
-    gradient: Any
-
-
-class Descent(NamedTuple):
-    """A run: its last state, and the records of all its states, stacked."""
-
-    final: State
-    history: Any
-
-
-def history(state: State) -> History:
-    """Record of a state what `descend` keeps by default."""
-    return History(state.point, state.value, state.gradient)
-
+MOST = 2**31 - 1  # what an int32 counts
+_UNASKED = 2**28  # bytes; to ask for the memory that is free costs more than to make a small record
 
 # -- the boundary ----------------------------------------------------------------------------------
 
@@ -119,6 +42,17 @@ def boundary(caller, f, start, rule, gradient):
     return evaluate, start, rule
 
 
+def countable(caller, name, steps):
+    """Return a number of steps, at least 0 and no more than a state can count."""
+    steps = guards.whole(caller, name, steps)
+    if steps > MOST:
+        raise ValueError(
+            f"{caller}: {name} must be at most {MOST}, got {steps}; a state that is passed back "
+            "goes on"
+        )
+    return steps
+
+
 def recorder(caller, record, evaluate, start, rule):
     """Return what to keep of each state as a tree that is called; None for None."""
     if record is None:
@@ -129,33 +63,71 @@ def recorder(caller, record, evaluate, start, rule):
     return programs.traced(record, jax.eval_shape(partial(first, caller), evaluate, start, rule))
 
 
+def fits(caller, record, shapes, rows, given):
+    """Refuse a record that is larger than all the memory that is free where it would lie.
+
+    `shapes` are those of evaluation, start and rule of one run, `given` all arrays of the call.
+    """
+    start = jax.tree.leaves(shapes[1])
+    if record is None or rows * sum(x.size * x.dtype.itemsize for x in start) < _UNASKED:
+        return
+    arrays = [x for x in jax.tree.leaves((given, jnp.zeros(()))) if isinstance(x, jax.Array)]
+    if any(isinstance(x, Tracer) for x in arrays):  # perhaps no row will be asked for
+        return
+    kept = jax.eval_shape(lambda *shapes: record(first(caller, *shapes)), *shapes)
+    needed = rows * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(kept))
+    devices = {device for x in arrays for device in x.devices()}
+    here = [device for device in devices if device.process_index == jax.process_index()]
+    free = _free(here)
+    if free is not None and needed * len(here) / len(devices) > free:
+        raise ValueError(
+            f"{caller}: the record must fit into memory, it would take {needed / 1e9:.1f} GB where "
+            f"{free / 1e9:.1f} GB are free; keep less of each state, record=lambda state: "
+            "state.value, or no rows at all, record=None"
+        )
+
+
+def _free(devices):
+    """Return the bytes that are free on all devices together; None where nobody knows."""
+    known = [device.memory_stats() for device in devices]
+    if all(known):
+        return sum(stats["bytes_limit"] - stats["bytes_in_use"] for stats in known)
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    sizes = {name: int(size) for name, size, *_ in map(str.split, lines)}
+    return 1024 * (sizes["MemAvailable:"] + sizes["SwapFree:"])
+
+
 def first(caller, evaluate, start, rule):
     """Return the state to begin or go on from; value and gradient are those of f, whatever came."""
     if not isinstance(rule, adapters.Schedule):
         guards.scalar_hyperparameters(caller, rule)
     resumed = isinstance(start, State)
     point = jax.tree.map(_strong, start.point if resumed else start)
-    memory = jax.tree.map(_strong, rule.init(point))
+    memory, count = jax.tree.map(_strong, adapters.unobserved(rule).init(point)), 0
     if resumed:
         guards.memory(caller, start.memory, memory)
-        return look(evaluate, point, start.memory, start.count)
-    return look(evaluate, point, memory)
+        memory, count = start.memory, start.count
+    count = jnp.asarray(count, jnp.int32)
+    return varying(look(evaluate, point, memory, count), (evaluate, rule))
 
 
 # -- one step --------------------------------------------------------------------------------------
 
 
-def look(evaluate, point, memory, count=None):
+def look(evaluate, point, memory, count):
     """Return the state at a point, DIVERGED if not all of it is finite."""
     value, slope = jax.tree.map(_strong, evaluate(point))
     finite = [jnp.isfinite(x).all() for x in trees.packed((point, value, slope))]
-    status = jnp.where(jnp.stack(finite).all(), *_codes(Status.RUNNING, Status.DIVERGED))
-    # A literal 0 would not vary over a mesh as the data may, which `jax.shard_map` demands.
-    return State(point, value, slope, memory, 0 * status if count is None else count, status)
+    status = jnp.where(jnp.stack(finite).all(), *codes(Status.RUNNING, Status.DIVERGED))
+    return State(point, value, slope, memory, count, status)
 
 
 def move(evaluate, rule, state, step_size):
     """Return the next point and memory: one update of the rule, or one step of a schedule."""
+    rule = adapters.unobserved(rule)
     rule = rules.Constant(step_size) if isinstance(rule, adapters.Schedule) else rule
     updates, memory = rule.update(
         state.gradient,
@@ -163,99 +135,100 @@ def move(evaluate, rule, state, step_size):
         state.point,
         value=state.value,
         grad=state.gradient,
-        value_fn=partial(evaluations.value_of, evaluate),
+        value_fn=partial(_value, evaluate, state.point),
     )
     guards.update(updates, state.point, memory, state.memory)
     point = jax.tree.map(lambda x, u: x + u.astype(x.dtype), state.point, updates)
-    return point, jax.tree.map(lambda new, old: _as(new, old.dtype), memory, state.memory)
+    memory = jax.tree.map(lambda new, old: _as(new, old.dtype), memory, state.memory)
+    return varying((point, memory), state)
+
+
+def _value(evaluate, like, params):
+    """Return f at a point that a rule tries; some of optax try in a precision of their own."""
+    params = jax.tree.map(lambda x, y: _as(x, y.dtype), params, like)
+    return evaluations.value_of(evaluate, params)
 
 
 def hold(new, old):
     """Return the new state if all of it is finite, otherwise the old one, marked DIVERGED."""
-    (diverged,) = _codes(Status.DIVERGED)
-    return _where(_going(new), new, old._replace(status=diverged))
+    (diverged,) = codes(Status.DIVERGED)
+    return where(going(new), new, old._replace(status=diverged))
 
 
-# -- many steps ------------------------------------------------------------------------------------
+def step(evaluate, rule, state, step_size):
+    """Return the state one step later, held; STALLED if the step changed nothing."""
+    point, memory = move(evaluate, rule, state, step_size)
+    new = look(evaluate, point, memory, later(state.count, 1))
+    return stalled(rule, hold(new, state), state, point, memory)
 
 
-def scan(evaluate, rule, start, step_sizes, record, *, steps, move=move):
-    """Return the run of `steps` moves from a state."""
-    if step_sizes is not None:
-        step_sizes = jnp.concatenate([step_sizes, jnp.zeros_like(step_sizes, shape=(1,))])
-    if record is None:
-        return Descent(_scan_lean(evaluate, rule, start, step_sizes, steps, move), None)
+def stalled(rule, state, old, point, memory):
+    """Return a state, STALLED if it is RUNNING and a step led from the old one to no other.
 
-    # One body more than moves: its last move is discarded, which is cheaper than to append a row.
-    def body(carry, turn):
-        kept, point, memory = carry
-        count, step_size = turn
-        new = look(evaluate, point, memory, count)
-        kept = hold(new, kept)
-        point, memory = move(evaluate, rule, new, step_size)
-        point = jax.tree.map(lambda x: jnp.where(_going(new), x, jnp.nan), point)  # no way back
-        return (kept, point, memory), record(kept)
-
-    counts = start.count + jnp.arange(steps + 1, dtype=start.count.dtype)
-    carry = start, start.point, start.memory
-    (final, _, _), rows = lax.scan(body, carry, (counts, step_sizes))
-    return Descent(final, rows)
-
-
-def _scan_lean(evaluate, rule, start, step_sizes, steps, move):
-    """Return the last state alone, judged at both ends, replayed with care if it ended badly.
-
-    A test of every state would cost three to seven times the loop.
+    A step of a schedule may be 0 and the next one not; where the gradient is 0, a run has arrived.
     """
-
-    def body(carry, turn):
-        (point, memory), (count, step_size) = carry, turn
-        return move(evaluate, rule, look(evaluate, point, memory, count), step_size), None
-
-    counts = start.count + jnp.arange(steps, dtype=start.count.dtype)
-    turns = counts, None if step_sizes is None else step_sizes[:-1]
-    (point, memory), _ = lax.scan(body, (start.point, start.memory), turns)
-    end = start.count + steps
-    last = look(evaluate, point, memory, end)
-    good = _going(start) & _going(last)
-
-    # The replay needs no derivative, and `while_loop` has none in reverse mode.
-    evaluate, rule, start, step_sizes = lax.stop_gradient((evaluate, rule, start, step_sizes))
-
-    def going(state):
-        return ~good & _going(state) & (state.count < end)
-
-    def replay(state):
-        step_size = None if step_sizes is None else step_sizes[state.count - start.count]
-        point, memory = move(evaluate, rule, state, step_size)
-        return hold(look(evaluate, point, memory, state.count + 1), state)
-
-    replayed = lax.while_loop(going, replay, _where(good, lax.stop_gradient(last), start))
-    return jax.tree.map(_value_of, replayed, last)
-
-
-@jax.custom_jvp
-def _value_of(value, derivative):
-    """Return the value of one array with the derivative of another."""
-    return value
-
-
-_value_of.defjvp(lambda primals, tangents: (primals[0], tangents[1]))
+    if isinstance(rule, adapters.Schedule):
+        return state
+    pairs = zip(trees.packed((point, memory)), trees.packed((old.point, old.memory)), strict=True)
+    same = jnp.stack([(_bits(x) == _bits(y)).all() for x, y in pairs]).all()
+    steep = jnp.stack([(g != 0).any() for g in trees.packed(old.gradient)]).any()
+    (stalled,) = codes(Status.STALLED)
+    return state._replace(status=jnp.where(going(state) & same & steep, stalled, state.status))
 
 
 # -- small parts -----------------------------------------------------------------------------------
 
 
-def _going(state):
+def later(count, steps):
+    """Return a count some steps later; it ends at the largest that there is."""
+    return count + jnp.minimum(jnp.asarray(steps, jnp.int32), MOST - count)
+
+
+def going(state):
+    """Whether a run goes on from a state."""
     return state.status == Status.RUNNING
 
 
-def _codes(*statuses):
+def codes(*statuses):
+    """Return statuses as they stand in a state."""
     return [jnp.asarray(status.value, jnp.int32) for status in statuses]
 
 
-def _where(flag, tree, other):
+def where(flag, tree, other):
+    """Return one of two trees."""
     return jax.tree.map(lambda x, y: jnp.where(flag, x, y), tree, other)
+
+
+def _bits(x):
+    """Return an array that is equal where x is the same to the bit: nan is nan, -0 is not 0."""
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return jax.random.key_data(x)
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        return lax.bitcast_convert_type(x, f"uint{jnp.finfo(x.dtype).bits}")
+    return x
+
+
+def varying(tree, *others):
+    """Return a tree that varies over a mesh as it and others do: `jax.shard_map` wants it known."""
+    leaves = jax.tree.leaves((tree, others))
+    axes = frozenset().union(*map(_axes, leaves))
+    meshes = [mesh for mesh in map(_mesh, leaves) if not mesh.empty]
+
+    def put(x):
+        if meshes and _mesh(x).empty:  # a constant lies on no mesh
+            x = jax.sharding.reshard(x, NamedSharding(meshes[0], PartitionSpec()))
+        return lax.pcast(x, tuple(axes - _axes(x)), to="varying")
+
+    return jax.tree.map(put, tree)
+
+
+def _mesh(x):
+    return jax.typeof(x).sharding.mesh
+
+
+def _axes(x):
+    kind = jax.typeof(x)
+    return kind.vma if hasattr(kind, "vma") else kind.manual_axis_type.varying
 
 
 def _strong(x):

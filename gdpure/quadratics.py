@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 from gdpure import guards, spectra
 from gdpure.linear_models import _least_squares
-from gdpure.loop import History
 from gdpure.objectives import Objective
+from gdpure.states import History
 
 if TYPE_CHECKING:
     from jaxtyping import ArrayLike

@@ -77,9 +77,12 @@ class ExactLineSearch:
     def update(self, updates, state, params=None, *, grad, value_fn, **_):
         """Return the exact step along ``-updates``."""
         direction, size = trees.unit(updates)
+        slope, steepness = trees.unit(grad)
         tangent = jax.tree.map(lambda d, x: d.astype(x.dtype), direction, params)
         _, bent = jax.jvp(jax.grad(value_fn), (params,), (tangent,))
-        step = trees.ratio(trees.dot(grad, direction), trees.dot(direction, bent) * size, jnp.inf)
+        # No product of two numbers of the size of g, which may leave the range where g does not.
+        shared = trees.dot(slope, direction) * trees.ratio(steepness, size, 0)
+        step = trees.ratio(shared, trees.dot(direction, bent), jnp.inf)
         step = jnp.where(size > 0, step, 0)
         return trees.scaled(-step, updates), StepMemory(step)
 
@@ -94,8 +97,9 @@ class StepMemory(NamedTuple):
 class Backtracking:
     """Armijo's rule: the first of ``eta = t, t beta, t beta^2, ...`` that descends enough.
 
-    Enough is ``f(x - eta g) <= f(x) - c eta |g|^2``. If none of them does, the budget is exhausted:
-    the step is 0, the run stands still, and the memory says so: ``accepted`` is False.
+    Enough is ``f(x - eta g) <= f(x) - c eta |g|^2``, at a point that is not rounded to x. If none
+    of them does, the budget is exhausted: the step is 0, the memory says so, ``accepted`` is False,
+    and the run is STALLED, for the next step will be no other.
 
     Parameters
     ----------
@@ -144,13 +148,15 @@ class Backtracking:
 
         def enough(backtracks):
             eta = step(backtracks)
-            reached = trees.number(
-                value_fn(trees.plus(params, trees.scaled(-eta, updates))), params
-            )
-            return reached <= trees.number(value, params) - decrease * eta * size * slope
+            trial = trees.plus(params, trees.scaled(-eta, updates))
+            entries = zip(trees.packed(trial), trees.packed(params), strict=True)
+            moved = jnp.stack([(x != y).any() for x, y in entries]).any() | (size == 0)
+            reached = trees.number(value_fn(trial), params)
+            promise = trees.number(value, params) - decrease * eta * size * slope
+            return moved & (reached <= promise)
 
         # The number of backtracks is piecewise constant: the loop needs no derivative.
-        zero = jnp.zeros((), jnp.int32)
+        zero = 0 * state.backtracks
         backtracks = lax.while_loop(
             lambda k: (k <= budget) & ~lax.stop_gradient(enough(k)), lambda k: k + 1, zero
         )
@@ -362,3 +368,6 @@ class Nesterov:
         step = trees.scaled(-trees.number(self.step_size, updates), updates)
         move = trees.plus(trees.scaled(momentum, state.move), step)
         return trees.plus(trees.scaled(momentum, move), step), MomentumMemory(move)
+
+
+ALL = (Constant, ExactLineSearch, Backtracking, BarzilaiBorwein, Polyak, HeavyBall, Nesterov)

@@ -78,12 +78,11 @@ def chebyshev(n: int, mu: ArrayLike, L: ArrayLike) -> Float[Array, " n"]:
 
 def _leja(nodes):
     """Nodes reordered so that each is as far as can be from all before it."""
-    ordered, left = [], list(nodes)
-    spread = np.abs(nodes)
-    while left:
-        best = int(np.argmax(spread))
-        ordered.append(left.pop(best))
-        spread = np.delete(spread, best)
-        spread = spread * np.abs(np.asarray(left) - ordered[-1])
-        spread = spread / (spread.max(initial=0) or 1)
-    return np.asarray(ordered)
+    order, spread, distances = np.zeros(len(nodes), int), np.abs(nodes), np.empty(len(nodes))
+    wide = 2 * nodes  # in an interval of length 4 products of many distances stay in range
+    for k in range(len(nodes)):
+        order[k] = last = np.argmax(spread)
+        np.subtract(wide, wide[last], out=distances)
+        spread *= np.abs(distances, out=distances)
+        spread[last] = -1
+    return nodes[order]

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
-from gdpure import adapters, evaluations, gradients, guards, loop, programs
+from gdpure import adapters, evaluations, gradients, guards, loop, programs, runs, trees
 from gdpure.gradients import Gradient
-from gdpure.loop import Descent, State, history
 from gdpure.objectives import number_of_examples
+from gdpure.states import Descent, State, history
 
 
 def minibatches(key: Any, n: int, batch_size: int) -> tuple[jax.Array, jax.Array]:
@@ -71,7 +72,7 @@ def stochastic_descend(
     rule
         As for `descend`, stepping on mini-batches; an array holds one step size an epoch.
     batch_size
-        How many examples a step sees, from 1 to n; static.
+        How many examples a step sees, at least 1; more than n are all n. Static.
     epochs
         How many times all examples are seen, at least 0; static.
     key
@@ -91,12 +92,13 @@ def stochastic_descend(
     >>> assert run.history.value.shape == (4,) and abs(run.final.point - 1) < 1e-2
     """
     n = number_of_examples("stochastic_descend", f)
-    batch_size = guards.whole("stochastic_descend", "batch_size", batch_size, 1, n)
-    epochs = guards.whole("stochastic_descend", "epochs", epochs)
+    batch_size = min(guards.whole("stochastic_descend", "batch_size", batch_size, 1), n)
+    epochs = loop.countable("stochastic_descend", "epochs", epochs)
     guards.key("stochastic_descend", key)
     evaluate, start, rule = loop.boundary("stochastic_descend", f, start, rule, gradient)
     guards.same_devices("stochastic_descend", objective=evaluate, key=key)
     record = loop.recorder("stochastic_descend", record, evaluate, start, rule)
+    loop.fits("stochastic_descend", record, (evaluate, start, rule), epochs + 1, (evaluate, start))
     point = start.point if isinstance(start, State) else start
     full, rest = jax.eval_shape(lambda: minibatches(key, n, batch_size))
     on_full, on_rest = (
@@ -114,28 +116,52 @@ def stochastic_descend(
 @programs.compiled
 def _descend(evaluate, start, rule, record, on_full, on_rest, key, *, n, batch_size, epochs):
     start = loop.first("stochastic_descend", evaluate, start, rule)
-    end = start.count + epochs
+    step_sizes = adapters.each_step("stochastic_descend", rule, epochs)
+    told, end = adapters.unobserved(rule), loop.later(start.count, epochs)
+    moves = (_Epoch(on_full, on_rest, key, end, watched, n, batch_size) for watched in (rule, told))
+    return runs.scan(evaluate, told, start, step_sizes, record, epochs, tuple(moves))
 
-    def move(evaluate, rule, state, step_size):
+
+@trees.pytree
+class _Epoch:
+    """One step on each mini-batch of a new order; none where no more epochs are to come."""
+
+    on_full: Any
+    on_rest: Any
+    key: Any
+    end: Any
+    watched: Any
+    n: int = trees.static()
+    batch_size: int = trees.static()
+
+    def __call__(self, _, rule, state, step_size):
         def stay():
             return state.point, state.memory
 
         # After the last row there is no epoch to discard, as there is a step in `descend`.
-        return lax.cond(state.count < end, lambda: epoch(rule, state, step_size), stay)
+        return lax.cond(state.count < self.end, lambda: self._made(rule, state, step_size), stay)
 
-    def epoch(rule, state, step_size):
-        full, rest = minibatches(jax.random.fold_in(key, state.count), n, batch_size)
+    def _made(self, rule, state, step_size):
+        full, rest = minibatches(jax.random.fold_in(self.key, state.count), self.n, self.batch_size)
+        # Reports count mini-batches, of which there may be more than an int32 holds.
+        batches = len(full) + bool(rest.size)
+        begun = batches * jnp.minimum(state.count, loop.MOST // batches - 1)
 
-        def step(carry, on_batch):
-            point, memory = carry
-            looked = loop.look(on_batch, point, memory, state.count)
-            return loop.move(on_batch, rule, looked, step_size)
+        def ahead(carry, turn):
+            (point, memory), (k, rows) = carry, turn
+            return loop.look(evaluations.OnRows(self.on_full, rows), point, memory, begun + k)
 
-        def step_on(carry, rows):
-            return step(carry, evaluations.OnRows(on_full, rows)), None
+        def body(carry, turn):
+            on_batch = evaluations.OnRows(self.on_full, turn[1])
+            return loop.move(on_batch, rule, ahead(carry, turn), step_size), None
 
-        carry, _ = lax.scan(step_on, (state.point, state.memory), full)
-        return step(carry, evaluations.OnRows(on_rest, rest)) if rest.size else carry
-
-    step_sizes = adapters.each_step("stochastic_descend", rule, epochs)
-    return loop.scan(evaluate, rule, start, step_sizes, record, steps=epochs, move=move)
+        turns = jnp.arange(len(full), dtype=jnp.int32), full
+        carry = state.point, state.memory
+        (point, memory), _ = runs.repeated(body, carry, turns, self.watched, ahead, None)
+        if not rest.size:
+            return point, memory
+        on_batch = evaluations.OnRows(self.on_rest, rest)
+        last = loop.look(on_batch, point, memory, begun + len(full))
+        if isinstance(self.watched, adapters.Observed):
+            self.watched.report(last.count, last.value, True)
+        return loop.move(on_batch, rule, last, step_size)

@@ -515,10 +515,10 @@ MISTAKES = {
         ValueError,
         "per_sample: chunk_size must be a whole number, at least 1, got 0",
     ),
-    "batch larger than the data": (
-        lambda: gd.stochastic_descend(LINEAR, START, 0.1, batch_size=4, key=KEY),
+    "batch of nothing": (
+        lambda: gd.stochastic_descend(LINEAR, START, 0.1, batch_size=0, key=KEY),
         ValueError,
-        "stochastic_descend: batch_size must be a whole number, from 1 to 3, got 4",
+        "stochastic_descend: batch_size must be a whole number, at least 1, got 0",
     ),
     "seed for a key": (
         lambda: gd.stochastic_descend(LINEAR, START, 0.1, batch_size=2, key=0),

@@ -1,8 +1,10 @@
 """The loop at its edges: where a run ends, how it goes on, and that every argument is used."""
 
 import jax
+import jax.experimental
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import gdpure as gd
@@ -137,5 +139,167 @@ def test_a_sweep_records_what_is_asked_for():
 
 @pytest.mark.parametrize("status", gd.Status)
 def test_a_status_says_what_to_do(status):
-    word = {"RUNNING": "ran out", "CONVERGED": "tolerance", "DIVERGED": "not finite"}[status.name]
-    assert word in status.message
+    words = {
+        "RUNNING": "ran out",
+        "CONVERGED": "tolerance",
+        "DIVERGED": "not finite",
+        "STALLED": "raise the tolerance, use float64, or take another rule",
+    }
+    assert words[status.name] in status.message
+
+
+# -- derivatives of what is returned ---------------------------------------------------------------
+
+H, X0 = 8.0, 4.0
+
+
+def _lost(h, x, record):
+    """Steps on the root of x: from 4 to 4 - h/4, and then out of the domain."""
+    return gd.descend(jnp.sqrt, x, h, steps=4, record=record)
+
+
+@pytest.mark.parametrize(
+    "derivative",
+    [
+        jax.grad,
+        jax.jacfwd,
+        lambda f, at: lambda *x: jax.vmap(jax.grad(f, at))(*(jnp.stack([a, a]) for a in x))[0],
+        lambda f, at: (
+            lambda *x: jax.grad(lambda *x: jax.vmap(f)(*x)[1] + jax.vmap(f)(*x)[0] * 0, at)(
+                *(jnp.stack([a / 2, a]) for a in x)
+            )[1]
+        ),
+    ],
+    ids=["reverse", "forward", "vmap of reverse", "reverse of vmap"],
+)
+@BOTH
+def test_the_derivative_of_a_run_that_diverges_is_that_of_its_last_finite_state(record, derivative):
+    def value(h, x):
+        run = _lost(h, x, record)
+        return run.final.value if record is None else run.history.value.sum()
+
+    h, x = jnp.float32(H), jnp.float32(X0)
+    assert _lost(h, x, record).final.status == gd.Status.DIVERGED
+    # x1 = x - h / (2 sqrt x), of which all later rows repeat the value; row 0 is sqrt x.
+    x1, rows = X0 - H / (2 * X0**0.5), 1 if record is None else 4
+    by_x1 = rows / (2 * x1**0.5)
+    by_h, by_x = -by_x1 / (2 * X0**0.5), by_x1 * (1 + H / (4 * X0**1.5))
+    by_x += 0 if record is None else 1 / (2 * X0**0.5)
+    np.testing.assert_allclose(derivative(value, 0)(h, x), by_h, rtol=1e-5)
+    np.testing.assert_allclose(derivative(value, 1)(h, x), by_x, rtol=1e-5)
+
+
+@BOTH
+def test_a_step_that_was_not_taken_has_no_derivative(record):
+    def value(h, data):
+        f = gd.empirical_risk(lambda x, e: e * (x - jnp.log(x)), data)
+        step = gd.descend(f, 2.0, h, steps=3, record=record).final
+        epochs = gd.stochastic_descend(
+            f, 2.0, h, batch_size=2, epochs=2, key=KEY, record=record
+        ).final
+        return step.point + epochs.point
+
+    slopes = jax.grad(value, (0, 1))(5.0, jnp.array([1.0, 2.0, 3.0]))
+    assert slopes[0] == 0 and slopes[1].tolist() == [0, 0, 0]
+
+
+@BOTH
+def test_derivatives_reach_what_a_foreign_rule_has_in_its_closures(record):
+    def ours(h):
+        return gd.descend(BOWL, START, optax.adam(h), steps=3, record=record).final.value
+
+    def theirs(h):
+        rule, x = optax.adam(h), START
+        memory = rule.init(x)
+        for _ in range(3):
+            updates, memory = rule.update(jax.grad(BOWL)(x), memory)
+            x = optax.apply_updates(x, updates)
+        return BOWL(x)
+
+    with jax.numpy_dtype_promotion("standard"):
+        wanted = jax.grad(theirs)(0.1)
+        # Three steps of the same operations in another order: some hundred roundings.
+        for found in (jax.grad(ours)(0.1), jax.jit(jax.grad(ours))(0.1)):
+            np.testing.assert_allclose(found, wanted, rtol=100 * 2**-23)
+
+
+@BOTH
+def test_second_derivatives_are_those_of_the_closed_form(record):
+    def end(eta):
+        return gd.descend(BOWL, START, eta, steps=3, record=record).final.value
+
+    # 5 (1 - 2 eta)^6
+    for second in (jax.grad(jax.grad(end)), jax.jacfwd(jax.grad(end))):
+        np.testing.assert_allclose(second(0.1), 5 * 30 * 4 * 0.8**4, rtol=1e-5)
+
+
+def test_an_observed_run_can_be_differentiated_and_reports_once():
+    seen = []
+    rule = gd.observe(0.25, lambda count, value: seen.append(int(count)), every=2)
+    slope = jax.grad(lambda x: gd.descend(BOWL, x, rule, steps=3, record=None).final.value)(START)
+    jax.effects_barrier()
+    assert seen == [0, 2] and np.allclose(slope, 2 * START / 64)
+
+
+# -- surroundings ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        0.1,
+        gd.HeavyBall(0.1, 0.5),
+        gd.ExactLineSearch(),
+        gd.Backtracking(),
+        gd.BarzilaiBorwein(0.1),
+        gd.Polyak(0.0),
+        optax.adam(0.1),
+    ],
+    ids=lambda rule: type(rule).__name__,
+)
+def test_every_rule_runs_in_a_shard_of_a_mesh(rule):
+    devices = np.array(jax.devices("cpu")[:2])
+    mesh, spec = jax.sharding.Mesh(devices, ("d",)), jax.sharding.PartitionSpec("d")
+    starts = np.array([[2.0, 1.0], [1.0, 3.0]], np.float32)
+
+    def ends(x):
+        rows = gd.descend(BOWL, x[0], rule, steps=3).final.value
+        lean = gd.descend(BOWL, x[0], rule, steps=3, record=None).final.value
+        flat = gd.minimize(BOWL, x[0], rule, max_steps=3).value
+        return jnp.stack([rows, lean, flat])[None]
+
+    with jax.numpy_dtype_promotion("standard"):
+        over = jax.shard_map(ends, mesh=mesh, in_specs=spec, out_specs=spec)(starts)
+        for row, start in zip(over, starts, strict=True):
+            np.testing.assert_allclose(row, ends(start[None])[0], atol=10 * 2**-23)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda X, y: gd.least_squares(X, y),
+        lambda X, y: gd.logistic(X, y > 0, ridge=0.5),
+        lambda X, y: lambda p: jnp.mean((X @ p - y) ** 2),
+    ],
+    ids=["least squares", "logistic", "function"],
+)
+def test_a_rule_may_try_points_in_a_precision_of_its_own(make):
+    """With x64 on, the line search of optax evaluates float32 objectives at float64 points."""
+    rng = np.random.default_rng(0)
+    X, y = (rng.standard_normal(shape).astype(np.float32) for shape in ((20, 3), 20))
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+        final = gd.descend(make(X, y), np.zeros(3, np.float32), optax.lbfgs(), steps=5).final
+    assert final.point.dtype == final.value.dtype == np.float32
+    assert final.status == gd.Status.RUNNING and abs(final.gradient).max() < 0.1
+
+
+def test_what_records_by_a_callback_still_does():
+    seen = []
+
+    def record(state):
+        jax.experimental.io_callback(lambda value: seen.append(float(value)), None, state.value)
+        return state.value
+
+    run = gd.descend(BOWL, START, 0.25, steps=2, record=record)
+    jax.effects_barrier()
+    assert set(seen) == set(run.history.tolist()) == {5, 1.25, 0.3125}

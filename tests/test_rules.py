@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jax.experimental import checkify
+from jax.extend.core import jaxprs_in_params
 
 import gdpure as gd
 
@@ -50,7 +51,7 @@ def _barzilai_borwein(quotient):
         if len(points) == 1:
             return x - 0.1 * g
         s, y = x - points[-2], g - _gradient(points[-2])
-        return x - quotient(s, y) * g
+        return x - (quotient(s, y) if s.any() else 0.1) * g
 
     return following
 
@@ -247,6 +248,27 @@ def test_rules_do_not_lose_their_step_where_squares_leave_the_range(rule, size):
     np.testing.assert_allclose(scaled.point / size, wanted.point, atol=1e-5)
 
 
+@pytest.mark.parametrize("curvature", [1e30, 1e20, 1e-19, 1e-30])
+@pytest.mark.parametrize("rule", [gd.ExactLineSearch(), gd.BarzilaiBorwein(1.0), gd.Polyak(0.0)])
+def test_rules_do_not_lose_their_step_where_the_curvature_is_extreme(rule, curvature):
+    """f = c |x|^2 / 2: value, gradient and 1/c are in range, the squares of g are not."""
+    if isinstance(rule, gd.BarzilaiBorwein):
+        rule = gd.BarzilaiBorwein(0.5 / curvature)
+    near = jnp.array([1.0, 2.0])
+    final = gd.descend(lambda x: curvature * jnp.sum(x**2) / 2, near, rule, steps=2).final
+    # Exact line search and the quotient end after a step or two, Polyak's step halves the point.
+    left = 0.25 if isinstance(rule, gd.Polyak) else 0.0
+    np.testing.assert_allclose(final.point, left * near, atol=4 * 2**-23)
+
+
+def test_a_line_search_that_finds_no_other_point_says_so():
+    uphill = gd.Objective(lambda x, _: jnp.sum(x**2), gradient=lambda x, _: -2 * x)
+    final = gd.descend(uphill, jnp.ones(2), gd.Backtracking(), steps=3).final
+    assert not final.memory.accepted and final.memory.step_size == 0
+    assert final.point.tolist() == [1, 1] and final.status == gd.Status.STALLED
+    assert "line search" in gd.Status(final.status).message
+
+
 @pytest.mark.parametrize("momentum", [gd.HeavyBall, gd.Nesterov])
 def test_without_momentum_they_are_gradient_descent(momentum):
     with_zero = gd.descend(CURVED, START, momentum(0.3, 0.0), steps=STEPS).history.point
@@ -272,6 +294,19 @@ def test_silver_steps_attain_their_exact_rate_on_the_huber_function(k):
         final = gd.descend(huber, 1.0, steps, steps=n, record=None).final
         assert np.allclose(steps, steps[::-1]) and np.isclose(steps.sum(), r**k - 1)
         np.testing.assert_allclose(final.value, 1 / (4 * r**k - 2), rtol=1e-12)
+
+
+def test_the_order_of_chebyshev_steps_is_that_of_leja():
+    n, mu, L = 1000, 1.0, 3.0
+    with jax.enable_x64(True):
+        nodes = np.asarray(2 - 1 / gd.schedules.chebyshev(n, mu, L))
+    assert len(set(nodes)) == n
+    with np.errstate(divide="ignore"):
+        logs = np.log(np.abs(nodes[:, None] - nodes))  # column k: distances to node k
+    spread = np.cumsum(np.hstack([np.log(np.abs(nodes))[:, None], logs]), axis=1)
+    for k in range(n):
+        # n factors, each known to a few roundings over the least distance of about 1e-6.
+        assert spread[k, k] >= spread[k:, k].max() - 1e-6
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 16])
@@ -327,6 +362,83 @@ def test_observing_goes_on_counting_when_a_run_does():
     gd.descend(CURVED, early.final, watched, steps=3)
     jax.effects_barrier()
     assert seen == [0, 2, 4, 6]
+
+
+def test_a_run_that_is_replayed_reports_each_step_once():
+    seen = []
+    rule = gd.observe(1.5, lambda count, value: seen.append(int(count)), every=50)
+    final = gd.descend(BOWL, START, rule, steps=200, record=None).final
+    jax.effects_barrier()
+    assert final.status == gd.Status.DIVERGED and seen == [0, 50]
+
+
+def test_many_runs_report_one_by_one_each_until_it_ends():
+    seen = []
+    rule = gd.observe(0.1, lambda count, value: seen.append((int(count), float(value))), every=5)
+    starts = jnp.array([[2.0, 1.0], [100.0, 1.0], [0.0, 0.0]])
+    ends = jax.vmap(lambda start: gd.minimize(BOWL, start, rule, tolerance=1e-3))(starts)
+    jax.effects_barrier()
+    assert sorted(k for k, _ in seen) == sorted(k for n in ends.count for k in range(0, int(n), 5))
+    seen.clear()
+    runs = jax.vmap(lambda start: gd.descend(BOWL, start, rule, steps=7))(starts)
+    jax.effects_barrier()
+    assert sorted(seen) == sorted((k, float(v[k])) for v in runs.history.value for k in (0, 5))
+
+
+def test_a_run_goes_on_observed_or_not():
+    plain = gd.descend(CURVED, START, gd.HeavyBall(0.1, 0.5), steps=5).final
+    seen = []
+    rule = gd.HeavyBall(0.1, 0.5)
+    watched = gd.observe(rule, lambda count, value: seen.append(int(count)), every=4)
+    early = gd.descend(CURVED, START, watched, steps=2, record=None).final
+    late = gd.descend(CURVED, gd.advance(CURVED, early, watched), rule, steps=2).final
+    jax.tree.map(np.testing.assert_array_equal, late.memory, plain.memory)
+    gd.descend(CURVED, late, watched, steps=4, record=None)
+    jax.effects_barrier()
+    assert seen == [0, 8]
+
+
+def test_an_observed_rule_reports_in_the_loop_of_somebody_else():
+    seen = []
+    rule = gd.observe(0.25, lambda count, value: seen.append(int(count)), every=2)
+    inside = optax.chain(optax.GradientTransformationExtraArgs(rule.init, rule.update))
+    final = gd.descend(BOWL, START, inside, steps=4, record=None).final
+    jax.effects_barrier()
+    # The step after the last is tried, too: would it change anything?
+    assert seen == [0, 2, 4] and final.point.tolist() == (START / 16).tolist()
+
+
+def _around(jaxpr, name, within=()):
+    """The primitives around each equation of a name."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == name:
+            yield within
+        for sub in jaxprs_in_params(equation.params):
+            yield from _around(sub, name, (*within, equation.primitive.name))
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda rule: gd.descend(BOWL, START, rule, steps=9).final,
+        lambda rule: gd.descend(BOWL, START, rule, steps=9, record=None).final,
+        lambda rule: gd.minimize(BOWL, START, rule, max_steps=9),
+    ],
+    ids=["rows", "no rows", "minimize"],
+)
+def test_no_step_between_two_reports_waits_for_one(run):
+    """A callback is called from the loop over reports, never from the loop over steps in it."""
+    rule = gd.observe(0.1, lambda count, value: None, every=3)
+    jaxpr = jax.make_jaxpr(lambda: run(rule))().jaxpr
+    loops = [
+        [p for p in around if p in ("while", "scan")] for around in _around(jaxpr, "debug_callback")
+    ]
+    assert loops == [["while"]]
+
+
+def test_a_rule_is_observed_once():
+    with pytest.raises(TypeError, match="observe: rule is observed already"):
+        gd.observe(gd.observe(0.1, print), print)
 
 
 # -- rules of one's own ----------------------------------------------------------------------------

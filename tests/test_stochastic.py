@@ -221,7 +221,31 @@ def test_no_epochs_are_the_start():
 )
 def test_keeping_no_record_changes_nothing_else(rule):
     recorded, bare = epochs(5, rule=rule), epochs(5, rule=rule, record=None)
-    assert bare.history is None and same(bare.final, recorded.final)
+    assert bare.history is None
+    if jax.default_backend() == "cpu":
+        assert same(bare.final, recorded.final)
+    else:  # two programs: a GPU may fuse them differently, 15 steps of numbers below 8
+        for x, y in zip(*map(jax.tree.leaves, (bare.final, recorded.final)), strict=True):
+            np.testing.assert_allclose(x, y, atol=15 * 8 * 2**-24)
+
+
+def test_a_batch_is_no_larger_than_the_data():
+    f = gd.least_squares(X[:3], Y[:3])
+    runs = [
+        gd.stochastic_descend(f, START, 0.1, epochs=2, key=KEY, **options)
+        for options in ({}, {"batch_size": 3}, {"batch_size": 100})
+    ]
+    assert same(runs[0], runs[1]) and same(runs[1], runs[2])
+
+
+def test_an_observed_run_of_epochs_counts_mini_batches_from_where_it_stands():
+    seen = []
+    rule = gd.observe(0.05, lambda count, value: seen.append(int(count)), every=4)
+    early = epochs(3, rule=rule)  # of two full batches and a rest
+    assert same(early, epochs(3))
+    epochs(2, start=early.final, rule=rule)
+    jax.effects_barrier()
+    assert seen == [0, 4, 8, 12]
 
 
 def test_rows_hold_the_value_and_gradient_of_all_examples():
