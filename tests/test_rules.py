@@ -434,6 +434,7 @@ def test_no_step_between_two_reports_waits_for_one(run):
         [p for p in around if p in ("while", "scan")] for around in _around(jaxpr, "debug_callback")
     ]
     assert loops == [["while"]]
+    assert any("while" in names for names in _around(jaxpr, "while"))
 
 
 def test_a_rule_is_observed_once():
