@@ -9,16 +9,19 @@ import textwrap
 
 import chex
 import jax
+import jax.extend.core as jex
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.interpreters import ad, batching, mlir
 from jax.scipy.special import logsumexp
 from jax.test_util import check_grads
 from sklearn.datasets import load_diabetes
 
 import gdpure as gd
-from gdpure.specs.gradient.autodiff import Errors
+from gdpure.specs.gradient.autodiff import Errors, derivative
 from gdpure.specs.gradient.check import AUTODIFF, FORM, TAYLOR, check_gradient
+from gdpure.specs.gradient.subjects import Subject, form_of, traced
 from gdpure.specs.report import Verdict
 
 HOLDS, VIOLATED = Verdict.HOLDS, Verdict.VIOLATED
@@ -524,6 +527,26 @@ def test_operations_that_mix_entries(name):
     assert verdicts(check_gradient(f, gradient, at)) == both(HOLDS)
     report = check_gradient(f, lambda x: gradient(x) * np.float32(1.01), at)
     assert verdicts(report) == both(VIOLATED)
+
+
+def test_an_operation_that_is_not_known_mixes_all_entries():
+    """Its results may be off by the norm of what it is given, and of what it returns."""
+    unknown = jex.Primitive("backwards")
+    unknown.def_impl(lambda x: x[..., ::-1])
+    unknown.def_abstract_eval(lambda x: x)
+    mlir.register_lowering(unknown, mlir.lower_fun(lambda x: x[..., ::-1], multiple_results=False))
+    ad.deflinear2(unknown, lambda t, _: [unknown.bind(t)])
+    batching.defvectorized(unknown)
+
+    def f(x):
+        return jnp.sum(unknown.bind(x) * jnp.array([1000, 1, 1, 1], x.dtype))
+
+    at = jnp.ones(4)
+    form, x = form_of("f", at)
+    known, _ = derivative(Subject(f, f, form, 0, *traced(f, form)), x)
+    assert known.exact.tolist() == [1003.0, 1.0, 1.0, 1.0, 1000.0]
+    assert (known.rounding[1:] > 8 * 2.0**-24 * 1000).all()  # and not of the entries, which are 1
+    assert verdicts(check_gradient(f, jax.grad(f), at)) == both(HOLDS)
 
 
 def test_an_error_of_the_whole_is_of_its_norm():

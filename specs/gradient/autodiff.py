@@ -39,7 +39,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..rounding import unit_roundoff
-from .refined import Refined, Unrefined, extent, run
+from .operations import extent
+from .refined import Refined, Unrefined, run
 from .subjects import Subject, first_line, passed, wide
 
 _U = unit_roundoff(jnp.float64)

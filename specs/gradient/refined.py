@@ -10,7 +10,6 @@ put into it, operation by operation.
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +22,7 @@ from jax.core import Tracer
 from gdpure import trees
 
 from ..rounding import unit_roundoff
+from .operations import BITS, CALLS, ENTRYWISE, exact, factor_of, inexact, norm_of, terms_of
 
 
 class Unrefined(Exception):
@@ -120,87 +120,6 @@ def _double(dtype):
     return np.dtype(np.complex128 if jnp.issubdtype(dtype, jnp.complexfloating) else np.float64)
 
 
-# -- what rounds -----------------------------------------------------------------------------------
-
-# What these return is what they were given, or decides between numbers that were given.
-_EXACT = {
-    *("broadcast_in_dim", "ceil", "clamp", "complex", "concatenate", "conj", "copy", "copy_p"),
-    *("copysign", "cummax", "cummin", "device_put", "dynamic_slice", "dynamic_update_slice"),
-    *("empty", "empty2", "expand_dims", "floor", "gather", "imag", "iota", "max", "min", "neg"),
-    *("optimization_barrier", "pad", "pvary", "real", "reduce_max", "reduce_min", "rem", "reshape"),
-    *("reshard", "rev", "round", "scatter", "scatter_max", "scatter_min", "select_and_gather_add"),
-    *("reduce_window_max", "reduce_window_min", "select_n", "sharding_constraint", "slice", "sort"),
-    *("split", "squeeze", "stop_gradient", "top_k", "transpose", "zeros_like"),
-}
-_ONCE = {
-    *("add", "add_any", "convert_element_type", "div", "dot_general", "mul", "reduce_precision"),
-    *("reduce_sum", "sqrt", "square", "sub"),
-}
-# Elementary functions, entry by entry; 4 units in the last place, in units of roundoff.
-_FUNCTION = 8
-_FUNCTIONS = {
-    *("abs", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "bessel_i0e"),
-    *("bessel_i1e", "cbrt", "cos", "cosh", "digamma", "erf", "erf_inv", "erfc", "exp", "exp2"),
-    *("expm1", "igamma", "igamma_grad_a", "igammac", "integer_pow", "lgamma", "log", "log1p"),
-    *("logistic", "polygamma", "pow", "random_gamma_grad", "regularized_incomplete_beta", "rsqrt"),
-    *("sign", "sin", "sinh", "tan", "tanh", "zeta"),
-}
-# Sums, and products, of as many terms as `_terms` says.
-_SUMS = {
-    *("conv_general_dilated", "cumlogsumexp", "cumprod", "cumsum", "dot_general", "reduce_prod"),
-    *("reduce_sum", "reduce_window_sum", "scatter-add", "scatter_add", "scatter_mul"),
-    *("select_and_scatter_add",),
-}
-_ENTRYWISE = _EXACT | _ONCE | _FUNCTIONS | _SUMS | {"while"}
-# All else mixes entries: these in the last two axes, a transform of Fourier in those that it
-# transforms, and what is not known in all.
-_MATRICES = {
-    *("cholesky", "eig", "eigh", "geqp3", "geqrf", "hessenberg", "householder_product", "lu"),
-    *("qr", "schur", "svd", "symmetric_product", "triangular_solve", "tridiagonal"),
-    *("tridiagonal_solve",),
-}
-# These look at bits, or draw them, so that in another dtype they are other functions.
-_BITS = {"bitcast_convert_type", "nextafter", "random_gamma", "rng_uniform"}
-_CALLS = {
-    *("checkpoint", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call"),
-    *("custom_vjp_call_jaxpr", "jit", "pjit", "remat", "remat2"),
-}
-
-
-def extent(closed: Any) -> tuple[float, int]:
-    """Return the coarsest unit roundoff of a program, and the most numbers that it rounds at once.
-
-    Examples
-    --------
-    >>> closed = jax.make_jaxpr(lambda x: jnp.sum(x * x))(jnp.ones(3, jnp.float32))
-    >>> assert extent(closed) == (2.0**-24, 3)
-    """
-    jaxpr = getattr(closed, "jaxpr", closed)
-    avals = [var.aval for var in jaxpr.invars]
-    sizes = [1]
-    units = []
-    for eqn in jaxpr.eqns:
-        avals += [var.aval for var in eqn.outvars]
-        if eqn.primitive.name not in _EXACT:
-            sizes += [math.prod(getattr(var.aval, "shape", ())) for var in eqn.outvars]
-        for inner in _inside(eqn):
-            unit, size = extent(inner)
-            units, sizes = [*units, unit], [*sizes, size]
-    units += [unit_roundoff(a.dtype) for a in avals if _inexact(a)]
-    return max(units, default=0.0), max(sizes)
-
-
-def _inside(eqn):
-    for known in eqn.params.values():
-        for part in known if isinstance(known, tuple | list) else (known,):
-            if isinstance(part, jex.Jaxpr | jex.ClosedJaxpr):
-                yield part
-
-
-def _inexact(x):
-    return hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jnp.inexact)
-
-
 # -- running ---------------------------------------------------------------------------------------
 
 
@@ -221,7 +140,7 @@ def run(closed: Any, args: list, errors: Any = None) -> list:
     >>> closed = jax.make_jaxpr(lambda x: x / 3)(jnp.float32(1.0))
     >>> with jax.enable_x64(True):
     ...     [third] = run(closed, [np.float64(1.0)])
-    >>> assert third == 1 / 3
+    >>> assert float(third) == 1 / 3
     """
     jaxpr = closed.jaxpr
     known = dict(zip(jaxpr.constvars, map(widened, closed.consts), strict=True))
@@ -243,7 +162,7 @@ def _operation(eqn, given, errors, k):
     """Return the results of the k-th operation, with their errors."""
     name, params = eqn.primitive.name, eqn.params
     inside = None if errors is None else errors.below(k)
-    if name in _CALLS:
+    if name in CALLS:
         called = (params[key] for key in ("jaxpr", "call_jaxpr", "fun_jaxpr") if key in params)
         return run(_closed(next(called)), given, inside)
     if name == "scan":
@@ -255,15 +174,15 @@ def _operation(eqn, given, errors, k):
         first, count = sum(params["const_lengths"][:2]), params["const_lengths"].solve
         right = given[sum(params["const_lengths"]) :]
         return run(_closed(params["jaxprs"].solve), [*given[first : first + count], *right], inside)
-    if name in _BITS:
+    if name in BITS:
         own = [_narrowed(x, atom.aval) for x, atom in zip(given, eqn.invars, strict=True)]
         return [widened(y) for y in _bound(eqn, own, params)]
-    units = [unit_roundoff(v.aval.dtype) if _inexact(v.aval) else 0.0 for v in eqn.outvars]
-    mixes = inside is not None and name not in _ENTRYWISE and any(map(_inexact, given))
+    units = [unit_roundoff(v.aval.dtype) if inexact(v.aval) else 0.0 for v in eqn.outvars]
+    mixes = inside is not None and name not in ENTRYWISE and any(map(inexact, given))
     if mixes and name != "fft":
         given = _off(eqn, given, [max(units)] * len(given), inside)
     out = _while(eqn, given) if name == "while" else _results(eqn, given)
-    if errors is None or not any(units) or _exact(eqn):
+    if errors is None or not any(units) or exact(eqn):
         return out
     if inside is not None and mixes:
         return _off(eqn, out, units, inside.below(k))
@@ -281,7 +200,7 @@ def _results(eqn, given):
     except Exception as error:  # whatever is made for some dtypes alone
         raise Unrefined(f"f contains {name}, which takes no float64") from error
     for y, var in zip(out, eqn.outvars, strict=True):
-        if _inexact(y) and y.dtype != _double(y.dtype):
+        if inexact(y) and y.dtype != _double(y.dtype):
             raise Unrefined(f"f contains {name}, which computes in {var.aval.dtype} alone")
     return out
 
@@ -304,7 +223,7 @@ def _wide_param(key, part):
 
 def _wide_program(closed):
     def like(aval):
-        dtype = _double(aval.dtype) if _inexact(aval) else aval.dtype
+        dtype = _double(aval.dtype) if inexact(aval) else aval.dtype
         return jax.ShapeDtypeStruct(aval.shape, dtype)
 
     return jax.make_jaxpr(lambda *args: run(closed, list(args)))(*map(like, closed.in_avals))
@@ -316,92 +235,32 @@ def _bound(eqn, given, params):
 
 
 def _narrowed(x, aval):
-    return jax.lax.convert_element_type(x, aval.dtype) if _inexact(aval) else x
-
-
-# -- how large its errors are ----------------------------------------------------------------------
-
-
-def _exact(eqn):
-    name, [first, *_] = eqn.primitive.name, [*eqn.invars, *eqn.outvars]
-    of_complex = jnp.issubdtype(getattr(first.aval, "dtype", bool), jnp.complexfloating)
-    if name in ("abs", "sign"):
-        return not of_complex
-    if name == "convert_element_type":
-        return _finer(eqn.outvars[0].aval.dtype, first.aval.dtype)
-    return name in _EXACT
-
-
-def _finer(dtype, than):
-    """Return whether a dtype has all numbers of another one."""
-    if than == np.bool_ or not jnp.issubdtype(dtype, jnp.inexact):
-        return True
-    return jnp.issubdtype(than, jnp.inexact) and unit_roundoff(dtype) <= unit_roundoff(than)
+    return jax.lax.convert_element_type(x, aval.dtype) if inexact(aval) else x
 
 
 def _sizes(eqn, given, out):
     """Return the errors of results that are rounded entry by entry, in units of roundoff."""
-    name, params = eqn.primitive.name, eqn.params
-    if name in _SUMS and (terms := _terms(eqn)) > 1:
-        real = {key: _real(part) for key, part in _wide_params(eqn).items()}
-        # The complex product adds up two, and multiplies the error by no more than 2.
-        terms = 2 * (terms + 2) if any(map(jnp.iscomplexobj, given)) else terms
-        return [terms * y for y in _bound(eqn, [abs(x) if _inexact(x) else x for x in given], real)]
-    factor = _FUNCTION
-    if name == "integer_pow":
-        factor = abs(params["y"])
-    elif name == "reduce_precision":
-        own = unit_roundoff(eqn.outvars[0].aval.dtype)
-        factor = 2.0 ** -(1 + params["mantissa_bits"]) / own
-    elif name in _ONCE or name in _SUMS:
-        # A complex quotient is off by sqrt(2) gamma(4), Higham, Lemma 3.5.
-        factor = 6 if any(map(jnp.iscomplexobj, out)) else 1
-    return [factor * abs(y) for y in out]
+    of_complex = any(map(jnp.iscomplexobj, [*given, *out]))
+    terms = terms_of(eqn)
+    if terms == 1:
+        return [factor_of(eqn, of_complex) * abs(y) for y in out]
+    # The complex product adds up two, and multiplies the error by no more than 2.
+    terms = 2 * (terms + 2) if of_complex else terms
+    real = {key: _real(part) for key, part in _wide_params(eqn).items()}
+    return [terms * y for y in _bound(eqn, [abs(x) if inexact(x) else x for x in given], real)]
 
 
 def _real(part):
     return np.dtype(np.float64) if part == np.dtype(np.complex128) else part
 
 
-def _terms(eqn):
-    """Return how many terms an operation adds up, or multiplies, for one number of its result."""
-    name, params = eqn.primitive.name, eqn.params
-    shapes = [atom.aval.shape for atom in eqn.invars]
-    if name == "dot_general":
-        (left, _), _ = params["dimension_numbers"]
-        return math.prod(shapes[0][axis] for axis in left)
-    if name in ("reduce_sum", "reduce_prod"):
-        return math.prod(shapes[0][axis] for axis in params["axes"])
-    if name in ("cumsum", "cumprod", "cumlogsumexp"):
-        return shapes[0][params["axis"]]
-    if name in ("reduce_window_sum", "select_and_scatter_add"):
-        return math.prod(params["window_dimensions"])
-    if name == "conv_general_dilated":
-        return math.prod(shapes[1]) // shapes[1][params["dimension_numbers"].rhs_spec[0]]
-    return math.prod(shapes[2])  # scattered numbers, all into one
-
-
 def _off(eqn, arrays, units, errors):
-    """Return what an operation that mixes entries is given, or returns, with errors of the whole.
-
-    ``|error| <= c u |x|`` in the norm of all entries that are mixed. A transform of Fourier is off
-    by c = 8 log2(n) (Higham, section 24.1). What decomposes a matrix is exact for a matrix that is
-    off by c = n, and is then off by as much again, where p(n), which "grows modestly" (LAPACK
-    Users' Guide, chapter 4), is n; and so is whatever is not known.
-    """
-    name, shapes = eqn.primitive.name, [np.shape(x) for x in arrays]
-    shape = max((getattr(atom.aval, "shape", ()) for atom in eqn.invars), key=len)
-    if name == "fft":
-        axes = len(eqn.params["fft_lengths"])
-        factor = _FUNCTION * math.log2(2 * math.prod(eqn.params["fft_lengths"]))
-    else:
-        axes = 2 if name in _MATRICES else len(shape)
-        factor = _FUNCTION + max(shape[len(shape) - axes :], default=1)
-    batch = len(shape) - axes
+    """Return what mixes entries is given, or returns, with errors of the norm of the whole."""
+    factor, before = norm_of(eqn)
     return [
-        errors.normwise(x, factor * unit, j, max(len(own) - batch, 0))
-        if unit and _inexact(x) else x
-        for j, (x, own, unit) in enumerate(zip(arrays, shapes, units, strict=True))
+        errors.normwise(x, factor * unit, j, max(np.ndim(x) - before, 0))
+        if unit and inexact(x) else x
+        for j, (x, unit) in enumerate(zip(arrays, units, strict=True))
     ]  # fmt: skip
 
 
