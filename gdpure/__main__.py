@@ -67,7 +67,12 @@ def main(argv: list[str] | None = None) -> int:
         help="of the figures: png, svg, pdf; by default png",
     )
     parser.add_argument("--version", action="store_true", help="print the version and stop")
-    asked = parser.parse_args(argv)
+    asked, unknown = parser.parse_known_args(argv)
+    if unknown:
+        parser.error(
+            f"unrecognized arguments: {' '.join(unknown)}; the commands are check, theorems and "
+            "plots, and come first; without one, gdpure prints the lesson"
+        )
     if asked.version:
         print("gdpure", version("gdpure"))
         return 0

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -70,6 +71,17 @@ def arithmetic(dtype, products: float = 0.0) -> Arithmetic:
     if isinstance(dtype, Arithmetic):
         return dtype
     return Arithmetic(unit_roundoff(dtype), float(jnp.finfo(dtype).tiny), products)
+
+
+def spacing(x, dtype) -> Any:
+    """Return units in the last place: how far the numbers of a dtype are apart at x; 0 at 0.
+
+    Examples
+    --------
+    >>> assert spacing(np.array([1.0, 3.0, 0.0]), "float32").tolist() == [2.0**-23, 2.0**-22, 0.0]
+    """
+    np_ = jnp if isinstance(x, jax.Array) else np
+    return np_.where(x == 0, 0.0, np_.ldexp(arithmetic(dtype).unit_roundoff, np_.frexp(x)[1]))
 
 
 def traced(*arrays) -> bool:

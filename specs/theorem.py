@@ -285,13 +285,14 @@ def observe(instance: Instance, run: Run, model: rounding.Arithmetic) -> Trace:
 def _carried(instance, run, model):
     """Return what a subject may carry from row to row that the rows do not show, (N, d).
 
-    A master copy in float64, or a compensated sum, is rounded to be returned: the next step begins
-    elsewhere, and where the gradient is taken there, too, L times as far.
+    A master copy in float64, or a compensated sum, is rounded to be returned, and what is compiled
+    may round a row and the point that it goes on with apart: the next step begins a unit in the
+    last place of the row elsewhere, and where the gradient is taken there, too, L times as far. The
+    row that it ends in is so far from where it ended.
     """
-    points = run.point[:-1].at[0].set(0.0)
-    off = model.unit_roundoff * points
-    spread = instance.step_size * instance.smoothness * jnp.linalg.norm(off, axis=1)
-    return abs(off) + spread[:, None]
+    off = rounding.spacing(run.point, model).at[0].set(0.0)
+    spread = instance.step_size * instance.smoothness * jnp.linalg.norm(off[:-1], axis=1)
+    return off[1:] + off[:-1] + spread[:, None]
 
 
 def evaluations(instance: Instance, points, model) -> rounding.Evaluation:

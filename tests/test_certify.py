@@ -9,6 +9,7 @@ import optax
 import pytest
 
 import gdpure as gd
+from gdpure.specs.gradient import autodiff
 from gdpure.specs.report import Verdict
 from gdpure.specs.run.certify import certify
 
@@ -248,6 +249,56 @@ def test_gradients_of_float32_in_a_loop_of_python():
     assert certify(f, points, step_size=ETA)
     found = certify(gd.quadratic(np.eye(3, dtype=np.float32), np.zeros(3, np.float32)), points)
     assert violated(found) == ["step"]
+
+
+def noisy(p):
+    """A function with a fixed key inside, which in float64 draws other numbers."""
+    noise = jax.random.normal(jax.random.key(1), (16,))
+    return jnp.mean((p[0] + jnp.exp(p[1]) * noise - 2) ** 2) - p[1]
+
+
+WEIGHTS = jnp.asarray(RANDOM.normal(size=(5, 2)), jnp.bfloat16)
+
+
+def coarse_inside(p):
+    """A function of float32 that computes in bfloat16, as with mixed precision."""
+    return jnp.mean(jnp.tanh(WEIGHTS @ p.astype(jnp.bfloat16)).astype(jnp.float32) ** 2)
+
+
+@pytest.mark.parametrize("f", [noisy, coarse_inside])
+def test_a_function_is_what_it_computes_in_its_own_dtypes(f):
+    run = gd.descend(f, jnp.array([0.5, 0.25]), 0.05, steps=5)
+    assert certify(f, run)
+    rows = run.history
+    assert violated(certify(f, rows._replace(value=2 * rows.value))) == ["value"]
+    assert "gradient" in violated(certify(f, rows._replace(gradient=2 * rows.gradient)))
+
+
+def test_rows_are_evaluated_many_at_once(compilations, monkeypatch):
+    def f(p):
+        return jnp.sum((p - 1) ** 4)
+
+    def run(steps):
+        return gd.descend(f, jnp.array([0.5, 0.25]), 0.05, steps=steps)
+
+    calls, measured = [], autodiff._measured
+    monkeypatch.setattr(autodiff, "_measured", lambda *args: calls.append(1) or measured(*args))
+    short, long = run(5), run(1500)
+    certify(f, short)
+    with compilations() as compiled:
+        calls.clear()
+        assert certify(f, long)
+        assert compiled() == 0 and len(calls) <= 2
+
+
+def test_where_jax_traces_nothing_a_function_is_what_it_computes():
+    def f(p):
+        noise = jax.random.normal(jax.random.key(1), (16,))
+        return float(jnp.mean((p[0] + noise - 2) ** 2))
+
+    x = np.linspace(0, 1, 4, dtype=np.float32)[:, None]
+    found = certify(f, (x, np.array([f(row) for row in x], np.float32)))
+    assert found["value"].verdict is Verdict.HOLDS
 
 
 # -- planted bugs ----------------------------------------------------------------------------------

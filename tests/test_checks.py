@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import optax
 import pytest
@@ -146,6 +147,60 @@ def test_what_does_not_apply_says_why():
     assert "step size must be known" in reasons["step-identity"]
     assert "records no values" in reasons["value"] and "no final state" in reasons["ends"]
     assert not report
+
+
+@pytest.mark.parametrize(
+    ("returned", "verdict", "words"),
+    [
+        (lambda steps, d: np.zeros((steps + 1, d)), Verdict.VIOLATED, "float32 and returned float"),
+        (lambda steps, d: np.zeros((steps, d), np.float32), Verdict.VIOLATED, "0 rows"),
+        (lambda steps, d: [][0], Verdict.ERROR, "IndexError: list index out of range"),
+    ],
+)
+def test_what_is_no_run_is_said_whatever_was_asked_for(returned, verdict, words, in_float32):
+    def loop(gradient, start, steps):  # nothing that is asked for applies: no step size is known
+        return returned(steps, start.size)
+
+    report = specs.check_optimizer(loop, instances=SMALL, only=["step-identity"])
+    [asked, form] = report.rows
+    assert not report and asked.verdict is Verdict.NOT_APPLICABLE
+    assert form.theorem == "form" and form.verdict is verdict and words in form.reason
+
+
+class Stateful:
+    """A step that keeps its velocity itself."""
+
+    v = 0.0
+
+    def __call__(self, point, gradient, step_size):
+        self.v = 0.9 * self.v - step_size * gradient(point)
+        return point + self.v
+
+
+def test_a_step_that_keeps_state_is_told_what_to_do(in_float32):
+    report = specs.check_optimizer(Stateful(), method="any", instances=SMALL, only=["repeats"])
+    [row] = report.rows
+    assert row.verdict is Verdict.ERROR
+    assert "state" in row.reason and "function of gradient, start, step_size, steps" in row.reason
+
+
+def test_what_only_the_compiler_rounds_apart_is_not_held_against_a_subject(in_float32, monkeypatch):
+    def check(subject):
+        return specs.check_optimizer(subject, instances=SMALL, only=["step-identity"])
+
+    assert check(honest.rows_compiled_apart)
+    # It is excused because it shows there alone, and only as far as rounding explains it.
+    monkeypatch.setattr(search, "_alike", lambda trace, other: np.zeros(len(trace.x), bool))
+    assert violated(check(honest.rows_compiled_apart)) == {"step-identity"}
+
+
+def test_what_a_compiled_program_does_otherwise_is_held_against_it(in_float32):
+    def stale(gradient, start, step_size, steps):
+        factor = 1 if jax.config.jax_disable_jit else 1.01
+        return honest.list_of_rows(gradient, start, factor * step_size, steps)
+
+    report = specs.check_optimizer(stale, instances=SMALL, only=["step-identity"])
+    assert violated(report) == {"step-identity"}
 
 
 def test_a_method_that_only_stops_is_held_to_how_it_stops(in_float32):

@@ -1,5 +1,6 @@
 """A gradient against its function: right ones hold, wrong ones are named, and nothing is tuned."""
 
+import functools
 import json
 import os
 import subprocess
@@ -8,15 +9,19 @@ import textwrap
 
 import chex
 import jax
+import jax.extend.core as jex
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.interpreters import ad, batching, mlir
 from jax.scipy.special import logsumexp
 from jax.test_util import check_grads
 from sklearn.datasets import load_diabetes
 
 import gdpure as gd
+from gdpure.specs.gradient.autodiff import Errors, derivative
 from gdpure.specs.gradient.check import AUTODIFF, FORM, TAYLOR, check_gradient
+from gdpure.specs.gradient.subjects import Subject, form_of, traced
 from gdpure.specs.report import Verdict
 
 HOLDS, VIOLATED = Verdict.HOLDS, Verdict.VIOLATED
@@ -380,12 +385,22 @@ def test_a_kink_accuses_what_is_no_subgradient():
 
 
 def test_a_kink_within_rounding_is_one():
-    """0.1 in float32 is not 0.1: in float64 the point lies beside the kink."""
+    """The square of 0.1 in float32 is not 0.01: the first point lies beside the kink."""
 
-    def f(x):
+    def beside(x):
+        return abs(x**2 - 0.01)
+
+    def on(x):
         return abs(x - 0.1)
 
-    for slope in (-1.0, 0.0, 1.0):
+    for f, slope in [
+        (beside, -0.2),
+        (beside, 0.0),
+        (beside, 0.2),
+        (on, -1.0),
+        (on, 0.0),
+        (on, 1.0),
+    ]:
         report = check_gradient(f, lambda x, s=slope: x * 0 + s, jnp.array(0.1))
         told = row(report, AUTODIFF)
         assert told.verdict == Verdict.INCONCLUSIVE and "kink" in told.reason
@@ -411,13 +426,141 @@ def test_autodiff_that_is_not_finite_accuses_nobody():
     assert row(report, AUTODIFF).reason == "autodiff gives nan for gradient[0]"
 
 
-def test_f_that_computes_in_float32_has_no_derivative_in_float64():
-    def f(x):
-        return jnp.sum(jnp.sin(x.astype(jnp.float32))).astype(x.dtype)
+# -- f is what it computes in its own dtypes -------------------------------------------------------
 
-    report = check_gradient(f, jnp.cos, np.array([0.5, 1.0]))
-    assert verdicts(report) == numpy_only(HOLDS)
-    assert "computes in float32" in row(report, AUTODIFF).reason
+
+def in_coarse(dtype):
+    """A sum of sines that are computed in a dtype, whatever it is given."""
+    return lambda x: jnp.sum(jnp.sin(x.astype(dtype))).astype(x.dtype)
+
+
+@pytest.mark.parametrize(("inside", "at"), [("float32", np.float64), ("bfloat16", np.float32)])
+def test_rounding_is_that_of_the_dtypes_inside(inside, at):
+    at, unit = np.array([0.5, 1.0], at), float(jnp.finfo(inside).eps) / 2
+
+    def gradient(x, factor=1.0):
+        return np.cos(x) * x.dtype.type(factor)
+
+    f = in_coarse(inside)
+    assert verdicts(check_gradient(f, gradient, at)) == both(HOLDS)
+    assert verdicts(check_gradient(f, jax.grad(f), at))[AUTODIFF] == HOLDS
+    # What is off by less than the rounding inside is explained, and by much more is not.
+    report = check_gradient(f, lambda x: gradient(x, 1 + unit), at)
+    assert verdicts(report)[AUTODIFF] == HOLDS
+    report = check_gradient(f, lambda x: gradient(x, 1 + 256 * unit), at)
+    assert verdicts(report)[AUTODIFF] == VIOLATED
+
+
+def noisy(x):
+    """A function with a fixed key inside: under ``enable_x64`` it draws other numbers."""
+    return jnp.mean((x + jax.random.normal(jax.random.key(0), (3,))) ** 2)
+
+
+def noisy_gradient(x, factor=1.0):
+    noise = jax.random.normal(jax.random.key(0), (3,))
+    return (x + noise) * jnp.asarray(2 * factor / 3, x.dtype)
+
+
+@pytest.mark.parametrize("double", [False, True])
+def test_random_numbers_inside_are_those_that_are_drawn(double):
+    with jax.enable_x64(double):
+        at = jnp.array([0.3, -0.7, 1.1])
+        for gradient in (gd.reverse, jax.grad(noisy), noisy_gradient):
+            assert verdicts(check_gradient(noisy, gradient, at)) == both(HOLDS)
+        report = check_gradient(noisy, functools.partial(noisy_gradient, factor=1.001), at)
+        assert verdicts(report) == both(VIOLATED)
+
+
+def test_random_numbers_that_jax_does_not_trace():
+    at = jnp.array([0.3, -0.7, 1.1])
+    for factor, verdict in [(1.0, HOLDS), (2.0, VIOLATED)]:
+        gradient = functools.partial(noisy_gradient, factor=factor)
+        report = check_gradient(lambda x: float(noisy(x)), gradient, at)
+        assert verdicts(report) == numpy_only(verdict)
+
+
+# -- operations that mix entries -------------------------------------------------------------------
+
+
+def symmetric(x):
+    return x + x.T
+
+
+WAVE = np.sin(2 * np.pi * np.arange(64) / 64) + 0.1
+MATRIX = np.random.default_rng(3).normal(size=(4, 4))
+MIXING = {
+    "rfft": (
+        lambda x: jnp.sum(jnp.abs(jnp.fft.fft(x)) ** 2),  # Parseval: n |x|^2
+        lambda x: 2 * x.size * jnp.fft.irfft(jnp.fft.rfft(x), x.size),
+        WAVE,
+    ),
+    "svd": (  # the sum of singular values
+        lambda x: jnp.sum(jnp.linalg.svd(x, compute_uv=False)),
+        lambda x: jnp.matmul(*jnp.linalg.svd(x)[::2]),
+        MATRIX,
+    ),
+    "eigh": (  # the largest eigenvalue
+        lambda x: jnp.linalg.eigvalsh(symmetric(x))[-1],
+        lambda x: 2 * jnp.outer(*[jnp.linalg.eigh(symmetric(x))[1][:, -1]] * 2),
+        MATRIX,
+    ),
+    "solve": (
+        lambda x: jnp.sum(jnp.linalg.solve(x, x[0] * 0 + 1)),
+        lambda x: (
+            -jnp.outer(jnp.linalg.solve(x.T, x[0] * 0 + 1), jnp.linalg.solve(x, x[0] * 0 + 1))
+        ),
+        MATRIX,
+    ),
+    "qr": (  # the determinant, up to its sign
+        lambda x: jnp.prod(jnp.abs(jnp.diag(jnp.linalg.qr(x)[1]))),
+        lambda x: jnp.abs(jnp.linalg.det(x)) * jnp.linalg.inv(x).T,
+        MATRIX,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MIXING)
+def test_operations_that_mix_entries(name):
+    """What they are off by is of the norm of the whole, not of each entry."""
+    f, gradient, at = MIXING[name]
+    at = jnp.asarray(at, jnp.float32)
+    assert verdicts(check_gradient(f, gradient, at)) == both(HOLDS)
+    report = check_gradient(f, lambda x: gradient(x) * np.float32(1.01), at)
+    assert verdicts(report) == both(VIOLATED)
+
+
+def test_an_operation_that_is_not_known_mixes_all_entries():
+    """Its results may be off by the norm of what it is given, and of what it returns."""
+    unknown = jex.Primitive("backwards")
+    unknown.def_impl(lambda x: x[..., ::-1])
+    unknown.def_abstract_eval(lambda x: x)
+    mlir.register_lowering(unknown, mlir.lower_fun(lambda x: x[..., ::-1], multiple_results=False))
+    ad.deflinear2(unknown, lambda t, _: [unknown.bind(t)])
+    batching.defvectorized(unknown)
+
+    def f(x):
+        return jnp.sum(unknown.bind(x) * jnp.array([1000, 1, 1, 1], x.dtype))
+
+    at = jnp.ones(4)
+    form, x = form_of("f", at)
+    known, _ = derivative(Subject(f, f, form, 0, *traced(f, form)), x)
+    assert known.exact.tolist() == [1003.0, 1.0, 1.0, 1.0, 1000.0]
+    assert (known.rounding[1:] > 8 * 2.0**-24 * 1000).all()  # and not of the entries, which are 1
+    assert verdicts(check_gradient(f, jax.grad(f), at)) == both(HOLDS)
+
+
+def test_an_error_of_the_whole_is_of_its_norm():
+    """Of a linear form of it the scale of the draws is the length of the form, times the norm."""
+    runs, form, x = 4000, np.array([1.0, -2.0, 2.0]), np.array([3.0, 0.0, 4.0])
+    with jax.enable_x64(True):
+        salts = jnp.arange(runs, dtype=jnp.uint32)
+        errors = Errors(salts, *(jnp.full(runs, y) for y in (1.0, 0.0, True)))
+        drawn = jax.vmap(lambda errors: errors.normwise(x, 1.0, 0, 1) - x)(errors)
+        bounded = errors._replace(heavy=jnp.zeros(runs, bool))
+        near = jax.vmap(lambda errors: errors.normwise(x, 1.0, 0, 1) - x)(bounded)
+    # Half of a Cauchy distribution is below its scale; so many draws tell it to 6 %.
+    assert abs(np.median(abs(np.asarray(drawn) @ form)) / (3 * 5) - 1) < 4 * 0.5 * np.pi / 63
+    assert (np.linalg.norm(near, axis=1) <= 5 * (1 + 1e-12)).all()
 
 
 # -- planted bugs ----------------------------------------------------------------------------------

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.tree_util import Partial
 from planted.objectives import BUGS, X, Y, claiming, deficient, right
 from sklearn.datasets import load_diabetes
 
 import gdpure as gd
 from gdpure.specs.gradient import autodiff
+from gdpure.specs.gradient.subjects import form_of, traced, wide
 from gdpure.specs.objective.check import check_objective
 from gdpure.specs.report import Verdict
 
@@ -128,6 +128,14 @@ def test_parameters_of_any_form():
     assert "['b']: " in case.smallest and "{'b': np.array(" in case.reproduction
 
 
+def test_points_are_evaluated_many_at_once(monkeypatch):
+    """Of a check that took a minute and a half, each point had its own call."""
+    calls, measured = [], autodiff._measured
+    monkeypatch.setattr(autodiff, "_measured", lambda *args: calls.append(1) or measured(*args))
+    assert check_objective(right())
+    assert len(calls) <= 5  # at one point, for the gradient, at all points, along flat directions
+
+
 # -- errors that are drawn -------------------------------------------------------------------------
 
 
@@ -142,9 +150,11 @@ def test_cauchy_errors_are_the_tangent():
 
 def test_no_draw_of_many_takes_a_function_that_is_slow():
     """There are ten thousand draws a row of data; with `tan` a check of 10^4 rows took a minute."""
-    with jax.enable_x64(True):
-        errors = autodiff._Errors(*(jnp.ones(2, dtype) for dtype in ("uint32", float, float, bool)))
-        program = jax.make_jaxpr(autodiff._with_errors)(Partial(square), jnp.ones(2), errors)
+    form, _ = form_of("square", jnp.ones(2))
+    refined, _ = traced(square, form)
+    with wide():
+        salts = jnp.ones(autodiff._RUNS, jnp.uint32)
+        program = jax.make_jaxpr(autodiff._measured)(refined, jnp.ones((1, 2)), 1, salts)
     used = set(re.findall("[a-z_]+", str(program)))
     assert {"mul", "reduce_sum"} <= used
     assert not used & {"tan", "sin", "cos", "exp", "log"}

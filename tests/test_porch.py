@@ -107,6 +107,14 @@ def test_unknown_and_missing_arguments_are_refused(arguments, capsys):
     assert "usage: gdpure" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("arguments", [["nonsense"], ["--out", "there", "check"], ["--outt"]])
+def test_what_is_no_command_is_told_which_there_are(arguments, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    said = " ".join(capsys.readouterr().err.split())
+    assert arguments[-1] in said and "the commands are check, theorems and plots" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -392,10 +392,17 @@ def check_edge(problem, model):
         check_evaluation(found, allowed)
 
 
+def keeps_small_numbers():
+    """Whether XLA computes with numbers below the least normal one, as on a GPU."""
+    return bool(jax.jit(lambda x: x * x)(np.float32(2.0**-70)) > 0)
+
+
 @pytest.mark.parametrize("name", EDGES)
 def test_what_is_taken_for_zero_is_within_the_bounds(name):
     model = rounding.arithmetic(FLOAT32)
     check_edge(EDGES[name], model)
+    if name == "the tail of a small feature" and keeps_small_numbers():
+        pytest.skip("only reverse mode as XLA runs it has this edge, and here it flushes nothing")
     with pytest.raises(AssertionError):
         check_edge(EDGES[name], model._replace(least_normal=0.0))
 

@@ -132,34 +132,32 @@ def differences(
     d, h = _direction(direction, len(x)), _steps(steps, x)
     dtype = np.dtype(dtype)
     x = x.astype(dtype).astype(np.float64)
-    forms = {name: replace(form, dtypes=(np.dtype(name),) * len(form.dtypes))
-             for name in (dtype.name, "float64")}  # fmt: skip
-    with wide():
+    own = replace(form, dtypes=(dtype,) * len(form.dtypes))
+    # In another precision than its own f may be another function, as with random numbers inside.
+    x64 = own.double or jnp.result_type(float) == jnp.float64
+    with jax.enable_x64(x64), jax.numpy_dtype_promotion("standard"):
         rounded = jax.tree.map(lambda leaf: _as(leaf, dtype), passed(f))
-        refined, reason = traced(rounded, form)
-        known = {}
-        for name, as_dtype in forms.items():
-            found, why = derivative(Subject(rounded, rounded, as_dtype, 0, refined, reason), x)
-            if found is None:
-                raise ValueError(f"gradient_check: f must be a function of JAX: {why}")
-            if not np.isfinite(found.exact).all():
-                raise ValueError(
-                    f"gradient_check: f and its derivative must be finite at the point, got f = "
-                    f"{found.exact[0]:g} and {found.exact[1:].tolist()}"
-                )
-            known[name] = found
-        exact, floor = known["float64"].exact, known["float64"].rounding
-        rounding = known[dtype.name].rounding
+        refined, reason = traced(rounded, own)
+        known, why = derivative(Subject(rounded, rounded, own, 0, refined, reason), x)
+        if refined is None or known is None:
+            raise ValueError(f"gradient_check: f must be a function of JAX: {why}")
+        exact, rounding = known.exact, known.rounding
+        if not np.isfinite(exact).all():
+            raise ValueError(
+                f"gradient_check: f and its derivative must be finite at the point, got f = "
+                f"{exact[0]:g} and {exact[1:].tolist()}"
+            )
+        floor = rounding * (unit_roundoff(np.float64) / unit_roundoff(dtype))
         points = [(x + s * h[:, None] * d).astype(dtype) for s in (1, -1)]
-        own = forms[dtype.name]
         values = [values_along(rounded, _stacked(own, p)) for p in (*points, x[None].astype(dtype))]
         above, below, here = (np.asarray(v, np.float64) for v in values)
         automatic = np.concatenate(
             [np.ravel(leaf) for leaf in jax.tree.leaves(_slope(rounded, own.built(x)))]
         ).astype(np.float64)
-        second, third = map(float, _curvatures(refined, own.built(x, np.float64),
-                                               own.built(d, np.float64)))  # fmt: skip
         by_hand = np.full(len(x), np.nan) if gradient is None else _by_hand(gradient, own, form, x)
+    with wide():
+        along = (own.built(vector, np.float64) for vector in (x, d))
+        second, third = map(float, _curvatures(refined, *along))
     slopes = exact[1:]
     above_x, below_x = (p.astype(np.float64) for p in points)
     return Differences(

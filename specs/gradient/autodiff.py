@@ -2,19 +2,21 @@
 
 How far any evaluation in a coarser dtype may be off is measured on the derivative itself, one
 coordinate at a time: there is no tolerance to choose, and none that grows with the number of
-parameters. The derivative is traced in float64 and run again and again with errors put into it:
-into the point, and into the result of every operation, up to u times its size, where u is that of
-the dtype; into a sum of n terms up to n u times the sum of their sizes, so that any order of
-summation is allowed for (Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed., section
-3.1); into an elementary function up to 4 units in the last place, as NumPy and XLA promise.
+parameters. The program of the derivative is run in float64 (`refined`) again and again with errors
+put into it: into the point, and into the result of every operation, up to u times its size, where u
+is that of the dtype in which it is computed; into a sum of n terms up to n u times the sum of their
+sizes, so that any order of summation is allowed for (Higham, "Accuracy and Stability of Numerical
+Algorithms", 2nd ed., section 3.1); into an elementary function up to 4 units in the last place, as
+NumPy and XLA promise; into a transform or a decomposition, which mixes all entries, in its norm.
 
 What the worst of such errors do to coordinate j is, to first order, the sum of ``|a_jv|`` over all
 operations v, and nobody can write down all the a_jv. But if the errors xi_v are drawn from a Cauchy
 distribution, ``sum_v a_jv xi_v`` has a Cauchy distribution of just that scale, however many
 operations there are, and a few draws show the scale in all coordinates at once (Kreinovich and
 Ferson, "A new Cauchy-based black-box technique for uncertainty in risk analysis", Reliability
-Engineering and System Safety 85, 2004). The third quartile of 64 draws is 2.4 times the scale, and
-below the scale with probability 4e-5.
+Engineering and System Safety 85, 2004). Errors of a given norm are drawn from the spherical one,
+which any a_j makes a Cauchy distribution of the scale ``|a_j|``. The third quartile of 63 draws is
+2.4 times the scale, and below the scale with probability 2e-5.
 
 A gradient that is computed by another formula is explained as long as it adds up no larger numbers
 than f and its derivative do. If it cancels what they do not cancel, what it returns is wrong, and
@@ -33,17 +35,22 @@ import math
 from typing import Any, NamedTuple
 
 import jax
-import jax.extend.core as jex
 import jax.numpy as jnp
 import numpy as np
 
 from ..rounding import unit_roundoff
-from .subjects import Subject, first_line, flat, passed, wide
+from .operations import extent
+from .refined import Refined, Unrefined, run
+from .subjects import Subject, first_line, passed, wide
 
 _U = unit_roundoff(jnp.float64)
-_DRAWS, _LEAST, _TRIALS = 64, 48, 16
+# The first run is without errors; all together they are a number that many others divide.
+_DRAWS, _LEAST, _TRIALS = 63, 48, 16
+_RUNS = 1 + _DRAWS + 2 * _TRIALS
 _LEVEL = 2.0**-43  # well above the rounding of float64, and small enough to be linear
 _FLUSH = (2.0**-126, 2.0**-252)  # smaller numbers may be flushed to zero
+_SIDE_BY_SIDE = 2**22  # so many numbers at once, and so many rows, as memory allows for
+_ROWS = 1024
 
 
 class Derivative(NamedTuple):
@@ -54,7 +61,7 @@ class Derivative(NamedTuple):
     exact
         The numbers.
     rounding
-        How far any evaluation in the dtype of the parameters may be from them.
+        How far any evaluation in the dtypes of f may be from them.
     jump
         By how much more they change within rounding, where f has a kink.
     """
@@ -62,10 +69,6 @@ class Derivative(NamedTuple):
     exact: np.ndarray
     rounding: np.ndarray
     jump: np.ndarray
-
-
-class _Narrow(Exception):
-    """A function that computes in less than float64, whatever it is given."""
 
 
 def derivative(subject: Subject, x) -> tuple[Derivative | None, str]:
@@ -79,62 +82,77 @@ def derivative(subject: Subject, x) -> tuple[Derivative | None, str]:
     >>> known, _ = derivative(Subject(f, f, form, 0, *traced(f, form)), x)
     >>> assert known.exact.tolist() == [6.0, 3.0, 2.0] and (known.rounding < 1e-5).all()
     """
-    form = subject.form
+    known, why = derivatives(subject, x[None])
+    return None if known is None else Derivative(*(part[0] for part in known)), why
+
+
+def derivatives(subject: Subject, points) -> tuple[Derivative | None, str]:
+    """Return the derivatives at points, shape (p, d): parts of shape (p, 1 + d)."""
     if subject.traced is None:
         return None, subject.reason
-    draws = 1 + _DRAWS + 2 * _TRIALS
-    heavy = np.arange(draws) <= _DRAWS
-    level = np.where(heavy, _LEVEL, form.unit)
-    level[0] = 0.0
-    flush = np.where(heavy, 0.0, np.repeat(_FLUSH, [draws - _TRIALS, _TRIALS]))
-    salts = subject.random.integers(0, 2**32, draws, dtype=np.uint32)
+    form, random = subject.form, subject.random
+    salts = random.integers(0, 2**32, _RUNS, dtype=np.uint32)
+    found = []
+    rows = int(np.clip(_SIDE_BY_SIDE // (4 * (points.shape[1] + 1)), 1, _ROWS))
     try:
-        with wide():
-            errors = _Errors(*map(jnp.asarray, (salts, level, flush, heavy)))
-            out = _with_errors(subject.traced, form.built(x, np.float64), errors)
-            leaves = [np.reshape(leaf, (draws, -1)) for leaf in jax.tree.leaves(out)]
-    except _Narrow as error:
-        return None, str(error)
+        for k in range(0, len(points), rows):
+            part = points[k : k + rows]
+            # Always of the same shape: what a row costs is only paid for those there are.
+            x = np.concatenate([part, np.zeros((rows - len(part), points.shape[1]))])
+            with wide():
+                measured = _measured(subject.traced, jnp.asarray(x), len(part), salts)
+            exact, worst, jump = (np.asarray(part_)[: len(part)] for part_ in measured)
+            own = _own_error(subject, x, exact)
+            found.append((exact, np.maximum(worst, own) + (form.unit + _U) * abs(exact), jump))
+    except Unrefined as error:
+        return None, f"{error}: JAX cannot refine it"
     except Exception as error:  # whatever a stranger's code may raise when it is differentiated
         return None, f"JAX cannot differentiate f: {first_line(error)}"
-    found = np.concatenate(leaves, axis=1).astype(np.float64)
-    exact = found[0]
-    with np.errstate(invalid="ignore"):
-        off = abs(found[1:] - exact)
-    off = np.where(np.isnan(off), np.inf, off)
-    cauchy, small, tiny = np.split(off, [_DRAWS, _DRAWS + _TRIALS])
-    # Both evaluations that are compared are rounded, one in the dtype, one in float64.
-    unit = form.unit + _U
-    worst = np.sort(cauchy, axis=0)[_LEAST - 1] * (unit / _LEVEL)
-    # What only flushing to zero changes is no kink: it changes less if less is flushed.
-    jump = np.minimum(small.max(axis=0), tiny.max(axis=0))
-    jump = np.where(jump > 2 * worst + _FLUSH[0], jump, 0.0)
-    rounding = np.maximum(worst, _own_error(subject, x, exact)) + unit * abs(exact)
-    return Derivative(exact, rounding, jump), ""
+    return Derivative(*map(np.concatenate, zip(*found, strict=True))), ""
 
 
 def _own_error(subject, x, exact):
-    """Return how far the derivative of f is off when it is evaluated in the dtype itself."""
+    """Return how far the derivatives of f are off when they are evaluated in the dtypes of f."""
     form = subject.form
     if set(form.dtypes) == {np.dtype(np.float64)}:
         return 0.0
     try:
-        value, gradient = _differentiated(passed(subject.f), form.built(x))
-        off = abs(np.append(float(value), flat(gradient)) - exact)
+        with jax.enable_x64(subject.traced.x64):
+            leaves = zip(form.parts(x), form.dtypes, strict=True)
+            rows = [jnp.asarray(part.astype(dtype)) for part, dtype in leaves]
+            rows = jax.tree.unflatten(form.structure, rows)
+            out = _differentiated(passed(subject.f), rows, len(exact))
+        out = [np.asarray(leaf, np.float64).reshape(len(x), -1) for leaf in jax.tree.leaves(out)]
+        off = abs(np.concatenate(out, axis=1)[: len(exact)] - exact)
     except Exception:  # it may demand what the point is not; what counts is float64
         return 0.0
     return np.where(np.isfinite(off), off, 0.0)
 
 
 @jax.jit
-def _differentiated(f, x):
-    return jax.value_and_grad(f)(x)
+def _differentiated(f, rows, count):
+    return _row_by_row(jax.value_and_grad(f), rows, count)
+
+
+def _row_by_row(function, rows, count):
+    """Return what a function makes of the first rows; how many there are compiles nothing anew."""
+    first = jax.tree.map(lambda leaf: leaf[0], rows)
+    out = jax.tree.map(
+        lambda leaf: jnp.zeros((len(jax.tree.leaves(rows)[0]), *leaf.shape), leaf.dtype),
+        jax.eval_shape(function, first),
+    )
+
+    def body(k, out):
+        found = function(jax.tree.map(lambda leaf: leaf[k], rows))
+        return jax.tree.map(lambda leaf, row: leaf.at[k].set(row), out, found)
+
+    return jax.lax.fori_loop(0, count, body, out)
 
 
 # -- a computation with errors ---------------------------------------------------------------------
 
 
-class _Errors(NamedTuple):
+class Errors(NamedTuple):
     """Errors to be put into a computation: of a Cauchy distribution, or of a uniform one."""
 
     salt: Any
@@ -144,13 +162,40 @@ class _Errors(NamedTuple):
 
     def into(self, x, size, k):
         """Return x with the k-th error, of the order of `level` times the size, plus `flush`."""
-        uniform = _uniform(_mixed(self.salt + jnp.uint32(2 * k + 1)), x.shape)
-        drawn = jnp.where(self.heavy, _cauchy(uniform), 2 * uniform)
-        return x + drawn * (self.level * size + self.flush)
+        return x + self._drawn(x, k) * (self.level * size + self.flush)
+
+    def normwise(self, x, factor, k, axes):
+        """Return x with the k-th error, of `level` times the factor times the norm of x.
+
+        The norm of the last so many axes; the direction is of a spherical distribution.
+        """
+        last = tuple(range(x.ndim - axes, x.ndim))
+        uniform = [_uniform(self._bits(k, part), x.shape) for part in range(_parts(x))]
+        normal = _complex([jax.lax.erf_inv(2 * part) for part in uniform])
+        length, size = (jnp.sqrt(jnp.sum(abs(y) ** 2, last, keepdims=True)) for y in (normal, x))
+        one = _uniform(self._bits(k, 2), length.shape)
+        far = jnp.where(self.heavy, length / abs(jax.lax.erf_inv(2 * one)), 2 * one)
+        return x + far * (normal / length) * (self.level * factor * size)
 
     def below(self, k):
         """Return other errors of the same kind, for the inside of the k-th operation."""
         return self._replace(salt=_mixed(~self.salt + jnp.asarray(2 * k + 1).astype(jnp.uint32)))
+
+    def _drawn(self, x, k):
+        uniform = [_uniform(self._bits(k, part), x.shape) for part in range(_parts(x))]
+        return _complex([jnp.where(self.heavy, _cauchy(y), 2 * y) for y in uniform])
+
+    def _bits(self, k, part):
+        bits = _mixed(self.salt + jnp.uint32(2 * k + 1))
+        return _mixed(bits + jnp.uint32(part)) if part else bits
+
+
+def _parts(x):
+    return 2 if jnp.iscomplexobj(x) else 1
+
+
+def _complex(parts):
+    return jax.lax.complex(*parts) if len(parts) == 2 else parts[0]
 
 
 def _mixed(bits):
@@ -184,137 +229,45 @@ def _uniform(salt, shape):
 
 
 @jax.jit
-def _with_errors(f, x, errors):
-    """Return value and gradient of f, once for every row of the errors."""
-    closed, form = jax.make_jaxpr(jax.value_and_grad(f), return_shape=True)(x)
+def _measured(refined: Refined, rows, count, salts):
+    """Return value and gradient of f, the worst of rounding, and jumps, in the first rows."""
+    closed = refined.program(jax.value_and_grad)
+    coarsest, numbers = extent(closed)
+    heavy = np.arange(_RUNS) <= _DRAWS
+    # An error is `level` times the unit roundoff of its own operation.
+    level = np.where(heavy, _LEVEL / coarsest, 1.0)
+    level[0] = 0.0
+    flush = np.where(heavy, 0.0, np.repeat(_FLUSH, [_RUNS - _TRIALS, _TRIALS]))
+    errors = Errors(salts, *map(jnp.asarray, (level, flush, heavy)))
+    room = max(_SIDE_BY_SIDE // numbers, 1)
+    size = max(k for k in range(1, _RUNS + 1) if _RUNS % k == 0 and k <= room)
 
-    def once(errors):
-        given = [errors.into(leaf, abs(leaf), k) for k, leaf in enumerate(jax.tree.leaves(x))]
-        return _run(closed, given, errors.below(0))
+    def at(x):
+        leaves = refined.form.parts(x)
+        units = map(unit_roundoff, refined.form.dtypes)
+        sizes = [abs(leaf) * unit for leaf, unit in zip(leaves, units, strict=True)]
 
-    return jax.tree.unflatten(jax.tree.structure(form), jax.lax.map(once, errors))
+        def once(errors):
+            pairs = zip(leaves, sizes, strict=True)
+            moved = [errors.into(leaf, size, k) for k, (leaf, size) in enumerate(pairs)]
+            out = run(closed, [*refined.data, *moved], errors.below(0))
+            return jnp.concatenate([jnp.ravel(leaf) for leaf in out])
 
+        # Side by side, products of a matrix and a vector are one of two matrices.
+        out = jax.lax.map(once, errors, batch_size=size)
+        return _scales(out, coarsest)
 
-def _run(closed, args, errors):
-    """Evaluate a jaxpr with an error in the result of every operation that rounds."""
-    jaxpr = closed.jaxpr
-    known = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*closed.consts, *args], strict=True))
-
-    def read(atom):
-        return np.asarray(atom.val) if isinstance(atom, jex.Literal) else known[atom]
-
-    for k, eqn in enumerate(jaxpr.eqns):
-        given = [read(atom) for atom in eqn.invars]
-        known.update(zip(eqn.outvars, _operation(eqn, given, errors, k), strict=True))
-    return [read(atom) for atom in jaxpr.outvars]
-
-
-# What these return is what they were given, or decides between numbers that were given.
-_EXACT = {
-    *("abs", "broadcast_in_dim", "ceil", "clamp", "concatenate", "copy", "copy_p", "cummax"),
-    *("cummin", "device_put", "dynamic_slice", "dynamic_update_slice", "empty", "empty2"),
-    *("expand_dims", "floor", "gather", "iota", "max", "min", "neg", "optimization_barrier", "pad"),
-    *("reduce_max", "reduce_min", "reshape", "rev", "round", "scatter", "select_n", "sign"),
-    *("slice", "sort", "split", "squeeze", "stop_gradient", "top_k", "transpose", "zeros_like"),
-}
-_ONCE = {
-    *("add", "add_any", "convert_element_type", "div", "dot_general", "mul", "reduce_sum", "sqrt"),
-    *("square", "sub"),
-}
-_FUNCTION = 8  # units of roundoff; 4 units in the last place
-_CALLS = {
-    *("checkpoint", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call"),
-    *("custom_vjp_call_jaxpr", "jit", "pjit", "remat", "remat2"),
-}
+    return _row_by_row(at, rows, count)
 
 
-def _operation(eqn, given, errors, k):
-    """Return the results of the k-th operation, with their errors."""
-    name, params, inside = eqn.primitive.name, eqn.params, errors.below(k)
-    if name in _CALLS:
-        called = (params[key] for key in ("jaxpr", "call_jaxpr", "fun_jaxpr") if key in params)
-        return _run(_closed(next(called)), given, inside)
-    if name == "scan":
-        return _scan(eqn, given, inside)
-    if name == "cond":
-        branches = [functools.partial(_branch, branch, inside) for branch in params["branches"]]
-        return jax.lax.switch(given[0], branches, *given[1:])
-    out = _bound(eqn, given)
-    if any(map(_wide, given)) and any(_floating(y) and not _wide(y) for y in out):
-        dtype = next(y.dtype for y in out if not _wide(y))
-        raise _Narrow(f"f computes in {dtype}, whatever it is given: JAX cannot refine it")
-    terms = _terms(eqn)
-    if terms > 1:
-        sizes = _bound(eqn, [abs(x) if _floating(x) else x for x in given])
-        sizes = [terms * size for size in sizes]
-    elif name in _EXACT or (name == "convert_element_type" and _wide(given[0])):
-        return out
-    else:
-        factor = abs(params["y"]) if name == "integer_pow" else 1 if name in _ONCE else _FUNCTION
-        sizes = [factor * abs(y) for y in out]
-    pairs = zip(out, sizes, strict=True)
-    return [errors.into(y, size, k) if _wide(y) else y for y, size in pairs]
-
-
-def _bound(eqn, given):
-    out = eqn.primitive.bind(*given, **eqn.primitive.get_bind_params(eqn.params))
-    return out if eqn.primitive.multiple_results else [out]
-
-
-def _floating(x):
-    return jnp.issubdtype(x.dtype, jnp.floating)
-
-
-def _wide(x):
-    return x.dtype == jnp.float64
-
-
-def _terms(eqn):
-    """Return how many terms an operation adds up, or multiplies, for one number of its result."""
-    name, params = eqn.primitive.name, eqn.params
-    shapes = [atom.aval.shape for atom in eqn.invars]
-    if name == "dot_general":
-        (left, _), _ = params["dimension_numbers"]
-        return math.prod(shapes[0][axis] for axis in left)
-    if name in ("reduce_sum", "reduce_prod"):
-        return math.prod(shapes[0][axis] for axis in params["axes"])
-    if name in ("cumsum", "cumprod", "cumlogsumexp"):
-        return shapes[0][params["axis"]]
-    if name == "reduce_window_sum":
-        return math.prod(params["window_dimensions"])
-    if name == "conv_general_dilated":
-        return math.prod(shapes[1]) // shapes[1][params["dimension_numbers"].rhs_spec[0]]
-    if name in ("scatter-add", "scatter_add"):
-        return math.prod(shapes[2])
-    return 1
-
-
-def _closed(jaxpr):
-    return jaxpr if hasattr(jaxpr, "jaxpr") else jex.ClosedJaxpr(jaxpr, ())
-
-
-def _branch(closed, errors, *args):
-    return _run(_closed(closed), args, errors)
-
-
-def _scan(eqn, given, errors):
-    # What is carried is told by the shapes: the releases of JAX give it different names.
-    closed = _closed(eqn.params["jaxpr"])
-    results = zip(eqn.outvars, closed.jaxpr.outvars, strict=True)
-    carried = sum(_rank(whole) == _rank(row) for whole, row in results)
-    arguments = zip(eqn.invars, closed.jaxpr.invars, strict=True)
-    fixed = sum(_rank(whole) == _rank(row) for whole, row in arguments) - carried
-    constants, carry = given[:fixed], given[fixed : fixed + carried]
-
-    def body(carry, row):
-        k, row = row
-        out = _run(closed, [*constants, *carry, *row], errors.below(k))
-        return out[:carried], out[carried:]
-
-    rows = jnp.arange(eqn.params["length"], dtype=jnp.uint32), given[fixed + carried :]
-    carry, out = jax.lax.scan(body, carry, rows, reverse=eqn.params["reverse"])
-    return [*carry, *out]
-
-
-def _rank(atom):
-    return len(atom.aval.shape)
+def _scales(out, coarsest):
+    """Return exact numbers, the worst of rounding, and by how much more they jump; of all runs."""
+    exact, off = out[0], abs(out[1:] - out[:1])
+    cauchy, small, tiny = jnp.split(
+        jnp.where(jnp.isnan(off), jnp.inf, off), [_DRAWS, _DRAWS + _TRIALS]
+    )
+    # Both evaluations that are compared are rounded, one in the dtype, one in float64.
+    worst = jnp.sort(cauchy, axis=0)[_LEAST - 1] * ((coarsest + _U) / _LEVEL)
+    # What only flushing to zero changes is no kink: it changes less if less is flushed.
+    jump = jnp.minimum(small.max(axis=0), tiny.max(axis=0))
+    return exact, worst, jnp.where(jump > 2 * worst + _FLUSH[0], jump, 0.0)

@@ -82,12 +82,24 @@ def check_gradient(
     of, by = name_of(f), name_of(gradient)
     if any(gradient is mode for mode in gradients.MODES):
         gradient, by = gradient(f), f"{by} of {of}"
-    double = form.double or jnp.result_type(float) == jnp.float64
-    with jax.default_matmul_precision("highest"), jax.enable_x64(double):
+    single = jnp.result_type(float) != jnp.float64
+    if single and form.double and not _takes(f, form, x) and _takes(f, form.narrow, x):
+        form = form.narrow  # JAX passes no float64, unless it is told to
+    with jax.default_matmul_precision("highest"), jax.enable_x64(form.double or not single):
         scalar("check_gradient", "f(at)", f(form.built(x)))
         rows = _rows(Subject(f, gradient, form, seed, *traced(f, form)), x)
         platform = jax.default_backend()
     return Report(by, f"the derivative of {of}", platform, versions(), seed, tuple(rows))
+
+
+def _takes(f, form, x):
+    """Return whether f has a value at a point of a form."""
+    with jax.enable_x64(form.double):
+        try:
+            f(form.built(x))
+        except Exception:  # whatever a stranger's code may raise
+            return False
+    return True
 
 
 def _rows(subject, x):
@@ -148,7 +160,9 @@ def _against_autodiff(subject, x, came, known, reason, said):
         return _row(subject, AUTODIFF, Verdict.HOLDS, **counts)
     labels = ["the value"] * (1 - first)
     labels += [subject.form.label("gradient", j) for j in range(len(x))]
-    why = "rounding explains as much as the gradient is: f is stationary here, or cancels"
+    why = (
+        "rounding explains as much as the gradient is: f is stationary here, cancels, or has a kink"
+    )
     for j in np.flatnonzero(jump)[:1]:
         changed = f"{labels[j]} changes by {jump[j]:.2g} within rounding of the point"
         why = f"{changed}: f has a kink here, or is stationary"

@@ -7,7 +7,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from gdpure import guards
 from gdpure.objectives import Objective
 
 from ..rounding import unit_roundoff
+from .refined import Refined, Unrefined, refined
 
 
 @contextlib.contextmanager
@@ -76,11 +77,18 @@ class Form:
         """Whether a dtype is float64."""
         return np.dtype(np.float64) in self.dtypes
 
+    @property
+    def narrow(self):
+        """The same in the dtypes that JAX has without ``enable_x64``."""
+        with jax.enable_x64(False):
+            dtypes = tuple(map(jax.dtypes.canonicalize_dtype, self.dtypes))
+        return replace(self, dtypes=dtypes)
+
     def parts(self, vectors):
         """Return the numbers of each leaf; any leading axes of the vectors stay in front."""
         cuts = np.cumsum(self.sizes)[:-1]
         lead = vectors.shape[:-1]
-        split = np.split(vectors, cuts, axis=-1)
+        split = (jnp if isinstance(vectors, jax.Array) else np).split(vectors, cuts, axis=-1)
         return [part.reshape(lead + shape) for part, shape in zip(split, self.shapes, strict=True)]
 
     def built(self, vector, dtype=None):
@@ -184,8 +192,11 @@ class Subject:
         return np.random.default_rng(self.seed)
 
 
-def traced(f: Callable, form: Form) -> tuple[Any, str]:
-    """Return f in float64 as JAX passes it to a compiled function; or None, and why there is none.
+def traced(f: Callable, form: Form) -> tuple[Refined | None, str]:
+    """Return f in float64, as a compiled function takes it; or None, and why there is none.
+
+    It is traced as JAX traces it for whoever asks: under its ``enable_x64``, or in float64 where
+    the parameters are.
 
     Examples
     --------
@@ -193,22 +204,22 @@ def traced(f: Callable, form: Form) -> tuple[Any, str]:
     >>> f, reason = traced(lambda x: float(np.exp(x).sum()), form)
     >>> assert f is None and reason == "f computes in NumPy: JAX cannot trace it"
     """
-
-    def refined(leaf):
-        floating = guards.is_number(leaf) and jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
-        return jnp.asarray(leaf, jnp.float64) if floating else leaf
-
-    with wide():
-        try:
-            double = jax.tree.map(refined, passed(f))
-            hash(jax.tree.structure(double))
-            out = jax.eval_shape(double, form.built(np.ones(sum(form.sizes)), np.float64))
-        except jax.errors.TracerArrayConversionError:
-            return None, "f computes in NumPy: JAX cannot trace it"
-        except Exception as error:  # whatever a stranger's code makes of a tracer
-            return None, f"JAX cannot trace f: {first_line(error)}"
-    if getattr(out, "dtype", None) != jnp.float64:
-        return None, f"f gives {guards.describe(out)}, whatever it is given: JAX cannot refine it"
+    x64 = form.double or jnp.result_type(float) == jnp.float64
+    try:
+        double = refined(passed(f), form, x64)
+        hash(jax.tree.structure(double))
+        closed = double.program(lambda f: f)
+        with wide():
+            x = form.built(np.ones(sum(form.sizes)), np.float64)
+            jax.eval_shape(lambda f, x: f(x), double, x)
+    except jax.errors.TracerArrayConversionError:
+        return None, "f computes in NumPy: JAX cannot trace it"
+    except Unrefined as error:
+        return None, f"{error}: JAX cannot refine it"
+    except Exception as error:  # whatever a stranger's code makes of a tracer
+        return None, f"JAX cannot trace f: {first_line(error)}"
+    if not all(jnp.issubdtype(out.dtype, jnp.floating) for out in closed.out_avals):
+        return None, f"f gives {closed.out_avals[0].str_short()}: JAX cannot refine it"
     return double, ""
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..gradient.causes import digits_of, import_of, lengths_of, source_of, text_of
 from ..gradient.subjects import Subject
 from ..report import Counterexample
-from .claims import Cases, Claim, Known, Points, judged
+from .claims import Cases, Claim, Known, Points, judged, products
 
 _NEARLY = 0.99  # a simple case must show so much of what the worst one shows
 _MANY = 200
@@ -33,7 +33,7 @@ def counterexample(
     there, here = np.unravel_index(np.argmax(share), share.shape)
     if claim.points != ("x*",):
         simple = evaluated(subject, _simpler(points.x, here, there))
-        tried.append((simple, judged(claim, known, simple)))
+        tried.append((simple, judged(claim, known, products(simple))))
     found = [
         _Case(subject, claim, known, some, cases, here, there)
         for some, cases in tried

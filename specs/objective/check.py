@@ -24,7 +24,7 @@ from gdpure import guards
 from gdpure.objectives import Objective
 
 from ..balls import Ball, ball, dot
-from ..gradient.autodiff import derivative
+from ..gradient.autodiff import derivative, derivatives
 from ..gradient.check import AUTODIFF, check_gradient
 from ..gradient.subjects import Subject, flat, form_of, passed, scalar, traced, wide
 from ..optimizer.subjects import name_of
@@ -32,7 +32,7 @@ from ..report import Report, Row, Verdict, versions
 from ..rounding import unit_roundoff
 from .attack import Curved, curved, low, starts
 from .cases import counterexample, shown
-from .claims import CLAIMS, FLAT, Known, Points, judged
+from .claims import CLAIMS, FLAT, Known, Points, judged, products
 
 _NUMBERS = ("smoothness", "strong_convexity", "growth", "minimum")
 _CURVATURE = ("smoothness", "strong_convexity", "growth", "flat")
@@ -264,7 +264,7 @@ def _rows(subject, x, claimed, instances):
         known = _known(claimed, points, found, _computed(subject))
         if "minimizer" in claimed:
             points = _moved(points, known, _computed(subject) * np.linalg.norm(first))
-        rows: list[Row] = []
+        rows, of = [], products(points)
         for claim in CLAIMS:
             why = _missing(claim, claimed)
             if why:
@@ -273,7 +273,7 @@ def _rows(subject, x, claimed, instances):
                 why = "rests on smoothness and strong-convexity, of which one is violated"
                 rows.append(_row(form, claim, Verdict.BLOCKED, why))
             else:
-                rows.append(_judged(subject, claim, known, points))
+                rows.append(_judged(subject, claim, known, points, of))
         rows += _flat_rows(subject, claimed, known, first)
     return rows, _notes(claimed, found)
 
@@ -338,9 +338,9 @@ def _evaluated(subject, vectors):
     largest = min(float(jnp.finfo(dtype).max) for dtype in subject.form.dtypes)
     x[~(abs(x) < largest).all(1)] = x[0]
     different, which = np.unique(x, axis=0, return_inverse=True)
-    known = [found for found, _ in (derivative(subject, point) for point in different) if found]
-    exact = np.stack([found.exact for found in known])[which]
-    radius = np.stack([found.rounding + found.jump for found in known])[which]
+    known, why = derivatives(subject, different)
+    assert known is not None, why  # it is known at the first point
+    exact, radius = known.exact[which], (known.rounding + known.jump)[which]
     lost = ~(np.isfinite(exact).all(1) & np.isfinite(radius).all(1))
     for array in (exact, radius, x):
         array[lost] = array[0]
@@ -350,8 +350,8 @@ def _evaluated(subject, vectors):
 # -- judging ---------------------------------------------------------------------------------------
 
 
-def _judged(subject, claim, known, points):
-    cases = judged(claim, known, points)
+def _judged(subject, claim, known, points, of):
+    cases = judged(claim, known, of)
     with np.errstate(invalid="ignore", divide="ignore"):
         excess = np.nanmax(cases.gap / cases.radius, initial=0.0)
     counts = {
@@ -401,7 +401,7 @@ def _flat_rows(subject, claimed, known, first):
     slope = np.linalg.norm(points.g.middle, axis=1) + np.linalg.norm(points.g.radius, axis=1)
     lost = (slope + float(known.smoothness.middle) / 2 * astray) * astray
     points = points._replace(f=Ball(points.f.middle, points.f.radius + lost))
-    return [*rows, _judged(subject, FLAT, known, points)]
+    return [*rows, _judged(subject, FLAT, known, points, products(points))]
 
 
 @jax.jit

@@ -331,8 +331,8 @@ class Cases(NamedTuple):
         return np.divide(self.gap, sizes, out=np.zeros_like(sizes), where=self.wrong & (sizes > 0))
 
 
-def judged(claim: Claim, known: Known, points: Points) -> Cases:
-    """Compare both sides of a claim at points, in float64.
+def judged(claim: Claim, known: Known, of: Products) -> Cases:
+    """Compare both sides of a claim at points, of which it knows the products, in float64.
 
     Examples
     --------
@@ -340,12 +340,12 @@ def judged(claim: Claim, known: Known, points: Points) -> Cases:
     >>> with jax.enable_x64(True):
     ...     points = Points(x, ball(x[:, 0] ** 2), ball(2 * x))
     ...     known = Known(ball(1.0), ball(1.0), ball(1.0), ball(0.0))
-    ...     assert judged(CLAIMS[0], known, points).wrong.sum() == 2
-    ...     assert judged(CLAIMS[1], known, points).wrong.sum() == 0
+    ...     assert judged(CLAIMS[0], known, products(points)).wrong.sum() == 2
+    ...     assert judged(CLAIMS[1], known, products(points)).wrong.sum() == 0
     """
     # Where squares overflow, nothing is said, and NumPy would warn.
-    known, points = jax.tree.map(jnp.asarray, (known, points))
-    return jax.tree.map(np.asarray, _cases(claim.evidence, known, products(points)))
+    known = jax.tree.map(jnp.asarray, known)
+    return jax.tree.map(np.asarray, _cases(claim.evidence, known, of))
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -29,6 +29,7 @@ _INSTANCES, _ONE_BY_ONE = 51_200, 2_048
 # Rounds, each to a simpler case, until none is: the planted bugs need 3 to 22 of them.
 _SHRINKING = 64
 METHODS = ("any", "descent", "gradient descent")
+_FORM = [theorem for theorem in THEOREMS if theorem.name == "form"]
 
 
 def check_optimizer(
@@ -260,15 +261,16 @@ def _check(subject, theorems, dtype, instances, expected, seed, progress):
         _preflight(subject, dtype, seed)
         tallies = search.survey(subject, tried, dtype, count=count, seed=seed, progress=progress)
     except Malformed as found:
-        rows.update(_malformed(tried, dtype, found, expected))
+        rows.update(_malformed(tried or _FORM, dtype, found, expected))
     except Exception as error:  # whatever a stranger's code may raise
-        rows.update(_failed(tried, dtype, error))
+        rows.update(_failed(tried or _FORM, dtype, error))
     else:
         shown = _counterexamples(subject, tallies, dtype, count, expected)
         rows.update(
             {t.theorem: _verdict(t, dtype, expected, shown.get(t.theorem)) for t in tallies}
         )
-    return [rows[theorem] for theorem in theorems]
+    # What is no run is said, whatever was asked for.
+    return [rows[theorem] for theorem in dict.fromkeys((*theorems, *rows))]
 
 
 def _counterexamples(subject, tallies, dtype, count, expected):
@@ -361,6 +363,12 @@ def _malformed(theorems, dtype, found, expected):
 def _failed(theorems, dtype, error):
     message = (str(error) or "without a message").splitlines()[0]
     sentence = f"the subject raised {type(error).__name__}: {message}"
+    if isinstance(error, jax.errors.UnexpectedTracerError):
+        sentence = (
+            "the subject keeps state from one call to the next, as in self.v, which JAX cannot "
+            "trace: return all iterates, from a function of gradient, start, step_size, steps, or "
+            "make it an optax transformation, which is handed its state"
+        )
     for k, theorem in enumerate(theorems):
         verdict = Verdict.BLOCKED if k else Verdict.ERROR
         yield theorem, _row(theorem, dtype, verdict, reason=sentence)

@@ -82,7 +82,9 @@ def _cast(tree, *, dtype):
     )
 
 
-def run(subject: Subject, batch: Instance, shape: Shape, dtype, *, stopping=False) -> Run:
+def run(
+    subject: Subject, batch: Instance, shape: Shape, dtype, *, stopping=False, compiled=True
+) -> Run:
     """Run a subject on a batch of instances, in a dtype, as its user would; in float64 after."""
     with jax.enable_x64(True):
         problems = _cast(batch, dtype=dtype)
@@ -94,6 +96,7 @@ def run(subject: Subject, batch: Instance, shape: Shape, dtype, *, stopping=Fals
         jax.default_matmul_precision("highest"),
         jax.numpy_dtype_promotion("standard"),
         jax.numpy_rank_promotion("allow"),
+        jax.disable_jit(not compiled),
     ):
         runs = jax.block_until_ready(call(problems, shape.steps))
     # In float64 and of one structure, whatever ran: the judge is compiled once.
@@ -150,19 +153,58 @@ def judge(
     *,
     attained: bool = False,
 ) -> list[Finding]:
-    """Run a subject on a batch, and return what each theorem finds in it, in NumPy arrays."""
+    """Run a subject on a batch, and return what each theorem finds in it, in NumPy arrays.
+
+    XLA may compute a number twice and round it in two ways, so that a row is not, to the last bits,
+    the point that the next step starts from. What is compiled is therefore run again operation by
+    operation where it breaks a theorem, and accused of what it breaks there as well, or if it
+    returns what rounding does not explain.
+    """
+    tried = partial(_tried, subject, theorems, batch, shape, dtype, attained)
+    findings, traces = tried()
+    if not subject.compiled or not any(found.violated.any() for found in findings):
+        return findings
+    try:
+        apart, others = tried(compiled=False)
+    except Exception:  # a stranger's code, which may only run where it is compiled
+        return findings
+    alike = np.all([_alike(*pair) for pair in zip(traces, others, strict=True)], axis=0)
+    return [
+        jax.tree.map(partial(_where, alike & found.violated & ~other.violated), other, found)
+        for found, other in zip(findings, apart, strict=True)
+    ]
+
+
+def _where(condition, this, that):
+    return np.where(condition.reshape(-1, *[1] * (np.ndim(this) - 1)), this, that)
+
+
+def _alike(trace, other):
+    """Return which runs of a batch differ by no more than rounding may make of them, (B,)."""
+    f, steps = trace.instance, [x.stray.T for x in (trace, other)]
+    h = f.step_size * np.stack([f.smoothness, f.strong_convexity])
+    grown = rounding.drift(np.maximum(1.0, abs(1.0 - h).max(axis=0)), sum(steps))
+    with np.errstate(invalid="ignore"):
+        off = np.sqrt(((trace.x - other.x) ** 2).sum(axis=-1))
+    same = (trace.x == other.x) | (np.isnan(trace.x) & np.isnan(other.x))
+    return ((off <= grown.T) | same.all(axis=-1)).all(axis=-1)
+
+
+def _tried(subject, theorems, batch, shape, dtype, attained, *, compiled=True):
+    """Return what each theorem finds in a batch, and what was observed, in NumPy arrays."""
     model, found = _model(dtype), {}
 
+    @cache
     def observed(stopping):
-        runs = run(subject, batch, shape, dtype, stopping=stopping)
+        runs = run(subject, batch, shape, dtype, stopping=stopping, compiled=compiled)
         with jax.enable_x64(True):
             return _observe(batch, runs, model)
 
-    traced = cache(observed)
-    for theorem in theorems:
+    asked = ["stopping" in theorem.needs for theorem in theorems]
+    for theorem, stopping in zip(theorems, asked, strict=True):
         if theorem in found:
             continue
-        traces = traced("stopping" in theorem.needs)
+        traces = observed(stopping)
         if theorem.twin is None:
             together = companions(theorem)
             with jax.enable_x64(True):
@@ -170,11 +212,12 @@ def judge(
         else:
             with jax.enable_x64(True):
                 twins = _make_twins(traces, theorem=theorem)
-            runs = run(subject, twins, shape, dtype)
+            runs = run(subject, twins, shape, dtype, compiled=compiled)
             with jax.enable_x64(True):
                 others = _observe(twins, runs, model)
                 found[theorem] = _find_twins(traces, others, theorem=theorem)
-    return jax.device_get([found[theorem] for theorem in theorems])
+    seen = [observed(stopping) for stopping in sorted(set(asked))]
+    return jax.device_get(([found[theorem] for theorem in theorems], seen))
 
 
 def batch_size(subject: Subject, count: int) -> int:

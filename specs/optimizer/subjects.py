@@ -78,6 +78,11 @@ class Subject:
     takes: frozenset
     notes: tuple[str, ...] = ()
 
+    @property
+    def compiled(self):
+        """Whether many instances are run by one compiled program."""
+        return self.batch == MANY
+
 
 # -- what is it ------------------------------------------------------------------------------------
 

@@ -240,23 +240,18 @@ def _floor(case):
     if case.steps.finding.verdict is not Verdict.HOLDS or not eta[-1] > 0:
         if rests and case.G is not None and case.steps.how == "given" and eta[-1] > 0:
             steps = abs(eta[k:, None] * case.G[k:-1])
-            if (steps <= _half_units(rows.point[k:-1], rows.dtype)).all():
+            if (steps <= rounding.spacing(rows.point[k:-1], rows.dtype) / 2).all():
                 return f"{rests}: a step there is shorter than half a unit in the last place"
         return rests  # nothing says that it is rounding which holds it
     floor = None
     if F is not None and case.G is not None:
         # A convex f falls by no more than that.
         most = eta * norm(case.G[:-1]) ** 2
-        floor = _from((most <= _half_units(F[:-1], rows.dtype)) & (F[:-1] != 0))
+        floor = _from((most <= rounding.spacing(F[:-1], rows.dtype) / 2) & (F[:-1] != 0))
     if floor is not None:
         why = "from there on a step lowers f by less than half a unit in the last place"
         return f"{rows.dtype} floor reached at k = {floor}: {'; '.join(filter(None, [why, rests]))}"
     return f"{rows.dtype} floor reached at k = {k}: {rests}" if rests else ""
-
-
-def _half_units(x, dtype):
-    """Return half units in the last place: what is added and is less may be lost."""
-    return np.ldexp(rounding.unit_roundoff(dtype), np.frexp(x)[1] - 1)
 
 
 def _from(flags):

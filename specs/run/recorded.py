@@ -21,7 +21,7 @@ from gdpure.descent import Descent, History, State
 from gdpure.objectives import Objective
 
 from .. import rounding
-from ..gradient.autodiff import derivative
+from ..gradient.autodiff import derivative, derivatives
 from ..gradient.subjects import Form, Subject, first_line, flat, form_of, traced, wide
 
 _U = rounding.unit_roundoff("float64")
@@ -247,19 +247,18 @@ def truth(objective: Any, rows: Rows) -> Truth:
     """
     if objective is None:
         return assumed(rows, None, "there is no objective")
-    form, x, double, why = _form(objective, rows)
+    form, x, refined, why = _form(objective, rows)
     evaluate = _evaluation_of(objective)
     if evaluate is not None:
         at = _derived(evaluate, objective.data, rows.dtype)
-        return _told([at(x) for x in rows.point], at, "derived")
-    if double is not None:
-        subject = Subject(objective, objective, form, 0, double, "")
-        known, why = derivative(subject, x)
+        return _told(zip(*map(at, rows.point), strict=True), at, "derived")
+    if refined is not None:
+        subject = Subject(objective, objective, form, 0, refined, "")
+        known, why = derivatives(subject, rows.point)
         if known is not None:
-            at = _measured(subject)
-            return _told([at(x) for x in rows.point], at, "measured")
-    with wide():
-        values = [float(objective(form.built(x, np.float64))) for x in rows.point]
+            return _told(_parts_of(known, form), _measured(subject), "measured")
+    with _own_precision(form):
+        values = [float(objective(form.built(x))) for x in rows.point]
     return assumed(rows, np.array(values), why)
 
 
@@ -272,27 +271,31 @@ def _form(objective, rows) -> tuple[Form, np.ndarray, Any, str]:
     if rows.point.shape[1] == 1 and isinstance(rows.one, np.ndarray) and rows.one.ndim < 2:
         candidates.append(rows.one.reshape(() if rows.one.ndim else (1,)))
     errors = []
-    for one in candidates:
-        form, x = form_of("certify", one)
-        double, why = traced(objective, form)
-        try:
-            with wide():
-                point = form.built(x, np.float64)
-                out = objective(point) if double is None else jax.eval_shape(double, point)
-        except Exception as error:  # whatever a stranger's code makes of a point of another form
-            errors.append(first_line(error))
-            continue
-        if np.shape(out) == ():
-            return form, x, double, why
-        errors.append(f"it returned {guards.describe(out)}, not one number")
+    for form, x in (form_of("certify", one) for one in candidates):
+        for own in dict.fromkeys((form, form.narrow)):
+            refined, why = traced(objective, own)
+            try:
+                with wide() if refined else _own_precision(own):
+                    out = (refined or objective)(own.built(x, np.float64 if refined else None))
+            except Exception as error:  # what a stranger's code makes of a point of another form
+                errors.append(first_line(error))
+                continue
+            if np.shape(out) == ():
+                return own, x, refined, why
+            errors.append(f"it returned {guards.describe(out)}, not one number")
     raise ValueError(
         f"certify: the objective must take row 0 of the points, {guards.describe(rows.one)}, and "
         f"return its value, but {errors[0]}"
     )
 
 
-def _told(found, at, how):
-    numbers = zip(Truth._fields, zip(*found, strict=True), strict=False)
+def _own_precision(form):
+    """Let JAX compute in the dtype of the parameters: in another a function may be another one."""
+    return jax.enable_x64(form.double or jnp.result_type(float) == jnp.float64)
+
+
+def _told(parts, at, how):
+    numbers = zip(Truth._fields, parts, strict=False)
     return Truth(**{name: np.array(part) for name, part in numbers}, how=how, why="", at=at)
 
 
@@ -335,17 +338,20 @@ def _derived(evaluate: Any, data, dtype):
 
 
 def _measured(subject):
-    unit = subject.form.unit
-
     def at(x):
         known: Any = derivative(subject, x)[0]
-        error = known.rounding + known.jump + float(jnp.finfo(subject.form.dtypes[0]).tiny)
-        # The same errors, of the size that they have in float64.
-        doubt = known.rounding * (_U / unit)
-        exact = known.exact
-        return exact[0], exact[1:], doubt[0], doubt[1:], error[0], error[1:]
+        return _parts_of(known, subject.form)
 
     return at
+
+
+def _parts_of(known, form):
+    """Return values and gradients, how far they may be off, and how far an evaluation may be."""
+    error = known.rounding + known.jump + float(jnp.finfo(form.dtypes[0]).tiny)
+    # The same errors, of the size that they have in float64.
+    doubt = known.rounding * (_U / form.unit)
+    pairs = ((part[..., 0], part[..., 1:]) for part in (known.exact, doubt, error))
+    return tuple(part for pair in pairs for part in pair)
 
 
 def facts_of(objective: Any, facts: Any, d: int) -> gd.Facts:

@@ -98,8 +98,8 @@ def steps_of(rows: Rows, known: Truth, step_size) -> Steps:
 def allowed_step(rows: Rows, slopes, eta):
     """Return how far steps in the dtype of the run may be from the exact ones, (N, d).
 
-    A product and a step size that were rounded, a sum, and what a copy in finer arithmetic may
-    carry from row to row, or a print may leave out; the differences of float64 come on top.
+    A product and a step size that were rounded, a sum, and what a row may not show of the point in
+    use, a unit in the last place, or a print leave out; the differences of float64 come on top.
     """
     model = rounding.arithmetic(rows.dtype)
     u, tiny = model.unit_roundoff, model.least_normal
@@ -109,7 +109,9 @@ def allowed_step(rows: Rows, slopes, eta):
     target = abs(x - eta[:, None] * slopes.g)
     blur = np.broadcast_to(rows.blur[0], rows.point.shape)
     moved = moved + blur[:-1] + blur[1:]
-    return moved + u * (target + moved + abs(x)) + 4 * _U * (abs(x) + abs(after)) + 2 * tiny
+    shown = rounding.spacing(rows.point, rows.dtype)
+    moved = moved + shown[:-1] + shown[1:]
+    return moved + u * (target + moved) + 4 * _U * (abs(x) + abs(after)) + 2 * tiny
 
 
 # -- the law ---------------------------------------------------------------------------------------

@@ -42,14 +42,18 @@ def number(x):
 def seen(trace: Trace) -> tuple[Ball, Ball]:
     """Return points and gradients of the rows 0, 1, ..., N-1 as the subject may have them.
 
-    All but the start it may carry to more digits than the row shows, as a master copy in float64 or
-    a compensated sum does, and may take gradients there.
+    All but the start may be a unit in the last place from what the row shows, as a master copy in
+    float64 is, or a point that is compiled apart from its row; gradients may be taken there.
     """
-    x = trace.x[:-1]
-    carried = trace.model.gamma(1) * abs(x).at[0].set(0.0)
-    spread = trace.L * jnp.linalg.norm(carried, axis=1, keepdims=True)
+    x = shown(trace)[:-1]
+    spread = trace.L * jnp.linalg.norm(x.radius, axis=1, keepdims=True)
     g = Ball(trace.g.middle, trace.g.radius + trace.gradient_error)[:-1]
-    return Ball(x, carried), Ball(g.middle, g.radius + spread)
+    return x, Ball(g.middle, g.radius + spread)
+
+
+def shown(trace: Trace) -> Ball:
+    """Return the points of all rows as the subject may have them."""
+    return Ball(trace.x, rounding.spacing(trace.x, trace.model).at[0].set(0.0))
 
 
 def inner(trace: Trace, x: Ball, y: Ball) -> Ball:
@@ -102,7 +106,9 @@ def follows(trace: Trace, wanted: Ball) -> Evidence:
     """Return evidence that rows 1, 2, ... are as wanted."""
     allowed = jnp.where(jnp.isnan(wanted.radius), jnp.inf, wanted.radius)
     middle = jnp.nan_to_num(wanted.middle)
-    return Evidence(ball(trace.x[1:]), ball(middle), allowed, abs(middle - trace.x[:-1]) > allowed)
+    after = shown(trace)[1:]
+    clear = abs(middle - trace.x[:-1]) > allowed + after.radius
+    return Evidence(after, ball(middle), allowed, clear)
 
 
 def along(trace: Trace, step_sizes: Ball) -> Evidence:
@@ -239,15 +245,16 @@ def _one_of(trace: Trace, points: Ball, admissible) -> Evidence:
 
     They are compared with the nearest, in units of what rounding allows.
     """
-    off = abs(trace.x[None, 1:] - points.middle)
-    units = jnp.where(points.radius > 0, points.radius, 1e-300)
+    after = shown(trace)[1:]
+    off, far = abs(trace.x[None, 1:] - points.middle), points.radius + after.radius[None]
+    units = jnp.where(far > 0, far, 1e-300)
     away = jnp.where(off > 0, off / units, 0).max(axis=-1)
     nearest = jnp.where(admissible, jnp.minimum(away, 1e300), jnp.inf).argmin(axis=0)
     wanted = jax.tree.map(
         lambda leaf: jnp.take_along_axis(leaf, nearest[None, :, None], axis=0)[0], points
     )
     decided = admissible.sum(axis=0) == 1
-    return Evidence(ball(trace.x[1:]), ball(wanted.middle), wanted.radius, decided[:, None])
+    return Evidence(after, ball(wanted.middle), wanted.radius, decided[:, None])
 
 
 def of_the_test(model, f: Ball, promised: Ball, reached: Ball):

@@ -73,11 +73,11 @@ def compensated(gradient, start, step_size, steps):
 
 def master_in_float64(gradient, start, step_size, steps):
     """The points are kept in float64, and rounded for the gradient and for the record."""
-    master = start.astype(np.float64)
+    master = np.asarray(start, np.float64)
 
     def move(x, _):
         nonlocal master
-        master = master - step_size * gradient(x).astype(np.float64)
+        master = master - step_size * np.asarray(gradient(x), np.float64)
         return master.astype(x.dtype)
 
     return descents.walk(move, start, steps)
@@ -87,10 +87,34 @@ def in_float64_inside(gradient, start, step_size, steps):
     """Every step is computed in float64 and rounded once."""
 
     def move(x, _):
-        g = gradient(x).astype(np.float64)
-        return (x.astype(np.float64) - step_size * g).astype(x.dtype)
+        g = np.asarray(gradient(x), np.float64)
+        return (np.asarray(x, np.float64) - step_size * g).astype(x.dtype)
 
     return descents.walk(move, start, steps)
+
+
+def rows_one_unit_off(gradient, start, step_size, steps):
+    """Rows that are a unit in the last place from the points that the next steps start from."""
+    x, rows = start, [start]
+    for _ in range(steps):
+        last, x = x, x - step_size * gradient(x)
+        rows.append(np.where(x == last, x, np.nextafter(x, np.zeros_like(x))))
+    return np.stack(rows)
+
+
+def rows_compiled_apart(gradient, start, step_size, steps):
+    """Rows of a second copy of the step, which the compiler rounds in its own way.
+
+    As XLA did on a GPU, where the gradient is added up in another order; but not where it is run
+    operation by operation.
+    """
+    off = 0 if jax.config.jax_disable_jit else 4 * jnp.finfo(start.dtype).eps
+    x, rows = start, [start]
+    for _ in range(steps):
+        move = step_size * gradient(x)
+        rows.append(x - (1 + off) * move)
+        x = x - move
+    return jnp.stack(rows)
 
 
 def unrolled(gradient, start, step_size, steps):
@@ -249,6 +273,8 @@ HONEST = {
         compensated,
         master_in_float64,
         in_float64_inside,
+        rows_one_unit_off,
+        rows_compiled_apart,
         unrolled,
         while_loop,
         sgd_of_torch,
