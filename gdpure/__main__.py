@@ -198,8 +198,8 @@ def _regression(part):
     f, run, final = part.facts, part.run.history, part.final
     points = ", ".join(f"({x:g}, {y:g})" for x, y in zip(part.x, part.y, strict=True))
     learned = _by_scikit_learn(part.x, part.y)
-    known = [f.minimizer, *learned]
     rows = [k for k in _SHOWN if k < len(run.value)]
+    thetas = np.array([*run.point[rows], final.point, f.minimizer, *learned])
     return (
         _title("2  Linear regression"),
         f"A line theta_0 + theta_1 x is fitted to {points}. The cost is",
@@ -218,10 +218,7 @@ def _regression(part):
         _table(
             ("k", [*rows, final.count, "exact", *("sklearn" for _ in learned)]),
             *(
-                (
-                    name,
-                    [f"{theta[i]:.6f}" for theta in (*run.point[rows], final.point, *known)],
-                )
+                (name, [f"{x:.6f}" for x in thetas[:, i]])
                 for i, name in enumerate(("intercept", "slope"))
             ),
             ("cost", [f"{x:.6f}" for x in (*run.value[rows], final.value, f.minimum)]),

@@ -118,7 +118,7 @@ def one_step(
     before, after = (number(float(state.value), 4) for state in (start, end))
     goes = "falls" if end.value < start.value else "rises"
     ax.set_title(f"$f$ {goes} from {before} to {after}" if title is None else title)
-    key(ax, f"$\\eta = {number(float(step_size), 3)}$", look)
+    key(ax, f"$\\eta = {number(float(np.asarray(step_size)), 3)}$", look)
     return ax
 
 
