@@ -314,7 +314,7 @@ def _by_scikit_learn(x, y):
         return []
     from sklearn.linear_model import LinearRegression
 
-    fitted = LinearRegression().fit(np.float64(x)[:, None], np.float64(y))
+    fitted = LinearRegression().fit(np.asarray(x, np.float64)[:, None], np.asarray(y, np.float64))
     return [(fitted.intercept_, *fitted.coef_)]
 
 

@@ -28,12 +28,12 @@ class Frame:
 
 def nullable(x):
     """Return a frame or a series of pandas, its numbers in columns that may have gaps."""
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    pandas = pytest.importorskip("pandas", reason="pandas comes with the extra 'peers': not run")
     return (pandas.DataFrame if x.ndim > 1 else pandas.Series)(x).astype("Float32")
 
 
 def frame(x):
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    pandas = pytest.importorskip("pandas", reason="pandas comes with the extra 'peers': not run")
     return (pandas.DataFrame if x.ndim > 1 else pandas.Series)(x)
 
 
@@ -102,7 +102,7 @@ def test_gaps_and_text_are_refused_with_their_place(gap, taker):
 
 
 def test_gaps_of_pandas_are_refused_with_their_place():
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    pandas = pytest.importorskip("pandas", reason="pandas comes with the extra 'peers': not run")
     columns = {"a": pandas.array([1, None], "Int64"), "b": [1.0, 2.0]}
     with pytest.raises(TypeError, match=r"X must .* got pandas.* with NAType <NA> at \(1, 0\)"):
         gd.least_squares(pandas.DataFrame(columns), [1, 2])
