@@ -179,11 +179,11 @@ def _as_rule(caller, rule, params, shapes, kinds):
 
 
 def each_step(caller: str, rule: Any, steps: int) -> Any:
-    """Return the step sizes of a schedule, one a step; None for any other rule."""
+    """Return the step sizes of a schedule, one a step and a 0 that ends them; else None."""
     if not isinstance(rule, Schedule):
         return None
     guards.shape(caller, "the array of step sizes", rule.step_sizes, (steps,), empty=True)
-    return rule.step_sizes
+    return jnp.concatenate([rule.step_sizes, jnp.zeros_like(rule.step_sizes, shape=(1,))])
 
 
 def _normal(dtype):

@@ -70,7 +70,13 @@ def array(caller: str, name: str, x: Any) -> Any:
 
 def is_plain(x: Any) -> bool:
     """Whether x is an array just as JAX takes it."""
-    return isinstance(x, jax.Array) or (type(x) is np.ndarray and x.dtype.isnative)
+    native = type(x) is np.ndarray and x.dtype.isnative and not holds_no_numbers(x)
+    return native or isinstance(x, jax.Array)
+
+
+def holds_no_numbers(x: Any) -> bool:
+    """Whether x is an array of NumPy's of text, dates or objects."""
+    return isinstance(x, np.ndarray | np.generic) and x.dtype.kind in "OUSMm"
 
 
 def dtype_of(x: Any) -> Any:

@@ -30,6 +30,7 @@ from gdpure.arrays import (
     dtype_of,
     exact,
     finite,
+    holds_no_numbers,
     is_array,
     is_number,
     is_plain,
@@ -57,6 +58,11 @@ def arrays(caller: str, name: str, tree: Any) -> Any:
         x = array(caller, f"{name}{keystr(path)}", x)
         if isinstance(x, float) and not isinstance(x, np.generic):
             return np.asarray(x, jnp.result_type(float))
+        if holds_no_numbers(x):
+            raise TypeError(
+                f"{caller}: {name}{keystr(path)} must be an array of numbers, got {describe(x)}"
+                f"{remedy(x)}"
+            )
         if is_array(x) or isinstance(x, (int, complex)):
             return x
         advice = "; a module that also holds functions has to be split, its arrays alone are the "

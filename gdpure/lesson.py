@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.optimize import minimize
 
 import gdpure as gd
@@ -81,14 +82,15 @@ def regression() -> gd.Objective:
     >>> values, gradients = gd.per_sample(regression())(jnp.array([2.0, 2.0], jnp.float32))
     >>> assert values.shape == (3,) and gradients.shape == (3, 2)
     """
-    data = jnp.array([1, 2, 3], jnp.float32), jnp.array([1, 2.2, 2.8], jnp.float32)
+    data = np.array([1, 2, 3], np.float32), np.array([1, 2.2, 2.8], np.float32)
     gradient = gd.unpack(cost_gradient)
     return gd.Objective(gd.unpack(cost), data, gradient, facts=_regression_facts, axes=(0, 0))
 
 
 def _regression_facts(data):
     x, y = data
-    return gd.facts(gd.least_squares(gd.with_intercept(x), y))
+    with jax.ensure_compile_time_eval():  # in float64, on every platform, also inside of `jax.jit`
+        return gd.facts(gd.least_squares(gd.with_intercept(x), y))
 
 
 class Quadratic(NamedTuple):

@@ -68,8 +68,13 @@ def fits(caller, record, shapes, rows, given):
 
     `shapes` are those of evaluation, start and rule of one run, `given` all arrays of the call.
     """
+    if record is None:
+        return
     start = jax.tree.leaves(shapes[1])
-    if record is None or rows * sum(x.size * x.dtype.itemsize for x in start) < _UNASKED:
+    largest = sum(x.size * x.dtype.itemsize for x in start)
+    if getattr(record, "func", None) is not history:  # somebody may keep a Hessian of each state
+        largest *= sum(x.size for x in start)
+    if rows * largest < _UNASKED:
         return
     arrays = [x for x in jax.tree.leaves((given, jnp.zeros(()))) if isinstance(x, jax.Array)]
     if any(isinstance(x, Tracer) for x in arrays):  # perhaps no row will be asked for

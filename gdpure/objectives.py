@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 from jax.tree_util import Partial
 
 from gdpure import guards, trees
@@ -155,6 +155,8 @@ class _MeanLoss:
     loss: Callable[[Any, Any], Any]
 
     def __call__(self, params, examples):
+        leaves, structure = jax.tree.flatten(examples)
+        examples = jax.tree.unflatten(structure, _side_by_side(leaves))
         losses = jax.vmap(self.loss, in_axes=(None, 0))(params, examples)
         guards.losses("empirical_risk", losses)
         return jnp.mean(losses)
@@ -226,7 +228,23 @@ def examples(f: Objective) -> list[jax.Array]:
         rows.append(jnp.moveaxis(x, axis, 0) if axis else x)
 
     _over_examples(add, f)
-    return rows
+    return _side_by_side(rows)
+
+
+def _side_by_side(rows):
+    """Return arrays whose rows lie on an explicit mesh as those of the one that is spread most."""
+    counts = [shards(x) for x in rows]
+    if len(set(counts)) <= 1:
+        return rows
+    place = jax.typeof(rows[counts.index(max(counts))]).sharding
+
+    def beside(x):
+        rest = jax.typeof(x).sharding.spec[1:]
+        return jax.sharding.reshard(
+            x, NamedSharding(place.mesh, PartitionSpec(place.spec[0], *rest))
+        )
+
+    return [x if n == max(counts) else beside(x) for x, n in zip(rows, counts, strict=True)]
 
 
 def of_examples(f: Objective, rows: list[jax.Array]) -> Objective:

@@ -38,8 +38,6 @@ def scan(evaluate, rule, start, step_sizes, record, steps, moves=()):
     if not isinstance(told := adapters.unobserved(rule), rules.ALL + (adapters.Schedule,)):
         # What somebody else's rule has in closures may be differentiated, too: it becomes leaves.
         moves = tuple(programs.traced(each, evaluate, told, start, None) for each in moves)
-    if step_sizes is not None:
-        step_sizes = jnp.concatenate([step_sizes, jnp.zeros_like(step_sizes, shape=(1,))])
     course = Course(evaluate, rule, moves, step_sizes, record, steps)
     return _run(course, loop.varying(start, course))
 
@@ -124,9 +122,9 @@ def repeated(body, carry, turns, rule, ahead, row):
 
     ``ahead(carry, turn)`` is the state before a body, `row` is of the form of its rows.
     """
-    if not isinstance(rule, adapters.Observed):
-        return lax.scan(body, carry, turns)
     n = len(turns[0])
+    if n == 0 or not isinstance(rule, adapters.Observed):  # of no turns none can be shown ahead
+        return lax.scan(body, carry, turns)
 
     def going(whole):
         return whole[0] < n

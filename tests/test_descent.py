@@ -267,6 +267,16 @@ def test_a_resumed_run_looks_at_the_objective_it_is_given():
     np.testing.assert_allclose(onward.history.value[0], x @ x / 2, rtol=1e-6)
 
 
+def test_zero_steps_are_none_for_an_observed_rule_and_for_a_schedule_too():
+    counts = []
+    rule = gd.observe(0.1, lambda count, _: counts.append(int(count)))
+    assert gd.descend(BOWL, START, rule, steps=0, record=None).final.value == 5
+    assert gd.minimize(BOWL, START, rule, max_steps=0).value == 5
+    assert gd.minimize(BOWL, START, jnp.zeros(0), max_steps=0).value == 5
+    jax.effects_barrier()
+    assert counts == []
+
+
 def test_zero_steps_and_a_step_of_zero_stand_still():
     assert gd.descend(BOWL, START, 0.1, steps=0).history.value.tolist() == [5]
     assert gd.descend(BOWL, START, 0.1, steps=0, record=None).final.value == 5

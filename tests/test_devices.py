@@ -95,6 +95,19 @@ def test_the_rows_of_a_per_sample_gradient_are_on_the_devices_of_the_examples(me
     assert {part.data.shape for part in gradients.addressable_shards} == {(2, 3)}
 
 
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("labels", ["everywhere", "nowhere"])
+def test_labels_may_lie_elsewhere_than_the_rows_they_belong_to(mesh, make, labels):
+    (rows,) = _sharded(mesh, X)
+    f = MAKERS[make](rows, jax.device_put(Y, NamedSharding(mesh, P())) if labels[0] == "e" else Y)
+    with jax.default_device(jax.devices("cpu")[0]):
+        whole = MAKERS[make](X, Y)
+        wanted = gd.per_sample(whole)(START)
+    for chunk_size in (None, 2):
+        found = gd.per_sample(f, chunk_size=chunk_size)(START)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=ROUNDING), found, wanted)
+
+
 def test_starts_sharded_over_devices_stay_where_they_are(mesh):
     starts = np.tile(np.arange(3, dtype=np.float32), (8, 1))
     (placed,) = _sharded(mesh, starts)

@@ -433,6 +433,11 @@ MISTAKES = {
         TypeError,
         "examples must be an array of numbers, got object[3,2]; .astype(float) if it holds",
     ),
+    "objects as data": (
+        lambda: gd.descend(gd.Objective(lambda x, d: x @ d, Y.astype(object)), Y, 0.1, steps=1),
+        TypeError,
+        "descend: objective.data must be an array of numbers, got object[3]; .astype(float) if it",
+    ),
     "text": (
         lambda: gd.least_squares(X, ["a", "b", "c"]),
         TypeError,

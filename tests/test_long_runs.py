@@ -160,6 +160,12 @@ def test_a_record_that_cannot_fit_is_refused_with_its_size_and_what_fits_is_not(
 
 
 @pytest.mark.usefixtures("small_machine")
+def test_a_large_record_of_few_parameters_is_refused_too():
+    f = gd.quadratic(jnp.eye(300), jnp.zeros(300))
+    with pytest.raises(ValueError, match=r"must fit into memory, it would take 3.6 GB where 0.5"):
+        gd.descend(f, jnp.ones(300), 0.1, steps=10_000, record=lambda s: jax.hessian(f)(s.point))
+
+
 def test_a_record_is_not_refused_where_nobody_knows_what_becomes_of_it():
     def end(start):
         return gd.descend(_sum, start, 0.1, steps=100).final.value
