@@ -116,7 +116,8 @@ def labels_of(bands: Bands) -> tuple[float, list[str]]:
 
     Examples
     --------
-    >>> assert labels_of(bands_of([0.0, 9.0], lambda places: places)) == (0.0, ["1", "4"])
+    >>> offset, labels = labels_of(bands_of([0.0, 9.0], lambda places: places))
+    >>> assert offset == 0.0 and labels[:3] == ["0.1", "0.4", "0.9"]
     """
     labels = [number(level) for level in bands.levels]
     if len(set(labels)) == len(labels):

@@ -445,7 +445,7 @@ def test_an_oblong_window_keeps_its_shape():
     [
         (([1.0, 2.0, 3.0],), {}, ValueError, r"start must have shape \(2,\)"),
         (([1.0, np.nan],), {}, ValueError, "start must be finite"),
-        (("here",), {}, TypeError, "start must be an array of numbers"),
+        (("here",), {}, TypeError, "start must be an array of real numbers"),
         ((START, [0.1]), {}, TypeError, "must be a mapping"),
         ((START, {}), {}, ValueError, "one to six, got 0"),
         ((START, {str(i): 0.1 for i in range(7)}), {}, ValueError, "one to six, got 7"),
