@@ -29,7 +29,9 @@ def test_a_run_below_the_floor_of_its_dtype_ends_where_nothing_moves():
     rule = gd.Constant(1 / gd.facts(f).smoothness)
     state = gd.minimize(f, jnp.zeros(11), rule, tolerance=0.0, max_steps=3_000_000)
     assert state.status == gd.Status.STALLED and state.count < 100_000
-    assert state.value == gd.descend(f, state, rule, steps=100, record=None).final.value
+    # Another program adds up the same squares in another order: each sum is off by n u at most.
+    onward = gd.descend(f, state, rule, steps=100, record=None).final
+    assert abs(onward.value - state.value) <= 2 * len(y) * 2.0**-24 * state.value
 
 
 STILL = {
