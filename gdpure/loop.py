@@ -16,8 +16,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jax.tree_util import Partial
 
 from gdpure import adapters, evaluations, gradients, guards, programs, rules, trees
-from gdpure.states import Descent, State, Status
-from gdpure.states import history as history
+from gdpure.states import Descent, State, Status, history
 
 MOST = 2**31 - 1  # what an int32 counts
 _UNASKED = 2**28  # bytes; to ask for the memory that is free costs more than to make a small record

@@ -154,9 +154,8 @@ def ray_labels(ax: Any, field: Any, bands: Bands, origin: Any, look: Any, path: 
         apart = np.linalg.norm(places[:, None] - taken, axis=2).min(1, initial=np.inf)
         return int((apart > 14).sum())
 
-    written = dict(zip(bands.levels, labels_of(bands)[1], strict=True))
-    for level, place in max(rays, key=free):
-        ax.text(*place, written[level], fontsize=0.78 * ax.xaxis.label.get_size(), ha="center",
+    for label, place in max(rays, key=free):
+        ax.text(*place, label, fontsize=0.78 * ax.xaxis.label.get_size(), ha="center",
                 va="center", path_effects=halo(look, 2.0), clip_on=True, zorder=4,
                 gid="gd:level label")  # fmt: skip
 
@@ -175,18 +174,17 @@ def _filled(path):
 
 
 def _crossings(ax, field, bands, origin, corner):
-    """Return the levels that a ray crosses where a label has room, and the places."""
-    written = dict(zip(bands.levels, labels_of(bands)[1], strict=True))
+    """Return the labels of the levels that a ray crosses where they have room, and the places."""
     path = origin + np.linspace(0, 0.93, 2001)[:, None] * (corner - origin)
     values = _interpolated(field, path)
     points = _points_of_paper(ax, path)
     last, found = points[0], []
-    for level in bands.levels:
+    for level, label in zip(bands.levels, labels_of(bands)[1], strict=True):
         crossed = np.flatnonzero((values[:-1] < level) & (values[1:] >= level))
-        room = np.array([4.5 * len(written[level]) + 5, 9.5])  # of a label, in points
+        room = np.array([4.5 * len(label) + 5, 9.5])  # of a label, in points
         if len(crossed) and (np.abs(points[crossed[0]] - last) > room).any():
             last = points[crossed[0]]
-            found.append((level, path[crossed[0]]))
+            found.append((label, path[crossed[0]]))
     return found
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import matplotlib
@@ -132,7 +131,7 @@ def _styled(draw, refused, reason):
         with style(options.get("theme", "light"), options.get("scale", 1.0)):
             result = draw(*args, **options)
         if options.get("ax") is options.get("fig") is None and hasattr(result, "figure"):
-            result._repr_mimebundle_ = partial(_shown, result.figure)  # where nobody else shows it
+            result._repr_mimebundle_ = functools.partial(_shown, result.figure)  # nobody else would
         return result
 
     return drawn
