@@ -5,6 +5,10 @@ operation adds its own rounding to the errors of its operands: the formula of a 
 with balls, comes out with the tolerance it needs. Results below the least normal number may be
 flushed to zero, as XLA does; the numbers that one begins with are normal or zero.
 
+The same formula runs on NumPy arrays, at once, and on traced arrays of JAX: it asks its operands
+for their library. A batch of problems is the last axis of all arrays, so that a number of each
+problem broadcasts with its points; coordinates are the axis before it.
+
 References
 ----------
 Rump, "Fast and parallel interval arithmetic", BIT 39, 1999; Johansson, "Arb: efficient
@@ -15,7 +19,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from gdpure import trees
@@ -23,6 +26,17 @@ from gdpure import trees
 # Twice the unit roundoff of float64.
 _U = 2.0**-52
 _TINY = float(np.finfo(np.float64).tiny)
+
+
+def library(*arrays):
+    """Return the library that arrays belong to: that of those that are not NumPy's, else NumPy.
+
+    Examples
+    --------
+    >>> assert library(1.0, np.ones(2)) is np
+    """
+    found = [x.__array_namespace__() for x in arrays if hasattr(x, "__array_namespace__")]
+    return next((xp for xp in found if xp is not np), np)
 
 
 def _rounded(middle, radius) -> Ball:
@@ -75,18 +89,20 @@ class Ball:
         spread = abs(self.middle) * other.radius + self.radius * abs(other.middle)
         spread += self.radius * other.radius
         # Nothing is known about zero times a number of which nothing is known.
-        spread = jnp.where(jnp.isnan(spread), jnp.inf, spread)
+        xp = library(spread)
+        spread = xp.where(xp.isnan(spread), xp.inf, spread)
         return _rounded(self.middle * other.middle, spread)
 
     def __truediv__(self, other):
         """Return the quotient; its radius is infinite where the divisor may be zero."""
         other = ball(other)
+        xp = library(self.middle, other.middle)
         least = abs(other.middle) - other.radius
-        safe = jnp.where(least > 0, least, 1)
-        middle = self.middle / jnp.where(least > 0, other.middle, 1)
+        safe = xp.where(least > 0, least, 1)
+        middle = self.middle / xp.where(least > 0, other.middle, 1)
         # In this order, what is flushed to zero is never divided by a small number.
         spread = self.radius / safe + (abs(middle) + _TINY) * (other.radius / safe)
-        return _rounded(middle, jnp.where(least > 0, spread, jnp.inf))
+        return _rounded(middle, xp.where(least > 0, spread, xp.inf))
 
     def __abs__(self):
         """Return the absolute value."""
@@ -106,46 +122,78 @@ class Ball:
         """Return some of the entries."""
         return Ball(self.middle[index], self.radius[index])
 
-    def sum(self, axis=-1):
+    def sum(self, axis=-2):
         """Return the sum over an axis, in any order of summation."""
         n = self.middle.shape[axis]
         size = (abs(self.middle) + self.radius).sum(axis)
         return Ball(self.middle.sum(axis), self.radius.sum(axis) + n * (_U * size + 2 * _TINY))
 
-    def max(self, axis=-1):
+    def max(self, axis=-2):
         """Return the largest over an axis."""
         return Ball(self.middle.max(axis), self.radius.max(axis))
 
     def sqrt(self):
         """Return the square root; what is below zero counts as zero."""
-        middle = jnp.sqrt(jnp.maximum(self.middle, 0))
-        far = jnp.sqrt(self.radius)
-        spread = jnp.minimum(far, self.radius / jnp.where(middle > 0, middle, 1))
-        return _rounded(middle, jnp.where(middle > 0, spread, far))
+        xp = library(self.middle)
+        middle = xp.sqrt(xp.maximum(self.middle, 0))
+        far = xp.sqrt(self.radius)
+        spread = xp.minimum(far, self.radius / xp.where(middle > 0, middle, 1))
+        return _rounded(middle, xp.where(middle > 0, spread, far))
 
 
 def ball(x) -> Ball:
     """Return exact numbers as a ball of radius zero; a ball comes back as it is."""
     if isinstance(x, Ball):
         return x
-    middle = jnp.asarray(x, jnp.float64)
-    return Ball(middle, jnp.zeros_like(middle))
+    xp = library(x)
+    middle = xp.asarray(x, dtype=xp.float64)
+    return Ball(middle, xp.zeros_like(middle))
 
 
-def dot(x, y) -> Ball:
-    """Return inner products along the last axis."""
-    return (ball(x) * y).sum()
+def dot(x, y, axis=-2) -> Ball:
+    """Return inner products along the axis of the coordinates."""
+    return (ball(x) * y).sum(axis)
 
 
-def norm(x) -> Ball:
-    """Return Euclidean norms along the last axis."""
-    return dot(x, x).sqrt()
+def norm(x, axis=-2) -> Ball:
+    """Return Euclidean norms along the axis of the coordinates."""
+    return dot(x, x, axis).sqrt()
 
 
 def stack(parts) -> Ball:
-    """Return balls of one shape side by side, along a new last axis."""
-    middles, radii = zip(*((part.middle, part.radius) for part in parts), strict=True)
-    return Ball(jnp.stack(middles, -1), jnp.stack(radii, -1))
+    """Return balls of one shape side by side, along a new axis of coordinates."""
+    return _joined(lambda xp, arrays: xp.stack(arrays, -2), parts)
+
+
+def concatenate(parts, axis=0) -> Ball:
+    """Return balls one after the other, along an axis."""
+    return _joined(lambda xp, arrays: xp.concatenate(arrays, axis), parts)
+
+
+def _joined(join, parts):
+    middles, radii = zip(*((part.middle, part.radius) for part in map(ball, parts)), strict=True)
+    xp = library(*middles)
+    return Ball(join(xp, middles), join(xp, radii))
+
+
+def where(condition, x, radius=np.inf) -> Ball:
+    """Return a ball where a condition is met, and elsewhere one of another radius.
+
+    Examples
+    --------
+    >>> assert where(np.array([True, False]), ball(np.ones(2))).radius.tolist() == [0, np.inf]
+    """
+    x = ball(x)
+    return Ball(x.middle, library(x.middle).where(condition, x.radius, radius))
+
+
+def widened(x, radius) -> Ball:
+    """Return a ball whose radius is larger by so much; where that is NaN, infinite."""
+    x = ball(x)
+    xp = library(x.middle, radius)
+    radius = x.radius + radius
+    radius = xp.where(xp.isnan(radius), xp.inf, radius)
+    return Ball(x.middle + xp.zeros_like(radius), radius + xp.zeros_like(x.middle))
 
 
 def most(x: Ball):

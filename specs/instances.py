@@ -9,30 +9,31 @@ least squares while the bend is infinite, Huber's function otherwise, the extrem
 convex descent. c is a minimizer, f* the minimum, exactly. Every number is held in float64 and
 representable in the dtype of the run, so that the run and its judge see the same problem.
 
-What is random is a `Recipe`. Hypothesis and a key draw different recipes; `instance` makes all.
+What is random is a `Recipe`. Hypothesis and a generator of NumPy draw different recipes; `instance`
+makes all. A batch of instances is one whose leaves have a further axis, the last: what is a number
+of one problem broadcasts with its points.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
-from jax import lax
 
 import gdpure as gd
 from gdpure import trees
 
 from . import rounding
+from .balls import library
 
 
 class Shape(NamedTuple):
-    """The shape of an instance: rows, parameters, steps. Few, as each is compiled for itself."""
+    """The shape of an instance: rows, parameters, steps. Few: a subject is compiled for each."""
 
     n: int
     d: int
@@ -134,35 +135,50 @@ def objective(instance: Instance, dtype) -> gd.Objective:
     return gd.Objective(value, data, gradient, axes=(0, None, None, None, None))
 
 
+# -- batches ---------------------------------------------------------------------------------------
+
+
+def as_batch(instances) -> Instance:
+    """Return instances of one shape as a batch."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves, -1), *instances)
+
+
+def one_of(batch, k: int):
+    """Return the k-th of a batch."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[..., k], batch)
+
+
 # -- from numbers to an instance -------------------------------------------------------------------
 
 
 def rounded(x, dtype):
     """Return float64 numbers rounded to a dtype; compilers leave out casts there and back."""
+    if library(x) is np:
+        return np.asarray(x).astype(jnp.dtype(dtype)).astype(np.float64)
     kind = jnp.finfo(dtype)
-    return lax.reduce_precision(x, kind.nexp, kind.nmant)
+    return jax.lax.reduce_precision(x, kind.nexp, kind.nmant)
 
 
 def curvatures(features):
-    """Return bounds (least, greatest) of the eigenvalues of ``A'A / n``, float64.
+    """Return bounds (least, greatest) of the eigenvalues of ``A'A / n``, (B,) of a batch (n, d, B).
 
     Rounding moves the entries by (n + 1) u of those of ``|A|'|A| / n``, whose eigenvalues sum up to
     the same trace, and a symmetric eigenvalue solver moves eigenvalues by a few d u of the largest;
     16 (d - 1) u is allowed. A single number of 26 bits, as those of float32 are, has a square.
     """
-    n, d = features.shape
-    gram = features.T @ features / n
-    eigenvalues = jnp.linalg.eigvalsh(gram) if d > 1 else gram[0]
-    u = rounding.unit_roundoff(jnp.float64)
-    spare = (n + 2) * u * jnp.trace(gram) + 16 * (d - 1) * u * eigenvalues[-1]
+    xp, (n, d) = library(features), features.shape[:2]
+    gram = xp.einsum("ni...,nj...->...ij", features, features) / n
+    eigenvalues = xp.linalg.eigvalsh(gram) if d > 1 else gram[..., 0]
+    least, greatest = eigenvalues[..., 0], eigenvalues[..., -1]
+    u = rounding.unit_roundoff(np.float64)
+    spare = (n + 2) * u * xp.trace(gram, axis1=-2, axis2=-1) + 16 * (d - 1) * u * greatest
     if n == d == 1:
-        short = features[0, 0] == rounded(features[0, 0], jnp.float32)
-        spare = jnp.where(short, 0, spare)
-    return jnp.maximum(eigenvalues[0] - spare, 0), eigenvalues[-1] + spare
+        spare = xp.where(features[0, 0] == rounded(features[0, 0], np.float32), 0, spare)
+    return xp.maximum(least - spare, 0), greatest + spare
 
 
 def instance(recipe: Recipe, dtype, step_size=None) -> Instance:
-    """Return the instance of a recipe, its numbers rounded to a dtype; to be run in float64.
+    """Return the instance of a recipe, or a batch of them, its numbers rounded to a dtype.
 
     Parameters
     ----------
@@ -172,15 +188,20 @@ def instance(recipe: Recipe, dtype, step_size=None) -> Instance:
         eta, where the subject has one of its own: the function is then scaled to it, so that
         ``eta L`` is the fraction that the recipe asks for.
     """
-    recipe = Recipe(*(jnp.asarray(x, jnp.float64) for x in recipe))
-    keep = partial(rounded, dtype=dtype)
+    recipe = Recipe(*(np.asarray(x, np.float64) for x in recipe))
+
+    def keep(x):
+        return rounded(x, dtype)
+
     features = keep(recipe.features)
     if step_size is not None:
         steep = curvatures(features)[1]
-        wanted = jnp.where(steep > 0, recipe.fraction / (step_size * steep), 1)
-        features = keep(features * jnp.sqrt(wanted))
+        wanted = np.where(
+            steep > 0, recipe.fraction / (step_size * np.where(steep > 0, steep, 1)), 1
+        )
+        features = keep(features * np.sqrt(wanted))
     least, greatest = curvatures(features)
-    steps = recipe.fraction / jnp.where(greatest > 0, greatest, 1)
+    steps = recipe.fraction / np.where(greatest > 0, greatest, 1)
     center, tail = keep(recipe.center), keep(recipe.tail)
     return Instance(
         features,
@@ -189,15 +210,15 @@ def instance(recipe: Recipe, dtype, step_size=None) -> Instance:
         tail,
         keep(recipe.minimum),
         keep(center + recipe.offset),
-        keep(steps if step_size is None else jnp.asarray(step_size, jnp.float64)),
+        keep(steps if step_size is None else np.broadcast_to(float(step_size), steps.shape)),
         keep(center + recipe.probe),
         greatest,
-        jnp.where(jnp.isinf(recipe.bend), 1, tail) * least,
-        keep(greatest * jnp.max(jnp.abs(recipe.offset)) / 8),
+        np.where(np.isinf(recipe.bend), 1, tail) * least,
+        keep(greatest * abs(recipe.offset).max(axis=0) / 8),
     )
 
 
-# -- from a key ------------------------------------------------------------------------------------
+# -- at random -------------------------------------------------------------------------------------
 
 FAMILIES = ("spectrum", "deficient", "integers", "pool", "huber", "tailed")
 
@@ -241,66 +262,72 @@ def settings():
     return st.builds(Setting, *(st.integers(*ends) for ends in RANGES))
 
 
-def sample(key, setting: Setting, shape: Shape) -> Recipe:
-    """Return a random recipe; pure, and mapped over keys."""
+def draw_settings(rng, count: int) -> Setting:
+    """Return random settings, (count,) each; one number in eight is 0, or an end of its range."""
+    low, high = np.transpose(RANGES)
+    drawn = rng.integers(low, high, (count, len(RANGES)), endpoint=True)
+    place = rng.integers(24, size=drawn.shape)
+    ends = np.stack([low, 0 * low, high])[place % 3, np.arange(len(RANGES))]
+    return Setting(*np.where(place < 3, ends, drawn).T)
+
+
+def sample(rng, setting: Setting, shape: Shape) -> Recipe:
+    """Return a batch of random recipes, one for each of the settings, (B,) each."""
     n, d, _ = shape
-    rank = min(n, d)
-    # One block of random numbers, cut up: drawn one by one they would take seconds to compile, and
-    # normal ones half a second, for no better instances.
+    count, rank = len(setting.family), min(n, d)
     entries = (n + 3) * d
-    block = jax.random.uniform(key, (entries + n + d + 9,), jnp.float64)
-    uniform, axes = block[:entries].reshape(n + 3, d), 2 * block[entries:-9] - 1
+    block = rng.random((entries + n + d + 9, count))
+    uniform, axes = block[:entries].reshape(n + 3, d, count), 2 * block[entries:-9] - 1
     kept, mantissa, lift, moved, bend, tail, raised, level, own = block[-9:]
 
     def integers(u, low, high):
-        return low + jnp.floor((high - low + 1) * u).astype(jnp.int32)
+        return low + np.floor((high - low + 1) * u).astype(int)
 
-    def two_to(k):
-        # Exactly, which exp2 is not.
-        return jnp.ldexp(jnp.float64(1), jnp.asarray(k, jnp.int32))
+    def two_to(x):
+        # By exact operations, which no processor rounds in its own way: straight between powers.
+        whole = np.floor(x)
+        return np.ldexp(1 + (x - whole), whole.astype(int))
 
     def is_(family):
-        return jnp.asarray(setting.family) == FAMILIES.index(family)
+        return setting.family == FAMILIES.index(family)
 
     # A geometric spectrum, reflected on either side; or some of its columns, repeated in halves.
-    places = np.minimum(np.arange(n), rank - 1) / max(rank - 1, 1)
-    ladder = 2.0 ** (mantissa - jnp.asarray(setting.spread, jnp.float64) * places) * math.sqrt(n)
+    places = (np.minimum(np.arange(n), rank - 1) / max(rank - 1, 1))[:, None]
+    ladder = two_to(mantissa - setting.spread * places) * math.sqrt(n)
 
     def reflected(matrix, axis):
-        along = (axis[:, None] * matrix).sum(axis=0) * (2 / (axis**2).sum())
-        return matrix - axis[:, None] * along[None]
+        along = (axis[:, None] * matrix).sum(axis=0) * (2 / (axis**2).sum(axis=0))
+        return matrix - axis[:, None] * along
 
-    rotated = reflected(reflected(ladder[:, None] * np.eye(n, d), axes[:n]).T, axes[n:]).T
-    columns = jnp.arange(d, dtype=jnp.int32)
-    kept = jnp.where(is_("deficient"), integers(kept, 1, max(rank - 1, 1)), d)
-    rotated = rotated[:, columns % kept] * two_to(-(columns // kept))[None]
+    turned = reflected(ladder[:, None] * np.eye(n, d)[..., None], axes[:n])
+    rotated = reflected(turned.swapaxes(0, 1), axes[n:]).swapaxes(0, 1)
+    columns = np.arange(d)[:, None]
+    kept = np.where(is_("deficient"), integers(kept, 1, max(rank - 1, 1)), d)
+    rotated = np.take_along_axis(rotated, (columns % kept)[None], axis=1)
+    rotated = rotated * two_to(-(columns // kept))
 
     # Rows of features, then the center, and the ways from there to the start and to the probe.
-    counted = integers(uniform, -3, 3).astype(jnp.float64)
-    pooled = jnp.asarray(_POOL)[integers(uniform, 0, len(_POOL) - 1)]
-    lifted = two_to(integers(lift, -4, 4) * np.array([[1], [0], [0]], np.int32))
-    drawn = jnp.concatenate([rotated, (4 * uniform[n:] - 2) * lifted])
-    rows = jnp.where(is_("integers"), counted, jnp.where(is_("pool"), pooled, drawn))
+    counted = integers(uniform, -3, 3).astype(float)
+    pooled = _POOL[integers(uniform, 0, len(_POOL) - 1)]
+    lifted = two_to(integers(lift, -4, 4) * np.array([[[1]], [[0]], [[0]]]))
+    drawn = np.concatenate([rotated, (4 * uniform[n:] - 2) * lifted])
+    rows = np.where(is_("integers"), counted, np.where(is_("pool"), pooled, drawn))
     features, center, offset, probe = rows[:n], *rows[n:]
-    features = features.at[0, 0].set(jnp.where(jnp.any(features != 0), features[0, 0], 1))
-    features *= two_to(setting.scale)
+    features[0, 0] = np.where((features != 0).any(axis=(0, 1)), features[0, 0], 1)
+    features = features * two_to(setting.scale)
     # One start in sixteen is a minimizer.
-    offset *= jnp.where(moved < 1 / 16, 0, two_to(setting.distance))
-    reach = jnp.max(jnp.abs((features * offset[None]).sum(axis=1)))
+    offset = offset * np.where(moved < 1 / 16, 0, two_to(setting.distance))
+    reach = abs((features * offset).sum(axis=1)).max(axis=0)
     bent = (is_("huber") | is_("tailed")) & (reach > 0)
     return Recipe(
         features,
         center,
-        jnp.where(bent, reach * 2.0 ** (-6 * bend), jnp.inf),
-        jnp.where(is_("tailed"), two_to(-integers(tail, 1, 8)), 0),
-        jnp.where(raised < 1 / 4, integers(level, -8, 8), 0).astype(jnp.float64),
+        np.where(bent, reach * two_to(-6 * bend), np.inf),
+        np.where(is_("tailed"), two_to(-integers(tail, 1, 8)), 0),
+        np.where(raised < 1 / 4, integers(level, -8, 8), 0).astype(float),
         offset,
         probe * two_to(setting.distance),
-        jnp.where(
-            jnp.asarray(setting.sixteenths) > 0,
-            jnp.asarray(setting.sixteenths, jnp.float64) / 16,
-            2.0**-6 + (2 - 2.0**-6) * own,
-        ),
+        np.where(setting.sixteenths > 0, setting.sixteenths / 16, 2.0**-6 + (2 - 2.0**-6) * own),
     )
 
 

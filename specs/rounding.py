@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+
+from .balls import library
 
 
 class Arithmetic(NamedTuple):
@@ -80,8 +81,8 @@ def spacing(x, dtype) -> Any:
     --------
     >>> assert spacing(np.array([1.0, 3.0, 0.0]), "float32").tolist() == [2.0**-23, 2.0**-22, 0.0]
     """
-    np_ = jnp if isinstance(x, jax.Array) else np
-    return np_.where(x == 0, 0.0, np_.ldexp(arithmetic(dtype).unit_roundoff, np_.frexp(x)[1]))
+    xp = library(x)
+    return xp.where(x == 0, 0.0, xp.ldexp(arithmetic(dtype).unit_roundoff, xp.frexp(x)[1]))
 
 
 def traced(*arrays) -> bool:
@@ -172,21 +173,26 @@ def huber(features, center, bend, tail, minimum, x, dtype) -> Evaluation:
     Parameters
     ----------
     features, center, bend, tail, minimum, x
-        Shapes (n, d), (d,), (), (), (), (d,); tail in [0, 1]. Leading axes, if any, in all of them.
+        Shapes (n, d), (d,), (), (), (), (..., d); tail in [0, 1]. Batches of problems are further
+        axes, the last in all of them: (n, d, B), (d, B), (B,) and (..., d, B).
     dtype
         The dtype of the evaluation that is judged.
     """
-    model = arithmetic(dtype)
+    return huber_as_given(*exact(features, center, bend, tail, minimum, x), dtype)
+
+
+def huber_as_given(features, center, bend, tail, minimum, x, dtype) -> Evaluation:
+    """Evaluate as `huber` does, in the precision of the numbers that are given."""
+    model, xp = arithmetic(dtype), library(x, features)
     u, tiny, gamma, inner = model.unit_roundoff, model.least_normal, model.gamma, model.inner
-    features, center, bend, tail, minimum, x = exact(features, center, bend, tail, minimum, x)
-    n, d = features.shape[-2:]
-    bend, tail = bend[..., None], tail[..., None]
+    n, d = features.shape[:2]
+    axis = 1 - features.ndim  # of the coordinates; rows take the same place
 
     def row_sums(weights, r):
-        return (weights * r[..., None, :]).sum(-1)
+        return (weights * xp.expand_dims(r, axis - 1)).sum(axis)
 
     def column_sums(weights, slope):
-        return (weights * slope[..., :, None]).sum(-2)
+        return (weights * xp.expand_dims(slope, axis)).sum(axis - 1)
 
     weights = abs(features)
     r = x - center
@@ -195,29 +201,30 @@ def huber(features, center, bend, tail, minimum, x, dtype) -> Evaluation:
     t = row_sums(features, r)
     delta = inner(d) * row_sums(weights, far) + row_sums(weights, off)
     # What is taken for zero: d products and as many sums; an entry of the features.
-    delta += (2 * d + far.sum(-1, keepdims=True)) * tiny
-    bounded = t.clip(-bend, bend)
+    delta += (2 * d + far.sum(axis, keepdims=True)) * tiny
+    bounded = xp.minimum(xp.maximum(t, -bend), bend)
     beyond = t - bounded
     # The bend or the tail may be taken for zero.
     reach = abs(t) + delta
     lost = (1 + reach) * tiny
     terms = bounded * (t - bounded / 2) + tail * beyond**2 / 2
     slope = bounded + tail * beyond
-    moved = (delta - abs(beyond)).clip(0) + tail * delta.clip(None, abs(beyond))
+    outside = abs(beyond)
+    moved = xp.maximum(delta - outside, 0) + tail * xp.minimum(delta, outside)
     spread = (abs(slope) + moved) * delta + reach * lost
     # Reverse mode divides by n first: whatever it loses, up to six times, counts n times.
     slope_error = moved + gamma(5) * (abs(slope) + moved) + lost + 6 * n * tiny
-    value = minimum + terms.sum(-1) / n
-    value_error = (gamma(n + 6) * (terms + spread) + spread).sum(-1) / n + (n + 8) * tiny
+    value = minimum + terms.sum(axis) / n
+    value_error = (gamma(n + 6) * (terms + spread) + spread).sum(axis) / n + (n + 8) * tiny
     # In a mean over examples the minimum is part of every term.
-    value_error += gamma(n + 2) * abs(minimum)
+    value_error = value_error + gamma(n + 2) * abs(minimum)
     pulls = column_sums(weights, abs(slope) + slope_error)
     gradient_error = (inner(n + 2) * pulls + column_sums(weights, slope_error)) / n
     return Evaluation(
         value,
         column_sums(features, slope) / n,
         value_error + u * (abs(value) + value_error),
-        gradient_error + (2 * n + 8 + 2 * reach.sum(-1, keepdims=True) / n) * tiny,
+        gradient_error + (2 * n + 8 + 2 * reach.sum(axis, keepdims=True) / n) * tiny,
     )
 
 
@@ -229,27 +236,20 @@ def step(evaluation: Evaluation, theta, step_size, dtype) -> Any:
     evaluation
         The exact evaluation at theta.
     theta, step_size
-        Shapes (d,) and (); the step size as the run uses it, rounded to the dtype.
+        Shapes (..., d) and (), or a batch of them, (..., d, B) and (B,); the step size as the run
+        uses it, rounded to the dtype.
     """
-    model = arithmetic(dtype)
+    return step_as_given(evaluation, *exact(theta, step_size), dtype)
+
+
+def step_as_given(evaluation: Evaluation, theta, step_size, dtype) -> Any:
+    """Return as `step` does, in the precision of the numbers that are given."""
+    model, eta = arithmetic(dtype), step_size
     u, tiny = model.unit_roundoff, model.least_normal
-    theta, eta = exact(theta, step_size)
-    eta = eta[..., None]
     moved = eta * evaluation.gradient_error * (1 + u) ** 2 + (1 + u) * u * eta * abs(
         evaluation.gradient
     )
     return moved + u * (abs(theta - eta * evaluation.gradient) + moved) + 2 * tiny
-
-
-def descent_floor(smoothness, step_size, now: Evaluation, step_error) -> Any:
-    """Return by how much an exact f may rise over a step that promises to descend, by rounding.
-
-    ``f(x+) <= f(x) - h (2 - h) |g|^2 / 2L + |1 - h| |g| |e| + L |e|^2 / 2`` for a step that is off
-    by e, h = eta L.
-    """
-    L, eta = exact(smoothness, step_size)
-    h, e = eta * L, (step_error**2).sum(-1) ** 0.5
-    return abs(1 - h) * (now.gradient**2).sum(-1) ** 0.5 * e + L * e**2 / 2
 
 
 def drift(contraction, step_errors) -> Any:
@@ -263,15 +263,19 @@ def drift(contraction, step_errors) -> Any:
     contraction
         rho: at most 1 for a step of at most 2/L.
     step_errors
-        The norms |e_k|, shape (N,).
+        The norms |e_k|, shape (N,); or a batch of them, (N, B), and rho (B,).
 
     Returns
     -------
     array
         D_0 = 0, D_1, ..., D_N, shape (N + 1,).
     """
-    rho, sizes = exact(contraction, step_errors)
-    far = [0 * rho]
-    for k in range(len(sizes)):
-        far.append(rho * far[-1] + sizes[k])
-    return (jnp if traced(rho) else np).stack(far)
+    return drift_as_given(*exact(contraction, step_errors))
+
+
+def drift_as_given(rho, sizes) -> Any:
+    """Return as `drift` does, in the precision of the numbers that are given."""
+    far = [0 * (rho + sizes[0])] if len(sizes) else [0 * rho]
+    for size in sizes:
+        far.append(rho * far[-1] + size)
+    return library(rho, sizes).stack(far)

@@ -1,18 +1,23 @@
-"""What a theorem is: data, with a pure function from a recorded run to its evidence."""
+"""What a theorem is: data, with a law, a pure formula over the rows of a run; and the one judge.
+
+All doubt enters where rows are made, as radii of balls. A law is written as on the blackboard: it
+has no tolerance, no shapes, and no library, so that NumPy judges at once what JAX climbs through.
+A batch of runs is the last axis of all arrays.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
+import numpy as np
 
 from gdpure import trees
 
-from . import instances, rounding
-from .balls import Ball, ball, most, norm
+from . import rounding
+from .balls import Ball, ball, library, most, norm, widened
 from .instances import Instance
 
 FAMILIES = (
@@ -26,22 +31,22 @@ FAMILIES = (
 
 
 class Run(NamedTuple):
-    """What a subject returned: points (steps + 1, d), and what it recorded at them, or None.
+    """What a subject returned: points (N + 1, d, B), and what it recorded at them, or None.
 
     Attributes
     ----------
     point, value, gradient
-        Shapes (steps + 1, d), (steps + 1,), (steps + 1, d).
+        Shapes (N + 1, d, B), (N + 1, B), (N + 1, d, B).
     final
-        The point of the final state, shape (d,), or None.
+        The point of the final state, shape (d, B), or None.
     converged
         Whether a method that stops says that it converged; its rows are the start and the point.
     limit
-        How many steps such a method might have done, shape ().
+        How many steps such a method might have done, shape (B,).
     rows
-        Values (steps + 1, n) and gradients (steps + 1, n, d) of the examples one by one, or None.
+        Values (N + 1, n, B) and gradients (N + 1, n, d, B) of the examples one by one, or None.
     batches
-        Gradients (steps + 1, count, d) of all mini-batches, as `instances.minibatches` counts them,
+        Gradients (N + 1, count, d, B) of all mini-batches, as `instances.minibatches` counts them,
         or None.
     """
 
@@ -55,143 +60,170 @@ class Run(NamedTuple):
     batches: Any = None
 
 
+# -- what a law sees -------------------------------------------------------------------------------
+
+
+@trees.pytree
+class Rows:
+    """Rows of runs, as balls around what is exact: points (K, d, B), values (K, B), gradients."""
+
+    x: Ball
+    f: Ball
+    g: Ball
+
+    def __getitem__(self, rows):
+        """Return some of the rows."""
+        return Rows(self.x[rows], self.f[rows], self.g[rows])
+
+    def strayed(self, far, smoothness, by_coordinate=None):
+        """Return the same rows anywhere within a distance (K, B) of where they are."""
+        steep = most(norm(self.g))
+        return Rows(
+            widened(self.x, far[:, None] if by_coordinate is None else by_coordinate),
+            widened(self.f, (steep + smoothness / 2 * far) * far),
+            widened(self.g, (smoothness * far)[:, None]),
+        )
+
+
 @trees.pytree
 class Trace:
-    """A run as theorems see it: what was returned, beside what is true at the same points.
+    """Runs as laws see them: what was returned, beside what is true at the same points.
 
-    Everything is float64; N is the number of steps, and row k belongs to the point x_k as it was
-    returned, exactly.
+    Everything is float64; N is the number of steps, and row k belongs to the point x_k.
 
     Attributes
     ----------
-    instance
-        The problem.
-    run
-        What the subject returned, in float64.
-    f, g
-        Balls around f(x_k) and its gradient, (N + 1,) and (N + 1, d).
+    instance, run
+        The problems, and what the subject returned.
+    rows
+        The points as they were returned, exactly, and f and its gradient there.
     value_error, gradient_error
-        How far an evaluation in the dtype of the run may be from them; same shapes.
-    target
-        ``x_k - eta g(x_k)``, balls (N, d).
-    stray, strays
-        How far a step in the dtype of the run may be from the target: its norm, (N,), and by
-        coordinates, (N, d).
+        How far an evaluation in the dtype of the run may be from them; (N + 1, B), (N + 1, d, B).
+    strays
+        How far a step in the dtype of the run may be from the exact one, (N, d, B).
     model
         The arithmetic that the subject ran in.
     """
 
     instance: Instance
     run: Run
-    f: Ball
-    g: Ball
+    rows: Rows
     value_error: Any
     gradient_error: Any
-    target: Ball
-    stray: Any
     strays: Any
     model: rounding.Arithmetic
 
     @property
     def x(self):
-        """The points, exactly, (N + 1, d)."""
+        """The points as they were returned, (N + 1, d, B)."""
         return self.run.point
+
+    @cached_property
+    def now(self) -> Rows:
+        """Where each step begins: rows 0 to N - 1, exactly."""
+        return self.rows[:-1]
+
+    @cached_property
+    def after(self) -> Rows:
+        """Where the exact step from there ends: rows 1 to N, each widened by one stray."""
+        return self.rows[1:].strayed(self.stray, self.L, self.strays + self.target.radius)
+
+    @cached_property
+    def exact(self) -> Rows:
+        """The exact run from the start: all rows, widened by the drift."""
+        return self.rows.strayed(self.drift(), self.L)
+
+    @cached_property
+    def noted(self) -> Rows:
+        """The values and gradients that the subject recorded, as balls that hold the exact ones."""
+        run = self.run
+        return Rows(
+            self.rows.x,
+            widened(run.value, self.value_error),
+            widened(run.gradient, self.gradient_error),
+        )
+
+    @cached_property
+    def target(self) -> Ball:
+        """``x_k - eta g(x_k)``, balls (N, d, B)."""
+        return self.now.x - self.now.g * self.eta
+
+    @cached_property
+    def stray(self):
+        """How far a step may be from the exact one, its norm, (N, B)."""
+        return most(norm(self.strays + self.target.radius))
 
     @property
     def counts(self):
-        """How many steps led to each row: 0, 1, ..., N."""
-        return jnp.arange(len(self.x), dtype=jnp.float64)
+        """How many steps led to each row: 0, 1, ..., N; shape (N + 1, 1)."""
+        return np.arange(len(self.x), dtype=np.float64)[:, None]
 
     @property
     def eta(self):
-        """The step size, exactly."""
+        """The step size, exactly, (B,)."""
         return self.instance.step_size
 
     @property
     def L(self):
-        """The smoothness that is claimed."""
+        """The smoothness that is claimed, (B,)."""
         return self.instance.smoothness
 
     @property
+    def mu(self):
+        """The strong convexity that is claimed, (B,)."""
+        return self.instance.strong_convexity
+
+    @property
     def h(self):
-        """The step size in units of 1/L, a ball."""
+        """The step size in units of 1/L, a ball (B,)."""
         return ball(self.eta) * self.L
 
     @property
-    def offset(self):
-        """``x_k - x*``, balls (N + 1, d)."""
-        return ball(self.x) - self.instance.center[None]
+    def center(self):
+        """The minimizer x*, (d, B)."""
+        return self.instance.center
 
     @property
-    def move(self):
-        """``x_{k+1} - x_k``, balls (N, d)."""
-        return ball(self.x[1:]) - self.x[:-1]
+    def minimum(self):
+        """The minimum f*, (B,)."""
+        return self.instance.minimum
 
-    @property
-    def gap(self):
-        """``f(x_k) - f*``, balls (N + 1,)."""
-        return self.f - self.instance.minimum
-
-    @property
-    def factors(self):
-        """``|1 - eta L|`` and ``|1 - eta mu|``, a ball of shape (2,)."""
-        curvatures = jnp.stack([self.L, self.instance.strong_convexity])
-        return abs(1.0 - ball(curvatures) * self.eta)
+    @cached_property
+    def contraction(self):
+        """``max(|1 - eta L|, |1 - eta mu|)``, a ball (B,)."""
+        curvatures = library(self.L).stack([self.L, self.mu])
+        return abs(1.0 - ball(curvatures) * self.eta).max(axis=0)
 
     def drift(self, row=0):
         """Return how far the rows from one on may be from the exact run that begins there."""
         return self.drift_of(self.stray[row:])
 
     def drift_of(self, errors):
-        """Return how far runs may be apart that differ by these errors of single steps, (N,)."""
-        return rounding.drift(jnp.maximum(1.0, most(self.factors).max()), errors)
+        """Return how far runs may be apart that differ by these errors of single steps, (N, B)."""
+        widest = library(errors).maximum(1.0, most(self.contraction))
+        return rounding.drift_as_given(widest, errors)
 
     def f_at(self, z):
-        """Return f at any point, a ball."""
-        there = rounding.huber(*self.instance.data, z, jnp.float64)
+        """Return f at any point of each problem, (d, B): a ball (B,)."""
+        there = evaluations(self.instance, z, rounding.arithmetic(np.float64))
         return Ball(there.value, there.value_error)
-
-
-class Evidence(NamedTuple):
-    """What a theorem says about a run: one entry for every k, or more axes after that.
-
-    Attributes
-    ----------
-    measured, bound
-        Both sides of the theorem, balls.
-    rounding
-        What the arithmetic of the run may add; the radii of both sides come on top.
-    informative
-        Whether the claim is not drowned by rounding.
-    """
-
-    measured: Ball
-    bound: Ball
-    rounding: Any
-    informative: Any
-
-
-def inequality(measured: Ball, bound: Ball, allowed, promise: Ball | None = None) -> Evidence:
-    """Return evidence that is informative where the promise is not drowned by rounding."""
-    promise = bound if promise is None else promise
-    drowned = allowed + measured.radius + bound.radius
-    return Evidence(measured, bound, allowed, abs(promise.middle) > drowned)
 
 
 @dataclass(frozen=True, eq=False)
 class Theorem:
     """A theorem about descent, as data.
 
-    It holds where ``measured <= bound + rounding``, an equality where ``|measured - bound| <=
-    rounding``.
+    It holds where ``measured <= bound`` up to the radii of both sides, an equality where ``measured
+    = bound``.
 
     Attributes
     ----------
     name, family, statement, source
         Text; the statement is one line.
-    evidence
-        ``evidence(trace) -> Evidence``; with a `twin`, ``evidence(trace, trace of the twin)``.
-        Pure, compiled, mapped over instances.
+    law
+        ``law(trace) -> (measured, bound)``, two balls with an axis of rows first and one of runs
+        last; with a `twin`, ``law(trace, trace of the twin)``. A third number, the claim, says what
+        has to stick out of the rounding, where it is not one of the sides. Pure.
     assumes
         Names in `ASSUMPTIONS`, all of which must be true of an instance.
     needs
@@ -201,8 +233,8 @@ class Theorem:
     equality
         Whether both sides are equal.
     extremal
-        Functions ``(key, steps) -> Instance`` of one row and one parameter, on which the
-        bound is attained in the last row: the subject has to hit it.
+        Functions ``(rng, count, steps) -> Instance``, batches of one example and one parameter, on
+        which the bound is attained in the last row: the subject has to hit it.
     hard
         Such functions of instances on which it is broken first, and that are rare by chance.
     twin
@@ -215,7 +247,7 @@ class Theorem:
     family: str
     statement: str
     source: str
-    evidence: Callable[..., Evidence]
+    law: Callable[..., Any]
     assumes: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     methods: str = "gradient descent"
@@ -223,18 +255,18 @@ class Theorem:
     extremal: tuple[Callable[..., Instance], ...] = ()
     hard: tuple[Callable[..., Instance], ...] = ()
     twin: Callable[[Trace], Instance] | None = None
-    order: Callable[[Any], Any] = lambda rows: rows
+    order: Callable[[Any], Any] = lambda runs: runs
 
 
 # -- what theorems assume --------------------------------------------------------------------------
 
 ASSUMPTIONS: dict[str, Callable[[Trace], Any]] = {
-    "f convex": lambda t: True,
-    "f L-smooth": lambda t: True,
-    "f quadratic": lambda t: jnp.isinf(t.instance.bend),
-    "f of one parameter": lambda t: t.x.shape[-1] == 1,
-    "f mu-strongly convex": lambda t: t.instance.strong_convexity > 0,
-    "fewer examples than parameters": lambda t: (
+    "f convex": lambda t: np.True_,
+    "f L-smooth": lambda t: np.True_,
+    "f quadratic": lambda t: library(t.L).isinf(t.instance.bend),
+    "f of one parameter": lambda t: np.bool_(t.x.shape[1] == 1),
+    "f mu-strongly convex": lambda t: t.mu > 0,
+    "fewer examples than parameters": lambda t: np.bool_(
         t.instance.features.shape[0] < t.instance.features.shape[1]
     ),
     "eta > 0": lambda t: t.eta > 0,
@@ -260,68 +292,62 @@ NEEDS = {
 
 # -- judging ---------------------------------------------------------------------------------------
 
+# What overflows is judged, not warned of.
+QUIET = np.errstate(all="ignore")
 
+
+@QUIET
 def observe(instance: Instance, run: Run, model: rounding.Arithmetic) -> Trace:
-    """Return the trace of one run, in float64; `model` is the arithmetic that it ran in."""
-    own = rounding.arithmetic(jnp.float64)
+    """Return the trace of a batch of runs, in float64; `model` is the arithmetic they ran in."""
+    own = rounding.arithmetic(np.float64)
     known, allowed = (evaluations(instance, run.point, m) for m in (own, model))
     f, g = Ball(known.value, known.value_error), Ball(known.gradient, known.gradient_error)
-    target = ball(run.point[:-1]) - g[:-1] * instance.step_size
     strays = step_errors(instance, run.point[:-1], model) + _carried(instance, run, model)
-    return Trace(
-        instance,
-        run,
-        f,
-        g,
-        allowed.value_error,
-        allowed.gradient_error,
-        target,
-        most(norm(strays + target.radius)),
-        strays,
-        model,
-    )
+    rows = Rows(ball(run.point), f, g)
+    return Trace(instance, run, rows, allowed.value_error, allowed.gradient_error, strays, model)
 
 
 def _carried(instance, run, model):
-    """Return what a subject may carry from row to row that the rows do not show, (N, d).
+    """Return what a subject may carry from row to row that the rows do not show, (N, d, B).
 
     A master copy in float64, or a compensated sum, is rounded to be returned, and what is compiled
     may round a row and the point that it goes on with apart: the next step begins a unit in the
     last place of the row elsewhere, and where the gradient is taken there, too, L times as far. The
     row that it ends in is so far from where it ended.
     """
-    off = rounding.spacing(run.point, model).at[0].set(0.0)
-    spread = instance.step_size * instance.smoothness * jnp.linalg.norm(off[:-1], axis=1)
+    off = shown(run.point, model)
+    spread = instance.step_size * instance.smoothness * (off[:-1] ** 2).sum(axis=1) ** 0.5
     return off[1:] + off[:-1] + spread[:, None]
 
 
+def shown(points, model):
+    """Return how far the subject may be from points (N + 1, d, B): a unit, but at the start."""
+    later = np.arange(len(points))[:, None, None] > 0
+    return rounding.spacing(points, model) * later
+
+
 def evaluations(instance: Instance, points, model) -> rounding.Evaluation:
-    """Return exact values and gradients at points (k, d), and the errors that a model allows."""
-    return jax.vmap(lambda x: rounding.huber(*instance.data, x, model))(points)
+    """Return exact values and gradients at points (..., d, B), and the errors of a model."""
+    return rounding.huber_as_given(*instance.data, points, model)
 
 
 def step_errors(instance: Instance, points, model):
-    """Return how far steps from points (k, d) may be from the exact ones, by coordinates."""
-
-    def error(x):
-        evaluation = rounding.huber(*instance.data, x, model)
-        return rounding.step(evaluation, x, instance.step_size, model)
-
-    return jax.vmap(error)(points)
+    """Return how far steps from points (k, d, B) may be from the exact ones, by coordinates."""
+    evaluation = evaluations(instance, points, model)
+    return rounding.step_as_given(evaluation, points, instance.step_size, model)
 
 
 def exact_run(instance: Instance, start, steps):
-    """Return the points of gradient descent, computed in float64: (steps + 1, d)."""
-
-    def step(x, _):
-        return x - instance.step_size * instances.gradient(x, instance.data), x
-
-    last, points = jax.lax.scan(step, start, length=steps)
-    return jnp.concatenate([points, last[None]])
+    """Return the points of gradient descent, computed in float64: (steps + 1, d, B)."""
+    points = [start]
+    for _ in range(steps):
+        slope = evaluations(instance, points[-1], rounding.arithmetic(np.float64)).gradient
+        points.append(points[-1] - instance.step_size * slope)
+    return library(start).stack(points)
 
 
 class Finding(NamedTuple):
-    """What one theorem found in one run.
+    """What one theorem found in a batch of runs; all leaves have the axis of runs last.
 
     Attributes
     ----------
@@ -337,7 +363,7 @@ class Finding(NamedTuple):
     finite
         Whether everything returned is finite: the kind of a violation.
     measured, bound, allowed
-        Both sides in that row, and by how much they may be apart; shapes as in the evidence.
+        Both sides in that row, and by how much they may be apart; shapes as those of the law.
     """
 
     applies: Any
@@ -351,33 +377,52 @@ class Finding(NamedTuple):
     allowed: Any
 
 
-def find(theorem: Theorem, trace: Trace, twin: Trace | None = None, *, attained=False) -> Finding:
-    """Return what a theorem finds in one run; `attained` demands equality, in the last row."""
-    found = theorem.evidence(trace) if twin is None else theorem.evidence(trace, twin)
-    measured, bound = found.measured.middle, found.bound.middle
-    allowed = found.measured.radius + found.bound.radius + found.rounding
-    measured, bound, allowed, informative = jnp.broadcast_arrays(
-        measured, bound, allowed, found.informative
-    )
-    rows = jnp.arange(len(measured)).reshape(-1, *[1] * (measured.ndim - 1))
-    counts = jnp.logical_not(attained) | (rows == len(measured) - 1)
+def sides(theorem: Theorem, *traces: Trace):
+    """Return both sides of a law, by how much they may be apart, and what it claims; of one shape.
+
+    The claim is drowned where it is no larger than that.
+    """
+    measured, bound, *claim = theorem.law(*traces)
+    measured, bound = ball(measured), ball(bound)
+    xp = library(measured.middle, bound.middle)
+    off = measured.radius + bound.radius
+    allowed = xp.where(xp.isnan(off), xp.inf, off)
+    claim = abs(claim[0]) if claim else xp.maximum(abs(measured.middle), abs(bound.middle))
+    return xp.broadcast_arrays(measured.middle, bound.middle, allowed, claim)
+
+
+@QUIET
+def find(theorem: Theorem, *traces: Trace, attained=False) -> Finding:
+    """Return what a theorem finds in a batch of runs, and in that of its twins.
+
+    `attained` demands equality, in the last row.
+    """
+    trace = traces[0]
+    measured, bound, allowed, claim = sides(theorem, *traces)
+    between = tuple(range(1, measured.ndim - 1))
+    rows = np.arange(len(measured)).reshape(-1, *[1] * (measured.ndim - 1))
+    counts = rows == len(measured) - 1 if attained else rows >= 0
     off = measured - bound
-    off = jnp.where(theorem.equality | jnp.asarray(attained), abs(off), off)
+    off = abs(off) if theorem.equality or attained else off
     broken = ~(off <= allowed) & counts
-    ratio = jnp.where(off <= 0, 0, off / jnp.where(allowed > 0, allowed, 1e-300))
-    by_row = broken.reshape(len(broken), -1).any(axis=1)
-    row = jnp.where(jnp.asarray(attained), len(by_row) - 1, jnp.argmax(by_row))
-    applies = jnp.asarray(True)
+    ratio = np.where(off <= 0, 0, off / np.where(allowed > 0, allowed, 1e-300))
+    by_row = broken.any(axis=between)
+    row = np.full(by_row.shape[1:], len(by_row) - 1) if attained else by_row.argmax(axis=0)
+    applies = np.ones(row.shape, bool)
     for name in theorem.assumes:
-        applies &= ASSUMPTIONS[name](trace)
+        applies = applies & ASSUMPTIONS[name](trace)
+
+    def there(x):
+        return np.take_along_axis(x, row.reshape(1, *[1] * (x.ndim - 2), -1), axis=0)[0]
+
     return Finding(
         applies,
-        applies & broken.any(),
-        jnp.where(counts, jnp.where(jnp.isnan(ratio), jnp.inf, ratio), 0).max(),
+        applies & by_row.any(axis=0),
+        np.where(counts, np.where(np.isnan(ratio), np.inf, ratio), 0).max(axis=(0, *between)),
         row + max(len(trace.x) - len(by_row), 0),
-        jnp.any(informative & counts),
-        jnp.isfinite(trace.x).all(),
-        measured[row],
-        bound[row],
-        allowed[row],
+        ((claim > allowed) & counts).any(axis=(0, *between)),
+        np.isfinite(trace.x).all(axis=(0, 1)),
+        there(measured),
+        there(bound),
+        there(allowed),
     )
