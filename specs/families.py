@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from .theorem import Theorem
 from .theorems import (
     bookkeeping,
@@ -22,22 +20,3 @@ THEOREMS: tuple[Theorem, ...] = (
     *symmetries.THEOREMS,
     *sampling.THEOREMS,
 )
-
-
-@cache
-def companions(theorem: Theorem) -> tuple[Theorem, ...]:
-    """Return the theorems that are compiled with one: those of its family that judge like runs.
-
-    They do not depend on what is tried on whom: the programs are the same for every subject.
-    """
-    if theorem not in THEOREMS or theorem.twin is not None:
-        return (theorem,)
-
-    def kind(other):
-        return (
-            other.family,
-            other.twin is None,
-            {"stopping", "rows", "mini-batches"} & {*other.needs},
-        )
-
-    return tuple(other for other in THEOREMS if kind(other) == kind(theorem))

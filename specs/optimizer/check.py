@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .. import instances as problems
 from ..families import THEOREMS
-from ..instances import SHAPES, Setting
+from ..instances import SHAPES
 from ..report import DEFINITIONS, Report, Row, Verdict, versions
 from ..theorem import NEEDS, Theorem
 from ..theorems import methods
@@ -21,11 +22,11 @@ from . import causes, search
 from .explain import explain
 from .running import Malformed
 from .shrinking import shrink
-from .subjects import MANY, Subject, as_subject, name_of
+from .subjects import Subject, as_subject, name_of
 
 _DTYPES = (jnp.float32, jnp.float64)
-# What JAX cannot trace is run one by one: of a short loop in NumPy 2,048 take about 8 s a dtype.
-_INSTANCES, _ONE_BY_ONE = 51_200, 2_048
+# What JAX cannot trace is run one by one.
+_INSTANCES, _ONE_BY_ONE = 6_144, 768
 # Rounds, each to a simpler case, until none is: the planted bugs need 3 to 22 of them.
 _SHRINKING = 64
 METHODS = ("any", "descent", "gradient descent")
@@ -62,8 +63,9 @@ def check_optimizer(
         should follow; a schedule; "descent"; "any". By default gradient descent, or what a gdpure
         rule or a schedule says of itself.
     instances
-        How many to try in each dtype, rounded up to batches of 64, three at least. By default
-        51,200, or 2,048 for a function that JAX cannot trace.
+        How many to try in each dtype, of three shapes, rounded up to a multiple of three. By
+        default 6,144, or 768 for a function that JAX cannot trace. What the first 64 of a shape
+        violate is tried on no more.
     only
         Names of theorems or families; all by default.
     expected_failures
@@ -251,7 +253,7 @@ def _check(subject, theorems, dtype, instances, expected, seed, progress):
     """Return the rows of one dtype."""
     refused = {t: _refusal(t, subject) for t in theorems}
     tried = [t for t in theorems if not refused[t]]
-    count = instances or (_INSTANCES if subject.batch == MANY else _ONE_BY_ONE)
+    count = instances or (_INSTANCES if subject.compiled else _ONE_BY_ONE)
     rows = {
         t: _row(t, dtype, Verdict.NOT_APPLICABLE, reason=reason)
         for t, reason in refused.items()
@@ -259,13 +261,15 @@ def _check(subject, theorems, dtype, instances, expected, seed, progress):
     }
     try:
         _preflight(subject, dtype, seed)
-        tallies = search.survey(subject, tried, dtype, count=count, seed=seed, progress=progress)
+        tallies = search.survey(
+            subject, tried, dtype, count=count, seed=seed, progress=lambda done, _: progress(done)
+        )
     except Malformed as found:
         rows.update(_malformed(tried or _FORM, dtype, found, expected))
     except Exception as error:  # whatever a stranger's code may raise
         rows.update(_failed(tried or _FORM, dtype, error))
     else:
-        shown = _counterexamples(subject, tallies, dtype, count, expected)
+        shown = _counterexamples(subject, tallies, dtype, expected)
         rows.update(
             {t.theorem: _verdict(t, dtype, expected, shown.get(t.theorem)) for t in tallies}
         )
@@ -273,24 +277,20 @@ def _check(subject, theorems, dtype, instances, expected, seed, progress):
     return [rows[theorem] for theorem in dict.fromkeys((*theorems, *rows))]
 
 
-def _counterexamples(subject, tallies, dtype, count, expected):
+def _counterexamples(subject, tallies, dtype, expected):
     """Shrink and explain the violations; what is small for one theorem often is for another."""
     violated = [t for t in tallies if t.violated and t.theorem.name not in expected]
     violated.sort(key=lambda tally: tally.theorem.name not in DEFINITIONS)
-    size, small, shown = search.batch_size(subject, count), [], {}
+    small, shown = [], {}
     for tally in violated:
         theorem, begin = tally.theorem, tally.simplest()
 
         def judged(instances, shape=begin.shape, attained=begin.attained, theorem=theorem):
-            cases = []
-            for k in range(0, len(instances), size):
-                part = instances[k : k + size]
-                batch = search.as_batch(part, size)
-                [found] = search.judge(subject, [theorem], batch, shape, dtype)
-                for i, one in enumerate(part):
-                    finding = jax.tree.map(lambda leaf, i=i: leaf[i], found)
-                    cases.append(search.Case(one, shape, attained, finding))
-            return cases
+            [found] = search.judge(subject, [theorem], problems.as_batch(instances), shape, dtype)
+            return [
+                search.Case(one, shape, attained, problems.one_of(found, k))
+                for k, one in enumerate(instances)
+            ]
 
         known = [case.instance for case in small if case.shape == begin.shape]
         again = [case for case in judged(known) if case.finding.violated] if known else []
@@ -300,20 +300,19 @@ def _counterexamples(subject, tallies, dtype, count, expected):
             fixed = subject.step_size is not None
             case = shrink(begin, judged, dtype, fixed_step_size=fixed, rounds=_SHRINKING)
             small.append(case)
-        points = _points(subject, case, size, dtype)
+        points = _points(subject, case, dtype)
         pairs = [(case.instance, points)] + [
-            (c.instance, _points(subject, c, size, dtype)) for c in tally.cases[:8]
+            (c.instance, _points(subject, c, dtype)) for c in tally.cases[:8]
         ]
         cause = _cause(subject, pairs, dtype)
         shown[theorem] = explain(subject, tally, case, points, cause, dtype)
     return shown
 
 
-def _points(subject, case, size, dtype):
+def _points(subject, case, dtype):
     """Return what the subject returns in a case."""
-    batch = search.as_batch([case.instance], size)
-    stopping = subject.run is None
-    return np.asarray(search.run(subject, batch, case.shape, dtype, stopping=stopping).point)[0]
+    batch, stopping = problems.as_batch([case.instance]), subject.run is None
+    return search.run(subject, batch, case.shape, dtype, stopping=stopping).point[..., 0]
 
 
 def _cause(subject, pairs, dtype):
@@ -324,8 +323,9 @@ def _cause(subject, pairs, dtype):
 
 def _preflight(subject, dtype, seed):
     """Run no step, and one: what is no run at all is found before the many instances."""
-    shape = SHAPES[0]
-    batch = search.batch_of(shape, dtype, subject, [Setting(0, 0, 0, 0, 16, seed)] * 4, range(4))
+    shape, rng = SHAPES[0], np.random.default_rng(seed)
+    recipe = problems.sample(rng, problems.draw_settings(rng, 4), shape)
+    batch = problems.instance(recipe, dtype, subject.step_size)
     if subject.call in ("iterates", "next point"):  # gd.descend runs all others
         for steps in (0, 1):
             search.run(subject, batch, shape._replace(steps=steps), dtype)

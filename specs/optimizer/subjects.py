@@ -36,7 +36,6 @@ from . import running
 _WHOLE = {"value", "gradient", "start", "step_size", "steps"}
 _STEP = {"point", "value", "gradient", "step_size"}
 _STOPS = _WHOLE | {"tolerance"}
-MANY, FEW = 2048, 64  # the two sizes of a batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +57,8 @@ class Subject:
         it should follow, or a schedule: a function n -> n step sizes, in units of eta.
     step_size
         eta, if it has one of its own.
-    batch
-        How many instances to run at once.
+    compiled
+        Whether many instances are run by one compiled program.
     call
         How it is called: "iterates", "next point", "stopping", "transformation", "schedule",
         "gradient" or "mini-batches".
@@ -73,15 +72,10 @@ class Subject:
     brings: frozenset
     method: Any
     step_size: float | None
-    batch: int
+    compiled: bool
     call: str
     takes: frozenset
     notes: tuple[str, ...] = ()
-
-    @property
-    def compiled(self):
-        """Whether many instances are run by one compiled program."""
-        return self.batch == MANY
 
 
 # -- what is it ------------------------------------------------------------------------------------
@@ -211,7 +205,7 @@ def _of_factory(name, factory, method, caller):
         _LOOP | (_FREE if fixed is None else set()),
         _held_to(method),
         fixed,
-        MANY,
+        True,
         "transformation",
         frozenset(),
     )
@@ -236,7 +230,7 @@ def _of_transformation(name, rule, method):
         _LOOP,
         _held_to(method),
         None if step_size is None else float(step_size),
-        MANY,
+        True,
         "transformation",
         frozenset(),
         notes,
@@ -252,7 +246,7 @@ def _of_schedule(name, schedule, method, caller):
         _LOOP - {"stopping"} | _FREE,
         schedule if method is None else _held_to(method),
         None,
-        MANY,
+        True,
         "schedule",
         frozenset(),
     )
@@ -301,7 +295,7 @@ def _of_black_box(name, function, wanted, method):
         frozenset(brings),
         _held_to(method),
         fixed,
-        MANY if traced else FEW,
+        traced,
         "next point" if "point" in wanted else "iterates",
         frozenset(wanted),
     )
@@ -309,14 +303,15 @@ def _of_black_box(name, function, wanted, method):
 
 def _of_stopping(name, function, wanted, method):
     run = partial(running.stopped, function, wanted, name)
+    traced = running.traced(run)
     return Subject(
         name,
         None,
-        partial(running.mapped if running.traced(run) else running.by_row, run=run),
+        partial(running.mapped if traced else running.by_row, run=run),
         frozenset({"step size", "stopping"} if "step_size" in wanted else {"stopping"}),
         _held_to(method),
         None,
-        MANY if running.traced(run) else FEW,
+        traced,
         "stopping",
         frozenset(wanted),
     )
@@ -334,7 +329,7 @@ def _of_gradient(name, mode):
         frozenset(brings | ({"rows"} if running.has_rows(mode) else set())),
         "gradient",
         None,
-        MANY,
+        True,
         "gradient",
         frozenset(),
     )
@@ -348,7 +343,7 @@ def _of_minibatches(name, mode):
         frozenset({"examples", "mini-batches"}),
         "gradient",
         None,
-        MANY,
+        True,
         "mini-batches",
         frozenset(),
     )
