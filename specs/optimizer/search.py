@@ -98,9 +98,8 @@ def judge(
     returns what rounding does not explain.
     """
     parts = [_judged(subject, theorems, part, shape, dtype, attained) for part in _parts(batch)]
-    return [
-        jax.tree.map(lambda *leaves: np.concatenate(leaves, -1), *found) for found in zip(*parts)
-    ]
+    together = zip(*parts, strict=True)
+    return [jax.tree.map(lambda *leaves: np.concatenate(leaves, -1), *found) for found in together]
 
 
 def _parts(batch):
