@@ -176,24 +176,22 @@ def _joined(join, parts):
     return Ball(join(xp, middles), join(xp, radii))
 
 
-def where(condition, x, radius=np.inf) -> Ball:
-    """Return a ball where a condition is met, and elsewhere one of another radius.
+def where(condition, x) -> Ball:
+    """Return a ball where a condition is met; elsewhere one of which nothing is known.
 
     Examples
     --------
     >>> assert where(np.array([True, False]), ball(np.ones(2))).radius.tolist() == [0, np.inf]
     """
     x = ball(x)
-    return Ball(x.middle, library(x.middle).where(condition, x.radius, radius))
+    xp = library(x.middle, condition)
+    return Ball(xp.where(condition, x.middle, 0), xp.where(condition, x.radius, xp.inf))
 
 
 def widened(x, radius) -> Ball:
-    """Return a ball whose radius is larger by so much; where that is NaN, infinite."""
+    """Return a ball whose radius is larger by so much."""
     x = ball(x)
-    xp = library(x.middle, radius)
-    radius = x.radius + radius
-    radius = xp.where(xp.isnan(radius), xp.inf, radius)
-    return Ball(x.middle + xp.zeros_like(radius), radius + xp.zeros_like(x.middle))
+    return Ball(x.middle + 0 * radius, x.radius + radius)
 
 
 def most(x: Ball):

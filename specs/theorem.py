@@ -385,8 +385,7 @@ def sides(theorem: Theorem, *traces: Trace):
     measured, bound, *claim = theorem.law(*traces)
     measured, bound = ball(measured), ball(bound)
     xp = library(measured.middle, bound.middle)
-    off = measured.radius + bound.radius
-    allowed = xp.where(xp.isnan(off), xp.inf, off)
+    allowed = measured.radius + bound.radius
     claim = abs(claim[0]) if claim else xp.maximum(abs(measured.middle), abs(bound.middle))
     return xp.broadcast_arrays(measured.middle, bound.middle, allowed, claim)
 

@@ -14,51 +14,51 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import jax.numpy as jnp
+import numpy as np
 
 from .. import instances, rounding
-from ..balls import Ball, ball, dot, most, norm
+from ..balls import Ball, ball, dot, most, norm, where, widened
 from ..instances import Instance
-from ..theorem import Evidence, Theorem, Trace, evaluations
+from ..theorem import Theorem, Trace, evaluations
 
 # -- the same bits ---------------------------------------------------------------------------------
 
 
-def _no_underflow(trace: Trace):
+def _no_underflow(t: Trace):
     """Return whether all terms of the gradients are far from where an arithmetic flushes to zero.
 
     What cancels in a sum is zero or not below the last bit of a term; 40 binary digits are spare
     for that and for a few factors such as 1/n.
     """
-    features, center = trace.instance.features[None], trace.instance.center
-    offset = (trace.x - center[None])[:, None]
-    t = (features * offset).sum(-1)
-    terms = (offset, features * offset, t, features * t[..., None], trace.x, trace.g.middle)
-    least = jnp.stack([jnp.where(x == 0, 1, abs(x)).min() for x in terms]).min()
-    return least * jnp.minimum(trace.eta, 1) > jnp.ldexp(trace.model.least_normal, 40)
+    features, offset = t.instance.features, (t.x - t.center)[:, None]
+    stretch = (features * offset).sum(axis=2)
+    terms = (offset, features * offset, stretch, features * stretch[:, :, None], t.x)
+    least = np.stack(
+        [np.where(x == 0, 1, abs(x)).min(axis=tuple(range(x.ndim - 1))) for x in terms]
+        + [np.where(t.rows.g.middle == 0, 1, abs(t.rows.g.middle)).min(axis=(0, 1))]
+    ).min(axis=0)
+    return least * np.minimum(t.eta, 1) > np.ldexp(t.model.least_normal, 40)
 
 
-def _same_bits(carry: Callable[..., Ball]):
-    def evidence(trace: Trace, image: Trace) -> Evidence:
-        bound = carry(trace.instance, trace.x)
-        allowed = jnp.where(_no_underflow(trace), jnp.zeros_like(image.x), jnp.inf)
-        moved = (trace.x != trace.x[:1]) & (allowed == 0)
-        return Evidence(ball(image.x), ball(bound), allowed, moved)
+def _same_bits(carry: Callable):
+    def law(t: Trace, image: Trace):
+        bound = where(_no_underflow(t), carry(t.instance, t.x))
+        return ball(image.x), bound, np.where(t.x != t.x[:1], np.inf, 0)
 
-    return evidence
+    return law
 
 
 def _signs(instance: Instance):
     """Return signs that alternate, times 4."""
-    return jnp.where(jnp.arange(len(instance.start)) % 2 == 0, -4.0, 4.0)
+    return np.where(np.arange(len(instance.start)) % 2 == 0, -4.0, 4.0)[:, None]
 
 
-def _mirrored(trace: Trace) -> Instance:
-    instance = trace.instance
+def _mirrored(t: Trace) -> Instance:
+    instance = t.instance
     s = _signs(instance)
     return replace(
         instance,
-        features=instance.features * jnp.sign(s)[None],
+        features=instance.features * np.sign(s),
         center=instance.center * s,
         bend=instance.bend * 4,
         start=instance.start * s,
@@ -67,8 +67,8 @@ def _mirrored(trace: Trace) -> Instance:
     )
 
 
-def _steeper(trace: Trace) -> Instance:
-    instance = trace.instance
+def _steeper(t: Trace) -> Instance:
+    instance = t.instance
     return replace(
         instance,
         features=instance.features * 2,
@@ -81,45 +81,42 @@ def _steeper(trace: Trace) -> Instance:
     )
 
 
-def _raised(trace: Trace) -> Instance:
-    return replace(trace.instance, minimum=trace.instance.minimum + 8)
+def _raised(t: Trace) -> Instance:
+    return replace(t.instance, minimum=t.minimum + 8)
 
 
 # -- the same points -------------------------------------------------------------------------------
 
 
 def _carried(carry: Callable[[Instance, Ball], Ball]):
-    def evidence(trace: Trace, image: Trace) -> Evidence:
-        there = carry(trace.instance, ball(trace.x))
-        own = rounding.arithmetic(jnp.float64)
+    def law(t: Trace, image: Trace):
+        there = carry(t.instance, ball(t.x))
+        own = rounding.arithmetic(np.float64)
         g = evaluations(image.instance, there.middle[:-1], own)
         step = there[:-1] - Ball(g.gradient, g.gradient_error) * image.eta
-        # T' brings points no further apart than `factors`, and `there` is known up to its radius.
-        wide = jnp.maximum(1.0, most(image.factors).max())
-        astray = most(norm(step - carry(trace.instance, trace.target)))
-        astray += wide * jnp.linalg.norm(there.radius[:-1], axis=-1)
-        begin = most(norm(there[0] - image.instance.start))
-        errors = jnp.append(begin, astray + trace.stray + image.stray)
-        return _near(image.x, there, rounding.drift(wide, errors)[1:])
+        # T' brings points no further apart than this, and `there` is known up to its radius.
+        wide = np.maximum(1.0, most(image.contraction))
+        astray = most(norm(step - carry(t.instance, t.target)))
+        astray += wide * (there.radius[:-1] ** 2).sum(axis=1) ** 0.5
+        begin = most(norm(there[0] - image.instance.start))[None]
+        errors = np.concatenate([begin, astray + t.stray + image.stray])
+        return _near(image.x, there, rounding.drift_as_given(wide, errors)[1:])
 
-    return evidence
-
-
-def _near(measured, bound: Ball, allowed) -> Evidence:
-    """Return evidence that points are near others: by coordinates, as far apart as a norm is."""
-    allowed = jnp.broadcast_to(allowed[:, None], measured.shape)
-    moved = abs(bound.middle - bound.middle[:1]) > allowed
-    return Evidence(ball(measured), bound, allowed, moved)
+    return law
 
 
-def _kept(trace: Trace, x):
+def _near(measured, bound: Ball, apart):
+    """State that points are near others, (N + 1, B) apart: by coordinates, as far as a norm is."""
+    return ball(measured), widened(bound, apart[:, None]), bound.middle - bound.middle[:1]
+
+
+def _kept(t: Trace, x):
     """Return numbers as the arithmetic of the run can hold them."""
-    fine = trace.model.unit_roundoff < 2.0**-30
-    return jnp.where(fine, x, instances.rounded(x, jnp.float32))
+    return x if t.model.unit_roundoff < 2.0**-30 else instances.rounded(x, np.float32)
 
 
-def _reordered(trace: Trace) -> Instance:
-    instance = trace.instance
+def _reordered(t: Trace) -> Instance:
+    instance = t.instance
     return replace(
         instance,
         features=instance.features[:, ::-1],
@@ -131,40 +128,41 @@ def _reordered(trace: Trace) -> Instance:
 
 def _shift(instance: Instance):
     """Return a way as long as those the run goes, with no symmetry of its own."""
-    spread = jnp.max(abs(instance.start - instance.center))
-    return instances.rounded(spread * (1 + jnp.arange(len(instance.start)) / 3), jnp.float32)
+    spread = abs(instance.start - instance.center).max(axis=0)
+    way = 1 + np.arange(len(instance.start))[:, None] / 3
+    return instances.rounded(spread * way, np.float32)
 
 
-def _moved(trace: Trace) -> Instance:
-    instance, way = trace.instance, _shift(trace.instance)
+def _moved(t: Trace) -> Instance:
+    instance, way = t.instance, _shift(t.instance)
     return replace(
         instance,
-        center=_kept(trace, instance.center + way),
-        start=_kept(trace, instance.start + way),
-        probe=_kept(trace, instance.probe + way),
+        center=_kept(t, instance.center + way),
+        start=_kept(t, instance.start + way),
+        probe=_kept(t, instance.probe + way),
     )
 
 
 def _reflected(_, x) -> Ball:
-    """Return points (..., d), reflected in a plane that no axis lies in."""
+    """Return points (..., d, B), reflected in a plane that no axis lies in."""
     x = ball(x)
-    normal = jnp.arange(1.0, x.middle.shape[-1] + 1)
-    outer = ball(2 * normal[:, None] * normal[None]) / (normal**2).sum()
-    reflection = jnp.eye(len(normal)) - outer
-    return dot(x[..., None, :], reflection[(None,) * (x.middle.ndim - 1)])
+    normal = np.arange(1.0, x.middle.shape[-2] + 1)
+    outer = ball(2 * normal[:, None] * normal) / (normal**2).sum()
+    reflection = (np.eye(len(normal)) - outer)[..., None]
+    return dot(x[..., None, :, :], reflection)
 
 
-def _turned(trace: Trace) -> Instance:
-    instance = trace.instance
+def _turned(t: Trace) -> Instance:
+    instance = t.instance
     features, center, start, probe = (
-        _kept(trace, _reflected(None, x).middle)
+        _kept(t, _reflected(None, x).middle)
         for x in (instance.features, instance.center, instance.start, instance.probe)
     )
     # Rounding moves singular values by no more than the norm of what it adds to the features.
     added = most(norm(features - _reflected(None, instance.features))) ** 2
-    spread = jnp.sqrt(2 * added.sum() / len(features))
-    root = jnp.sqrt(jnp.stack([instance.smoothness, instance.strong_convexity]))
-    steep, curved = root[0] * (1 + 1e-15) + spread, jnp.maximum(root[1] * (1 - 1e-15) - spread, 0)
+    spread = np.sqrt(2 * added.sum(axis=0) / len(features))
+    steep = np.sqrt(t.L) * (1 + 1e-15) + spread
+    curved = np.maximum(np.sqrt(t.mu) * (1 - 1e-15) - spread, 0)
     return replace(
         instance,
         features=features,
@@ -179,67 +177,72 @@ def _turned(trace: Trace) -> Instance:
 # -- parts -----------------------------------------------------------------------------------------
 
 
-def _next(trace: Trace) -> Instance:
-    return replace(trace.instance, start=trace.x[1])
+def _next(t: Trace) -> Instance:
+    return replace(t.instance, start=t.x[1])
 
 
-def _one_later(trace: Trace, later: Trace) -> Evidence:
-    allowed = trace.drift(1) + later.drift()[:-1]
-    return _near(later.x[:-1], ball(trace.x[1:]), allowed)
+def _one_later(t: Trace, later: Trace):
+    return _near(later.x[:-1], ball(t.x[1:]), t.drift(1) + later.drift()[:-1])
 
 
-def _at_rest(trace: Trace) -> Instance:
-    return replace(trace.instance, start=trace.instance.center)
+def _at_rest(t: Trace) -> Instance:
+    return replace(t.instance, start=t.center)
 
 
-def _stays(trace: Trace, still: Trace) -> Evidence:
-    allowed = jnp.broadcast_to(still.drift()[:, None], still.x.shape)
-    seen = abs((trace.g.middle * trace.eta)[:1]) > allowed
-    return Evidence(ball(still.x), ball(trace.instance.center[None]), allowed, seen)
+def _stays(t: Trace, still: Trace):
+    move = (t.rows.g.middle * t.eta)[:1]
+    return still.exact.x, ball(t.center[None]), move
 
 
-def _joined(trace: Trace) -> Instance:
+def _joined(t: Trace) -> Instance:
     """Return (f(x) + f(y)) / 2, x from the start and y from the probe, at twice the step size."""
-    instance = trace.instance
-    zero = jnp.zeros_like(instance.features)
+    instance = t.instance
+    zero = np.zeros_like(instance.features)
     return replace(
         instance,
-        features=jnp.block([[instance.features, zero], [zero, instance.features]]),
-        center=jnp.concatenate([instance.center, instance.center]),
-        start=jnp.concatenate([instance.start, instance.probe]),
-        probe=jnp.concatenate([instance.probe, instance.start]),
+        features=np.concatenate(
+            [
+                np.concatenate([instance.features, zero], axis=1),
+                np.concatenate([zero, instance.features], axis=1),
+            ]
+        ),
+        center=np.concatenate([instance.center, instance.center]),
+        start=np.concatenate([instance.start, instance.probe]),
+        probe=np.concatenate([instance.probe, instance.start]),
         step_size=2 * instance.step_size,
         smoothness=instance.smoothness / 2,
         strong_convexity=instance.strong_convexity / 2,
     )
 
 
-def _alone(trace: Trace, joined: Trace) -> Evidence:
-    part = joined.x[:, : trace.x.shape[1]]
-    return _near(part, ball(trace.x), trace.drift() + joined.drift())
+def _alone(t: Trace, joined: Trace):
+    part = joined.x[:, : t.x.shape[1]]
+    return _near(part, ball(t.x), t.drift() + joined.drift())
 
 
-def _null_space(trace: Trace) -> Evidence:
+def _null_space(t: Trace):
     """Compare a part of x that no gradient has with the same part of the start.
 
     Any direction q will do: what the gradients have of it is computed. It is informative where that
     is next to nothing.
     """
-    features, (n, d) = trace.instance.features, trace.instance.features.shape
+    features, (n, d) = t.instance.features, t.instance.features.shape[:2]
     if d == 1:
-        q = jnp.zeros(1)  # the only direction is that of the gradients
+        q = np.zeros_like(t.center)  # the only direction is that of the gradients
     elif n < d:
-        q = jnp.linalg.qr(features.T, mode="complete")[0][:, -1]
+        rows = np.moveaxis(features, -1, 0).swapaxes(1, 2)
+        q = np.linalg.qr(rows, mode="complete")[0][..., -1].T
     else:
-        across = jnp.zeros(d).at[0].set(-features[0, 1]).at[1].set(features[0, 0])
-        q = across / jnp.maximum(jnp.linalg.norm(across), 1e-300)
-    along = dot(trace.g[:-1], q[None]) * trace.eta
-    far = jnp.linalg.norm(trace.x[1:] - trace.x[:1], axis=-1)
-    null = jnp.cumsum(most(abs(along))) < far / 256
-    measured = dot(ball(trace.x[1:]) - trace.x[:1], q[None])
-    bound = -dot(jnp.tril(jnp.ones((len(far), len(far)))), along[None])
-    errors = jnp.cumsum(trace.stray) * most(norm(q))
-    return Evidence(measured, bound, jnp.where(null, errors, jnp.inf), null & (errors < far / 64))
+        across = np.concatenate([-features[0, 1:2], features[0, :1], 0 * features[0, 2:]])
+        q = across / np.maximum((across**2).sum(axis=0) ** 0.5, 1e-300)
+    along = dot(t.now.g, q) * t.eta
+    far = ((t.x[1:] - t.x[:1]) ** 2).sum(axis=1) ** 0.5
+    null = most(abs(along)).cumsum(axis=0) < far / 256
+    lost = (np.tri(len(far))[..., None] * along[None]).sum(axis=1)
+    errors = t.stray.cumsum(axis=0) * most(norm(q))
+    measured = dot(ball(t.x[1:]) - t.x[:1], q)
+    seen = np.where(null & (errors < far / 64), np.inf, 0)
+    return measured, where(null, widened(-lost, errors)), seen
 
 
 _RERUN = ("restart",)
@@ -253,42 +256,42 @@ THEOREMS = tuple(
         {
             "name": "signs",
             "statement": "axes flipped, lengths times 4: the run, flipped, times 4, bit for bit",
-            "evidence": _same_bits(lambda instance, x: x * _signs(instance)[None]),
+            "law": _same_bits(lambda instance, x: x * _signs(instance)),
             "needs": _RERUN,
             "twin": _mirrored,
         },
         {
             "name": "value-scale",
             "statement": "f times 4, eta over 4: the same points, bit for bit",
-            "evidence": _same_bits(lambda instance, x: x),
+            "law": _same_bits(lambda instance, x: x),
             "needs": ("restart", "free step size"),
             "twin": _steeper,
         },
         {
             "name": "constants",
             "statement": "f + 8 instead of f: the same points, bit for bit",
-            "evidence": _same_bits(lambda instance, x: x),
+            "law": _same_bits(lambda instance, x: x),
             "needs": _RERUN,
             "twin": _raised,
         },
         {
             "name": "permutation",
             "statement": "coordinates in another order: the same points, reordered",
-            "evidence": _carried(lambda instance, x: x[..., ::-1]),
+            "law": _carried(lambda instance, x: x[..., ::-1, :]),
             "needs": _KNOWN,
             "twin": _reordered,
         },
         {
             "name": "translation",
             "statement": "f(x - v) from x[0] + v: the same points, moved by v",
-            "evidence": _carried(lambda instance, x: x + _shift(instance)[None]),
+            "law": _carried(lambda instance, x: x + _shift(instance)),
             "needs": _KNOWN,
             "twin": _moved,
         },
         {
             "name": "rotation",
             "statement": "f(Qx) from Q'x[0], Q orthogonal: the same points, turned by Q'",
-            "evidence": _carried(_reflected),
+            "law": _carried(_reflected),
             "needs": _KNOWN,
             "twin": _turned,
         },
@@ -296,13 +299,13 @@ THEOREMS = tuple(
             "name": "null-space",
             "statement": "what is orthogonal to every example stays as it was",
             "source": "gradients lie in the span of the examples",
-            "evidence": _null_space,
+            "law": _null_space,
             "needs": _KNOWN,
         },
         {
             "name": "direct-sum",
             "statement": "in (f(x) + f(y)) / 2 at step size 2 eta, x moves as it does alone",
-            "evidence": _alone,
+            "law": _alone,
             "needs": _FREE,
             "twin": _joined,
         },
@@ -310,7 +313,7 @@ THEOREMS = tuple(
             "name": "fixed-point",
             "statement": "a minimizer stays where it is",
             "source": "the gradient of a minimizer is 0",
-            "evidence": _stays,
+            "law": _stays,
             "needs": _KNOWN,
             "twin": _at_rest,
         },
@@ -318,7 +321,7 @@ THEOREMS = tuple(
             "name": "time-shift",
             "statement": "begun at x[1], row k is x[k + 1]",
             "source": "the step depends on nothing but the point",
-            "evidence": _one_later,
+            "law": _one_later,
             "needs": _KNOWN,
             "twin": _next,
         },
