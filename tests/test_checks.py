@@ -190,7 +190,7 @@ def test_what_only_the_compiler_rounds_apart_is_not_held_against_a_subject(in_fl
 
     assert check(honest.rows_compiled_apart)
     # It is excused because it shows there alone, and only as far as rounding explains it.
-    monkeypatch.setattr(search, "_alike", lambda trace, other: np.zeros(len(trace.x), bool))
+    monkeypatch.setattr(search, "_alike", lambda trace, other: np.zeros(trace.x.shape[-1:], bool))
     assert violated(check(honest.rows_compiled_apart)) == {"step-identity"}
 
 

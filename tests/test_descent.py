@@ -117,7 +117,8 @@ def _check_descent(problem, step_size, smoothness, history):
     for k, (now, after) in enumerate(zip(rows[:-1], rows[1:], strict=True)):
         error = rounding.step(now, points[k], step_size, np.float32)
         promised = h * (2 - h) / (2 * smoothness) * np.sum(now.gradient**2)
-        floor = rounding.descent_floor(smoothness, step_size, now, error)
+        far, slope = np.linalg.norm(error.astype(float)), np.linalg.norm(now.gradient.astype(float))
+        floor = abs(1 - h) * slope * far + smoothness * far**2 / 2
         assert after.value <= now.value - promised + floor
         recorded = now.value_error + after.value_error
         assert values[k + 1] <= values[k] - promised + floor + recorded

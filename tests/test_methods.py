@@ -3,6 +3,8 @@
 Bugs of momentum and of line searches are planted in tests/planted, and found in test_power.py.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,6 +50,15 @@ PEERS = (
     ("nesterov", optax.sgd(0.5, momentum=0.5, nesterov=True)),
 )
 STEP = as_subject(gd.Constant(0.5))  # all instances are scaled to the step size 1/2
+
+
+def batch_of(dtype, setting, seed=0, count=256):
+    """Instances of the step size 1/2 that have a setting in common, or one each."""
+    setting = Setting(*(np.broadcast_to(x, count) for x in setting))
+    recipe = instances.sample(np.random.default_rng(seed), setting, SHAPES[0])
+    return instances.instance(recipe, dtype, STEP.step_size)
+
+
 THEOREMS = tuple(
     (name, t) for name, rule in dict(RULES).items() for t in methods.theorems_of(Always(rule))
 )
@@ -59,8 +70,9 @@ THEOREMS = tuple(
 )
 def test_a_rule_follows_its_own_recurrence_and_no_other(name, subject, dtype):
     made, broken, tested = as_subject(subject), set(), set()
-    for setting in search.draw_settings(8, seed=2):
-        batch = search.batch_of(SHAPES[0], dtype, STEP, [setting] * 256, range(256))
+    for seed in range(4):
+        settings = instances.draw_settings(np.random.default_rng(seed), 512)
+        batch = batch_of(dtype, settings, seed, 512)
         found = search.judge(made, [t for _, t in THEOREMS], batch, SHAPES[0], dtype)
         for (other, _), finding in zip(THEOREMS, found, strict=True):
             broken |= {other} if finding.violated.any() else set()
@@ -76,7 +88,7 @@ def test_where_rounding_decides_no_search_is_accused(distance):
     known = [theorem for other, theorem in THEOREMS if other == name]
     for seed in range(16):
         setting = Setting(FAMILIES.index("pool"), -6, 10, distance, 0, seed)
-        batch = search.batch_of(SHAPES[0], jnp.float32, STEP, [setting] * 256, range(256))
+        batch = batch_of(jnp.float32, setting, seed)
         made = as_subject(rule)
         for finding in search.judge(made, known, batch, SHAPES[0], jnp.float32):
             assert not finding.violated.any()
@@ -298,38 +310,31 @@ def test_theorems_of_a_method_are_compiled_once():
 def test_values_within_a_ball_cover_what_is_evaluated_there(dtype):
     """The ball holds every evaluation in the dtype, at every corner, and is not idle."""
     setting = Setting(0, scale=0, spread=4, distance=0, sixteenths=16, seed=5)
-    batch = search.batch_of(SHAPES[0], dtype, STEP, [setting] * 256, range(256))
+    batch, rng = batch_of(dtype, setting), np.random.default_rng(0)
+    radius = 10.0 ** rng.uniform(-9, -1, batch.start.shape)
+    trace = observe(batch, Run(np.stack([batch.start] * 2)), rounding.arithmetic(dtype))
+    balls = recurrences.value_within(trace, Ball(batch.start, radius))
+    near = instances.rounded(
+        batch.start + rng.choice([-1.0, 1.0], (64, *radius.shape)) * radius, dtype
+    )
+    inside = (abs(near - batch.start) <= radius).all(axis=1)
+    kept = [leaf.astype(dtype) for leaf in batch.data]
+
+    @jax.jit
+    @partial(jax.vmap, in_axes=(0, None))
+    @partial(jax.vmap, in_axes=-1)
+    def evaluated(x, data):
+        return instances.value(x, data)
+
     with jax.enable_x64(True):
-        key = jax.random.key(0)
-        radius = 10.0 ** jax.random.uniform(key, batch.start.shape, jnp.float64, -9, -1)
-        sides = jax.random.choice(key, jnp.array([-1.0, 1.0]), (64, *radius.shape))
-        model = rounding.arithmetic(dtype)
-
-        def ball(problem, radius):
-            trace = observe(problem, Run(jnp.stack([problem.start] * 2)), model)
-            return recurrences.value_within(trace, Ball(problem.start[None], radius[None]))
-
-        def evaluated(problem, radius, side):
-            near = instances.rounded(problem.start + side * radius, dtype)
-            inside = jnp.all(abs(near - problem.start) <= radius)
-            data = [leaf.astype(dtype) for leaf in problem.data]
-            value = instances.value(near.astype(dtype), data).astype(jnp.float64)
-            return inside, value
-
-        balls = jax.jit(jax.vmap(ball))(batch, radius)
-        inside, values = jax.jit(jax.vmap(jax.vmap(evaluated), (None, None, 0)))(
-            batch, radius, sides
-        )
-    inside, values, balls = jax.device_get((inside, values, balls))
-    ratio = abs(values - balls.middle[:, 0]) / balls.radius[:, 0]
+        values = np.asarray(evaluated(near.astype(dtype), kept), np.float64)
+    ratio = abs(values - balls.middle) / balls.radius
     assert 0.9 < ratio[inside].max() <= 1
 
 
 def test_step_sizes_are_those_of_the_dtype():
     rule = gd.Backtracking(0.1, 0.5, 0.3, 40)
-    with jax.enable_x64(True):
-        model = rounding.arithmetic(jnp.float32)
-        tried = recurrences._shrunk(model, rule)
+    tried = recurrences._shrunk(rounding.arithmetic(jnp.float32), rule)[:, 0]
     factor = np.float32(0.3)
     product = np.cumprod(np.array([np.float32(0.1), *[factor] * 40], np.float32), dtype=np.float32)
     power = np.float32(0.1) * factor ** np.arange(41, dtype=np.float32)

@@ -9,7 +9,7 @@ from planted.power import verdicts
 
 import gdpure as gd
 from gdpure import specs
-from gdpure.specs import bounds, extremal
+from gdpure.specs import bounds, extremal, instances
 from gdpure.specs.instances import SHAPES
 from gdpure.specs.optimizer import search
 from gdpure.specs.optimizer.subjects import as_subject
@@ -77,11 +77,8 @@ def test_a_schedule_goes_by_its_name():
 def test_silver_rates_are_attained(name, function, dtype):
     [theorem] = (t for t in methods.theorems_of(gd.schedules.silver) if t.name == name)
     assert function in theorem.extremal
-    with jax.enable_x64(True):
-        [batch] = search._make_extremal(
-            np.int64(0), functions=(function,), count=64, steps=LINE.steps
-        )
-        batch = search._cast(search._cast(batch, dtype=dtype), dtype=jnp.float64)
+    batch = function(np.random.default_rng(0), 64, LINE.steps)
+    batch = jax.tree.map(lambda leaf: instances.rounded(leaf, dtype), batch)
     subject = as_subject(gd.schedules.silver)
     [found] = search.judge(subject, [theorem], batch, LINE, dtype, attained=True)
     assert found.applies.all() and not found.violated.any()

@@ -24,7 +24,7 @@ BATCH = {"float32": 2**14, "float64": 2**10}
 
 
 class Found(NamedTuple):
-    """What runs found at their points, leading axes (instances, steps + 1)."""
+    """What runs found at their points: the rows come first, the instances last."""
 
     point: np.ndarray
     value: np.ndarray
@@ -53,33 +53,26 @@ def draw_settings(regime, dtype, seed):
     }[regime]
     rng = np.random.default_rng(seed)
     ranges = (0, len(FAMILIES) - 1), scale, (0, 10), distance, (0, 40), (0, 0), lift
-    *setting, lift = (
-        rng.integers(*span, BATCH["float32"], np.int32, endpoint=True) for span in ranges
-    )
+    *setting, lift = (rng.integers(*span, BATCH["float32"], endpoint=True) for span in ranges)
     return Setting(*setting), lift
 
 
-@partial(jax.jit, static_argnames="shape")
 def draw(seed, settings, lift, *, shape):
     """Recipes, one for each setting."""
-
-    def one(key, setting, lift):
-        recipe = instances.sample(key, setting, shape)
-        return recipe._replace(center=jnp.ldexp(recipe.center, lift))
-
-    return jax.vmap(one)(jax.random.split(jax.random.key(seed), len(lift)), settings, lift)
+    recipe = instances.sample(np.random.default_rng(seed), settings, shape)
+    return recipe._replace(center=np.ldexp(recipe.center, lift))
 
 
-@partial(jax.jit, static_argnames="dtype")
-def make(recipes, *, dtype):
-    """Instances, one for each recipe."""
-    return jax.vmap(partial(instances.instance, dtype=dtype))(recipes)
+def run(batch, *, steps, dtype):
+    """Descend on each instance, as a user would."""
+    with jax.enable_x64(True):
+        problems = jax.tree.map(lambda leaf: np.moveaxis(leaf, -1, 0), batch)
+        found = jax.device_get(_run(problems, steps=steps, dtype=dtype))
+    return jax.tree.map(lambda leaf: np.moveaxis(leaf, 0, -1), found)
 
 
 @partial(jax.jit, static_argnames=("steps", "dtype"))
-def run(batch, *, steps, dtype):
-    """Descend on each instance, as a user would."""
-
+def _run(problems, *, steps, dtype):
     def one(instance):
         f = instances.objective(instance, dtype)
         start, step_size = (x.astype(dtype) for x in (instance.start, instance.step_size))
@@ -87,71 +80,68 @@ def run(batch, *, steps, dtype):
         _, reverse = jax.vmap(gd.reverse(f))(rows.point)
         return Found(rows.point, rows.value, rows.gradient, reverse)
 
-    return jax.vmap(one)(batch)
+    return jax.vmap(one)(problems)
 
 
 # -- their errors ----------------------------------------------------------------------------------
 
 
 def ratios(batch, found, model):
-    """Errors over their bounds, by quantity; in float64 where traced, or in extended precision.
+    """Errors over their bounds, by quantity, in the precision of the numbers that are given.
 
-    Shapes (instances, steps + 1), of the quantities of a step (instances, steps).
+    Shapes (steps + 1, instances), of the quantities of a step (steps, instances).
     """
-    leaves, tree = jax.tree.flatten((batch, found))
-    batch, found = jax.tree.unflatten(tree, rounding.exact(*leaves))
-    features, center, bend, tail, minimum = (leaf[:, None] for leaf in batch.data)
-    constants = batch.step_size, batch.smoothness, batch.strong_convexity
-    eta, L, mu = (leaf[:, None] for leaf in constants)
-    x, length = found.point, eta[..., None]
+    features, center, bend, tail, minimum = batch.data
+    eta, L, mu = batch.step_size, batch.smoothness, batch.strong_convexity
+    x = found.point
 
     def evaluate(x, minimum):
-        return rounding.huber(features, center, bend, tail, minimum, x, model)
+        return rounding.huber_as_given(features, center, bend, tail, minimum, x, model)
 
     def size(x):
-        return (x**2).sum(-1) ** 0.5
+        return (x**2).sum(1) ** 0.5
 
     at, bare = evaluate(x, minimum), evaluate(x, 0 * minimum)
     now, after = (
-        rounding.Evaluation(*(leaf[:, rows] for leaf in bare))
+        rounding.Evaluation(*(leaf[rows] for leaf in bare))
         for rows in (slice(None, -1), slice(1, None))
     )
-    stray = rounding.step(now, x[:, :-1], eta, model)
+    stray = rounding.step_as_given(now, x[:-1], eta, model)
     # The exact run from the same start, and how far from it the rounded one may be.
-    true = [x[:, :1]]
-    for _ in range(x.shape[1] - 1):
-        true.append(true[-1] - length * evaluate(true[-1], minimum).gradient)
-    apart = size(x - (jnp if rounding.traced(x) else np).concatenate(true, 1))
-    drift = rounding.drift(abs(1 - eta * L).clip(abs(1 - eta * mu))[:, 0], size(stray).T)
-    # How far f is above what a step promises, less what these float64 values are off themselves.
-    half = eta * (1 - eta * L / 2)
-    rise = after.value - now.value + half * (now.gradient**2).sum(-1)
+    true = [x[0]]
+    for _ in x[1:]:
+        true.append(true[-1] - eta * evaluate(true[-1], minimum).gradient)
+    apart = size(x - np.stack(true))
+    drift = rounding.drift_as_given(np.maximum(abs(1 - eta * L), abs(1 - eta * mu)), size(stray))
+    # How far f is above what a step promises, less what these values are off themselves.
+    h, e = eta * L, size(stray)
+    half = eta * (1 - h / 2)
+    rise = after.value - now.value + half * (now.gradient**2).sum(1)
     spare = now.value_error + after.value_error
-    spare += 2 * abs(half) * (abs(now.gradient) * now.gradient_error).sum(-1)
+    spare += 2 * abs(half) * (abs(now.gradient) * now.gradient_error).sum(1)
     spare *= np.finfo(rise.dtype).eps / 2 / model.unit_roundoff
+    floor = abs(1 - h) * size(now.gradient) * e + L * e**2 / 2
     return {
         "value": abs(found.value - at.value) / at.value_error,
-        "gradient by hand": (abs(found.by_hand - at.gradient) / at.gradient_error).max(-1),
-        "gradient in reverse": (abs(found.reverse - at.gradient) / at.gradient_error).max(-1),
-        "one step": (abs(x[:, 1:] - x[:, :-1] + length * now.gradient) / stray).max(-1),
-        "all steps": apart[:, 1:] / drift.T[:, 1:],
-        "rise": rise.clip(0) / (rounding.descent_floor(L, eta, now, stray) + spare),
+        "gradient by hand": (abs(found.by_hand - at.gradient) / at.gradient_error).max(1),
+        "gradient in reverse": (abs(found.reverse - at.gradient) / at.gradient_error).max(1),
+        "one step": (abs(x[1:] - x[:-1] + eta * now.gradient) / stray).max(1),
+        "all steps": apart[1:] / drift[1:],
+        "rise": rise.clip(0) / (floor + spare),
     }
-
-
-_ratios = jax.jit(ratios)
 
 
 def measure(regime, dtype, shape, seed=0, model=None, plant=lambda batch, found: found):
     """Return the `ratios` of one batch; `plant` may put a bug into what the runs found."""
     model = rounding.arithmetic(dtype) if model is None else model
-    with jax.enable_x64(True):
-        recipes = draw(seed, *draw_settings(regime, dtype, seed), shape=shape)
-        recipes = jax.tree.map(lambda leaf: np.asarray(leaf)[: BATCH[dtype]], recipes)
-        batch = make(recipes, dtype=dtype)
-        found = plant(batch, run(batch, steps=shape.steps, dtype=dtype))
-        judge = _ratios if dtype == "float32" else ratios
-        return {name: np.asarray(ratio) for name, ratio in judge(batch, found, model).items()}
+    recipes = draw(seed, *draw_settings(regime, dtype, seed), shape=shape)
+    recipes = jax.tree.map(lambda leaf: leaf[..., : BATCH[dtype]], recipes)
+    batch = instances.instance(recipes, dtype)
+    found = plant(batch, run(batch, steps=shape.steps, dtype=dtype))
+    # float64 has no digits to spare for a judge of float64.
+    judge = np.longdouble if dtype == "float64" else np.float64
+    batch, found = jax.tree.map(lambda leaf: np.asarray(leaf).astype(judge), (batch, found))
+    return ratios(batch, found, model)
 
 
 def collect(regimes, dtype, rounds=1):

@@ -86,7 +86,7 @@ def test_random_ratios_are_those_of_a_descent_by_hand(judged):
     clear, tried = finding.applies & (finding.allowed < 1e-9 * finding.bound), 0
     for i, ratio in zip(np.flatnonzero(clear), row.random.ratio, strict=True):
         features, center, bend, start = (
-            np.asarray(leaf)[i] for leaf in (batch.features, batch.center, batch.bend, batch.start)
+            leaf[..., i] for leaf in (batch.features, batch.center, batch.bend, batch.start)
         )
         eta, L, mu = (float(leaf[i]) for leaf in (batch.step_size, batch.smoothness,
                                                   batch.strong_convexity))  # fmt: skip
