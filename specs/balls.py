@@ -194,7 +194,8 @@ def where(condition, x) -> Ball:
 def widened(x, radius) -> Ball:
     """Return a ball whose radius is larger by so much."""
     x = ball(x)
-    return Ball(x.middle + 0 * radius, x.radius + radius)
+    radius = x.radius + radius
+    return Ball(*library(radius).broadcast_arrays(x.middle, radius))
 
 
 def most(x: Ball):

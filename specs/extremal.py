@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import jax
 import numpy as np
 
 import gdpure as gd
@@ -93,13 +94,19 @@ def _steepest_end(steps, h, q, s, bend, ratio):
     return _one_parameter(s, bent_at, q, bend * ratio, h / L, L, q * L)
 
 
+def _silver(steps):
+    """Return the sum of the silver steps, in units of 1/L."""
+    with jax.enable_x64(True):
+        return float(gd.schedules.silver(steps).sum())
+
+
 def silver_huber(rng, count, steps):
     """Return the convex function whose values are slowest for the silver schedule: Huber's.
 
     Its `bend` is that of as many steps of one size as the silver steps sum up to.
     """
     _, _, s, distance = _numbers(rng, count)
-    bend = s * distance / (1 + 2 * np.asarray(gd.schedules.silver(steps)).sum())
+    bend = s * distance / (1 + 2 * _silver(steps))
     return _one_parameter(s, bend, 0.0, distance, 1 / s**2, s**2, 0.0)
 
 
@@ -109,7 +116,7 @@ def silver_gradient_huber(rng, count, steps):
     Descent on it ends where the function bends.
     """
     _, _, s, bend = _numbers(rng, count)
-    distance = bend * (1 + np.asarray(gd.schedules.silver(steps)).sum())
+    distance = bend * (1 + _silver(steps))
     return _one_parameter(s, s * bend, 0.0, distance, 1 / s**2, s**2, 0.0)
 
 

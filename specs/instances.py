@@ -210,7 +210,7 @@ def instance(recipe: Recipe, dtype, step_size=None) -> Instance:
         tail,
         keep(recipe.minimum),
         keep(center + recipe.offset),
-        keep(steps if step_size is None else np.broadcast_to(float(step_size), steps.shape)),
+        keep(steps if step_size is None else np.broadcast_to(step_size, steps.shape)),
         keep(center + recipe.probe),
         greatest,
         np.where(np.isinf(recipe.bend), 1, tail) * least,

@@ -20,14 +20,14 @@ from gdpure.__main__ import main
 from gdpure.specs import instances
 from gdpure.specs.optimizer import check as checks
 from gdpure.specs.optimizer import search
-from gdpure.specs.optimizer.subjects import FEW, as_subject
+from gdpure.specs.optimizer.subjects import as_subject
 from gdpure.specs.report import Verdict
 from gdpure.specs.theorem import ASSUMPTIONS, NEEDS
 
 SMALL = 192
 SHRINKING = checks._SHRINKING  # what users get
 THOROUGH = settings.get_current_profile_name() == "thorough"
-# The planted bug that shows itself least does in 8 of 192; what users get is 51,200.
+# The planted bug that shows itself least does in 8 of 192; what users get is 6,144.
 MANY = None if THOROUGH else 960
 
 
@@ -59,14 +59,14 @@ def test_gradient_descent_is_accused_of_nothing(subject):
     assert report and not violated(report)
     for dtype in ("float32", "float64"):
         identity = [r for r in report.rows if r.theorem == "step-identity" and r.dtype == dtype]
-        assert identity[0].instances >= (MANY or 50_000)
-        assert identity[0].informative >= 0.8 * (MANY or 50_000)
+        assert identity[0].instances >= (MANY or 6_000)
+        assert identity[0].informative >= 0.8 * (MANY or 6_000)
     # Everything that applies says something: nothing is vacuous.
     assert {Verdict.HOLDS} == set.union(*verdicts(report).values()) - {Verdict.NOT_APPLICABLE}
 
 
 def test_a_numpy_loop_is_accused_of_nothing():
-    assert as_subject(honest.in_place).batch == FEW  # JAX cannot trace it
+    assert not as_subject(honest.in_place).compiled  # JAX cannot trace it
     report = specs.check_optimizer(honest.in_place, instances=1024 if THOROUGH else SMALL)
     assert report and not violated(report)
 
@@ -254,24 +254,11 @@ def test_the_seed_decides_everything():
 
 
 def test_settings_fill_their_ranges_and_meet_the_ends():
-    drawn = search.draw_settings(256, 0)
-    assert len(drawn) == 256 and drawn != search.draw_settings(256, 1)
-    assert {s.family for s in drawn} == set(range(len(instances.FAMILIES)))
-    for numbers, (low, high) in zip(zip(*drawn, strict=True), instances.RANGES, strict=True):
-        assert min(numbers) == low and max(numbers) == high and 0 in numbers
-
-
-def test_the_modules_of_a_user_change_no_setting(tmp_path, monkeypatch):
-    """Hypothesis draws the numbers that it reads in them."""
-    before = search.draw_settings(256, 0)
-    search.draw_settings.cache_clear()
-    (tmp_path / "notes.py").write_text(f"NUMBERS = {list(range(10**6, 10**6 + 100))}\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    __import__("notes")
-    try:
-        assert search.draw_settings(256, 0) == before
-    finally:
-        del sys.modules["notes"]
+    drawn, other = (instances.draw_settings(np.random.default_rng(seed), 256) for seed in (0, 1))
+    assert len(drawn.family) == 256 and (drawn.scale != other.scale).any()
+    assert set(drawn.family) == set(range(len(instances.FAMILIES)))
+    for numbers, (low, high) in zip(drawn, instances.RANGES, strict=True):
+        assert numbers.min() == low and numbers.max() == high and 0 in numbers
 
 
 def backwards(gradient, start, step_size, steps):

@@ -1,7 +1,6 @@
 """Symmetries: each holds where it should, to the bit if it says so, and fails where it should."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -103,11 +102,10 @@ def test_gradient_descent_is_invariant_under_rotation_but_not_under_feature_scal
 
 
 def test_a_reflection_is_orthogonal_and_its_own_inverse():
-    with jax.enable_x64(True):
-        x = jnp.array([[1.0, 2.0, -3.0], [0.5, 0.0, 8.0]])
-        there = symmetries._reflected(None, ball(x))
-        back = symmetries._reflected(None, there)
-        assert np.all(np.abs(back.middle - x) <= back.radius) and np.all(back.radius < 1e-13)
-        length = np.linalg.norm(x, axis=1)
-        assert np.allclose(np.linalg.norm(there.middle, axis=1), length, rtol=1e-15, atol=0)
-        assert not np.allclose(there.middle, x)
+    x = np.array([[1.0, 0.5], [2.0, 0.0], [-3.0, 8.0]])
+    there = symmetries._reflected(None, ball(x))
+    back = symmetries._reflected(None, there)
+    assert np.all(np.abs(back.middle - x) <= back.radius) and np.all(back.radius < 1e-13)
+    length = np.linalg.norm(x, axis=0)
+    assert np.allclose(np.linalg.norm(there.middle, axis=0), length, rtol=1e-15, atol=0)
+    assert not np.allclose(there.middle, x)

@@ -10,7 +10,7 @@ import pytest
 import gdpure as gd
 from gdpure.specs import bounds, instances
 from gdpure.specs.optimizer.worst_case import ASCENTS, in_words, worst_case
-from gdpure.specs.theorem import Evidence, Theorem
+from gdpure.specs.theorem import Theorem
 
 EXACT = gd.ExactLineSearch()
 RESTARTS = 16
@@ -120,7 +120,7 @@ RISE = Theorem(
     "monotone descent",
     "f(x[k]) <= f(x[0])",
     "",
-    lambda trace: Evidence(trace.gap, trace.gap[:1], trace.value_error, trace.value_error >= 0),
+    lambda trace: (trace.rows.f - trace.minimum, trace.rows.f[:1] - trace.minimum),
 )
 
 

@@ -178,7 +178,7 @@ def _judged(caller, f, rows, truth, step_size):
     evaluated = rounding.Evaluation(
         truth.value, truth.gradient, truth.value_error, truth.gradient_error
     )
-    strays = rounding.step(evaluated, points, np.full(steps + 1, step_size), rows.dtype)[:-1]
+    strays = rounding.step(evaluated, points, step_size, rows.dtype)[:-1]
     errors = np.linalg.norm(strays.astype(np.float64), axis=1)
     drift = rounding.drift(np.float64(found[tightest].factor), errors)
     rounded = (np.sqrt(bound) + np.sqrt(L / 2) * np.asarray(drift, np.float64)) ** 2

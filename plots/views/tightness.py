@@ -6,15 +6,14 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import gdpure as gd
 from gdpure import guards
 
 from ...specs import THEOREMS
-from ...specs.instances import FAMILIES, Setting, Shape
-from ...specs.optimizer.search import batch_of, judge
+from ...specs.instances import FAMILIES, Setting, Shape, instance, sample
+from ...specs.optimizer.search import judge
 from ...specs.optimizer.subjects import as_subject
 from ...specs.theorem import NEEDS, Theorem
 
@@ -137,32 +136,28 @@ def _in_words(function):
 def _at_random(tried, theorems, steps, instances, seed):
     """Return what each theorem finds in the last row of random instances, with steps 1/L."""
     rng, shape = np.random.default_rng(seed), Shape(4, 2, steps)
-    settings = [
-        Setting(
-            family=int(rng.integers(len(FAMILIES))),
-            scale=0,
-            spread=int(rng.integers(11)),
-            distance=0,
-            sixteenths=16,
-            seed=int(rng.integers(2**31)),
-        )
-        for _ in range(instances)
-    ]
-    batch = batch_of(shape, jnp.float64, tried, settings, np.arange(instances))
-    return judge(tried, theorems, batch, shape, jnp.float64, attained=True)
+    number = np.zeros(instances, int)
+    setting = Setting(
+        family=rng.integers(len(FAMILIES), size=instances),
+        scale=number,
+        spread=rng.integers(11, size=instances),
+        distance=number,
+        sixteenths=number + 16,
+        seed=number,
+    )
+    batch = instance(sample(rng, setting, shape), np.float64)
+    return judge(tried, theorems, batch, shape, np.float64, attained=True)
 
 
 def _attained(tried, theorems, steps, seed):
     """Return, for each theorem and each of its functions, the ratio that is farthest from 1."""
     found, shape = {}, Shape(1, 1, steps)
     for function in dict.fromkeys(f for theorem in theorems for f in theorem.extremal):
-        with jax.enable_x64(True):
-            keys = jax.random.split(jax.random.key(seed), _DRAWS)
-            batch = jax.vmap(lambda key, f=function: f(key, steps))(keys)
-            unit = np.asarray(batch.step_size * batch.smoothness == 1)
-            batch = jax.tree.map(lambda leaf, unit=unit: leaf[unit], batch)
+        batch = function(np.random.default_rng(seed), _DRAWS, steps)
+        unit = batch.step_size * batch.smoothness == 1
+        batch = jax.tree.map(lambda leaf, unit=unit: leaf[..., unit], batch)
         about = [theorem for theorem in theorems if function in theorem.extremal]
-        judged = judge(tried, about, batch, shape, jnp.float64, attained=True)
+        judged = judge(tried, about, batch, shape, np.float64, attained=True)
         for theorem, finding in zip(about, judged, strict=True):
             ratio, allowed = _ratios(finding)
             far = np.argsort(-abs(ratio - 1))[:1]

@@ -408,6 +408,6 @@ def _flat_rows(subject, claimed, known, first):
 def _projected(projector, draws):
     """Return flat directions, a ball, and how far off a projector is, in units of its rounding."""
     turned = Ball(projector.middle.T, projector.radius.T)
-    moves = dot(ball(draws)[:, None], projector[None])
-    gaps = dot(moves[:, None], projector[None]) - moves, projector - turned
+    moves = dot(ball(draws)[:, None], projector[None], axis=-1)
+    gaps = dot(moves[:, None], projector[None], axis=-1) - moves, projector - turned
     return moves, jnp.stack([jnp.max(abs(gap.middle) / gap.radius) for gap in gaps]).max()

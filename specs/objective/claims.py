@@ -75,10 +75,10 @@ def products(points: Points) -> Products:
     def beside(there):
         move, change = ball(points.x) - there.x[None], points.g - there.g[None]
         pairs = (move, move), (change, change), (change, move), (move, there.g[None])
-        return [dot(*pair) for pair in pairs]
+        return [dot(*pair, axis=-1) for pair in pairs]
 
     move, change, bent, along = jax.lax.map(beside, points)
-    slope, steepest = dot(points.g, points.g), abs(points.g.middle).max()
+    slope, steepest = dot(points.g, points.g, axis=-1), abs(points.g.middle).max()
     return Products(move, change, bent, along, points.f, slope, steepest)
 
 

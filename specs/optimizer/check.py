@@ -261,9 +261,7 @@ def _check(subject, theorems, dtype, instances, expected, seed, progress):
     }
     try:
         _preflight(subject, dtype, seed)
-        tallies = search.survey(
-            subject, tried, dtype, count=count, seed=seed, progress=lambda done, _: progress(done)
-        )
+        tallies = search.survey(subject, tried, dtype, count=count, seed=seed, progress=progress)
     except Malformed as found:
         rows.update(_malformed(tried or _FORM, dtype, found, expected))
     except Exception as error:  # whatever a stranger's code may raise

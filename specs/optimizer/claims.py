@@ -92,10 +92,7 @@ class Claim(NamedTuple):
 
 def evaluate(data, x, model):
     """Return the evaluation at points, any number of axes before the last."""
-    features, center, bend, tail, minimum = (
-        np.broadcast_to(leaf, (*x.shape[:-1], *np.shape(leaf))) for leaf in data
-    )
-    return rounding.huber(features, center, bend, tail, minimum, x, model)
+    return rounding.huber(*data, x, model)
 
 
 @QUIET

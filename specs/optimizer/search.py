@@ -151,7 +151,7 @@ def _tried(subject, batch, shape, dtype, attained, theorems, *, compiled=True):
         )
 
     def twins(theorem, trace):
-        with QUIET:
+        with np.errstate(all="ignore"):
             twin = theorem.twin(trace)
         order = theorem.order(np.arange(batch.start.shape[-1]))
         turned = jax.tree.map(lambda leaf: leaf[..., order], twin)

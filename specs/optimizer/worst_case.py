@@ -23,7 +23,7 @@ from gdpure import guards
 from .. import instances, rounding
 from ..families import THEOREMS
 from ..instances import Instance
-from ..theorem import ASSUMPTIONS, NEEDS, Run, Theorem, observe
+from ..theorem import ASSUMPTIONS, NEEDS, Theorem, observe, sides
 from ..theorems import methods
 from ..words import wrapped
 from .subjects import as_subject
@@ -290,25 +290,19 @@ class _Closeness(NamedTuple):
 
 def _closeness(theta, numbers, theorem, run, steps):
     instance = expanded(theta, *numbers, quadratic="f quadratic" in theorem.assumes)
-    batch = run(jax.tree.map(lambda leaf: leaf[None], instance), steps)
-    rows = Run(*(None if leaf is None else leaf[0] for leaf in batch))
-    trace = observe(instance, rows, rounding.arithmetic(jnp.float64))
-    found = theorem.evidence(trace)
-    allowed = found.measured.radius + found.bound.radius + found.rounding
-    off, bound, allowed = (
-        jnp.ravel(x[-1])
-        for x in jnp.broadcast_arrays(
-            found.measured.middle - found.bound.middle,
-            found.bound.middle,
-            lax.stop_gradient(allowed),
-        )
-    )
+    # A subject has the axis of runs first, the judge last.
+    runs = run(jax.tree.map(lambda leaf: leaf[None], instance), steps)
+    batch = jax.tree.map(lambda leaf: leaf[..., None], instance)
+    rows = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), runs)
+    trace = observe(batch, rows, rounding.arithmetic(np.float64))
+    measured, bound, allowed, _ = (jnp.ravel(x[-1]) for x in sides(theorem, trace))
+    off, allowed = measured - bound, lax.stop_gradient(allowed)
     # 0 <= 0 within rounding is not close, it is nothing.
     nothing = (abs(bound) <= allowed) & (off <= allowed)
     size = jnp.where(nothing | (bound == 0), 1, abs(bound))
     ratio, spread = jnp.where(nothing, 0, 1 + off / size), jnp.where(nothing, 0, allowed / size)
     best = jnp.argmax(ratio - spread)
-    assumed = [ASSUMPTIONS[name](trace) for name in theorem.assumes]
+    assumed = [jnp.all(ASSUMPTIONS[name](trace)) for name in theorem.assumes]
     return _Closeness(ratio[best], spread[best], assumed)
 
 

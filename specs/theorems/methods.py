@@ -17,7 +17,7 @@ from . import promises, recurrences, schedules
 from .recurrences import Always
 
 
-@lru_cache(maxsize=256)  # the same theorems are compiled once
+@lru_cache(maxsize=256)  # the same theorems are the same objects
 def theorems_of(make: Callable[[Any], Any]) -> tuple[Theorem, ...]:
     """Return the theorems of a function step_size -> gdpure rule, or of a schedule n -> step sizes.
 
@@ -56,7 +56,7 @@ def _always(rule):
 
 
 def _theorem(
-    name, evidence, statement, source, hard=(), family="monotone descent", when=_always, **known
+    name, law, statement, source, hard=(), family="monotone descent", when=_always, **known
 ):
     """Return of which rules a theorem is, and a function of ``make``, step_size -> rule."""
 
@@ -66,7 +66,7 @@ def _theorem(
             family,
             statement,
             source,
-            lambda trace: evidence(trace, make(trace.eta)),
+            lambda trace: law(trace, make(trace.eta)),
             methods="any",
             needs=("restart",),
             hard=tuple(of(make) for of in hard),
@@ -76,8 +76,11 @@ def _theorem(
     return when, theorem
 
 
-def _recurrence(evidence, statement, source, **known):
-    return (_theorem("recurrence", evidence, statement, source, equality=True, **known),)
+def _recurrence(wanted, statement, source, **known):
+    def law(trace, rule):
+        return recurrences.follows(trace, wanted(trace, rule))
+
+    return (_theorem("recurrence", law, statement, source, equality=True, **known),)
 
 
 _POLYAK = "Polyak, USSR Comput. Math. Math. Phys. 9, 1969"

@@ -11,21 +11,20 @@ from functools import lru_cache, partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import gdpure as gd
 
 from .. import bounds, extremal, rounding
-from ..balls import Ball, dot, norm
-from ..theorem import Evidence, Theorem, Trace
+from ..balls import Ball, ball, dot, norm, where, widened
+from ..theorem import Theorem, Trace
 from . import recurrences
-from .promises import promised, strays
+from .promises import strays
 
-_U = rounding.unit_roundoff(jnp.float64)
+_U = rounding.unit_roundoff(np.float64)
 
 
-@lru_cache(maxsize=64)  # the same theorems are compiled once
+@lru_cache(maxsize=64)  # the same theorems are the same objects
 def theorems_of(schedule: Callable[[int], Any]) -> tuple[Theorem, ...]:
     """Return the theorems of a schedule.
 
@@ -36,8 +35,8 @@ def theorems_of(schedule: Callable[[int], Any]) -> tuple[Theorem, ...]:
     """
     kind = getattr(schedule, "func", schedule)
     return tuple(
-        Theorem(methods="any", evidence=partial(evidence, schedule=schedule), **known)
-        for evidence, known in (*_ANY, *_OF.get(kind, ()))
+        Theorem(methods="any", law=partial(law, schedule=schedule), **known)
+        for law, known in (*_ANY, *_OF.get(kind, ()))
     )
 
 
@@ -56,59 +55,58 @@ def refuse_what_is_none(caller: str, name: str, schedule: Callable[[int], Any]):
         raise ValueError(f"{caller}: {name}(3) must return finite step sizes, got {steps}")
 
 
-def _steps(trace: Trace, schedule) -> Ball:
-    """Return the step sizes as the subject may compute them, (N,).
+def _steps(t: Trace, schedule) -> Ball:
+    """Return the step sizes as the subject may compute them, (N, B).
 
     A step size is the inverse of a number that is a sum of a few, none of them larger than twice
     the inverse of the shortest step: it may be off by as much as those are rounded.
     """
-    with jax.ensure_compile_time_eval():
-        h = np.asarray(schedule(len(trace.x) - 1), np.float64)
-    lost = trace.model.gamma(8) * h * (1 + 2 * h / h.min())
-    return Ball(jnp.asarray(h), lost) * trace.eta
+    h = _numbers(schedule, len(t.x) - 1)[:, None]
+    return widened(ball(h), t.model.gamma(8) * h * (1 + 2 * h / h.min())) * t.eta
 
 
-def _recurrence(trace: Trace, *, schedule) -> Evidence:
-    return recurrences.along(trace, _steps(trace, schedule))
+def _numbers(schedule, n):
+    """Return the n step sizes of a schedule in units of eta, in float64."""
+    with jax.ensure_compile_time_eval(), jax.enable_x64(True):
+        return np.asarray(schedule(n), np.float64)
+
+
+def _wanted(t: Trace, schedule) -> Ball:
+    return recurrences.along(t, _steps(t, schedule))
+
+
+def _recurrence(t: Trace, *, schedule):
+    return recurrences.follows(t, _wanted(t, schedule))
 
 
 # -- silver ----------------------------------------------------------------------------------------
 
 
-def _at_ends(trace, bound_of):
-    """Return a constant after N = 2^k - 1 steps, (N + 1,), and where that is."""
-    ends = [n & (n + 1) == 0 for n in range(len(trace.x))]
-    rates = jnp.array([bound_of(1.0, n) if end else 0.0 for n, end in enumerate(ends)])
-    return Ball(rates, 16 * _U * rates) / trace.eta, jnp.array(ends)
+def _at_ends(t, bound_of):
+    """Return a constant after N = 2^k - 1 steps, (N + 1, B), of other N nothing."""
+    ends = np.array([n & (n + 1) == 0 for n in range(len(t.x))])[:, None]
+    rates = np.array([[bound_of(1.0, n) if end else 0.0] for n, end in enumerate(ends[:, 0])])
+    return where(ends, Ball(rates, 16 * _U * rates) / t.eta)
 
 
-def _drift(trace, schedule):
-    """Return how far rows may be from the exact run, on any convex function, (N + 1,)."""
-    steps = _steps(trace, schedule).middle
-    widest = jnp.maximum(1, abs(1 - steps * trace.L)) + 8 * _U * (1 + steps * trace.L)
-
-    def step(far, now):
-        spread, error = now
-        return far * spread + error, far
-
-    errors = strays(_recurrence(trace, schedule=schedule))
-    last, drifts = jax.lax.scan(step, jnp.zeros(()), (widest, errors))
-    return jnp.append(drifts, last)
+def _exact(t, schedule):
+    """Return the exact run, on any convex function, as rows that hold it."""
+    steps = _steps(t, schedule).middle
+    widest = np.maximum(1, abs(1 - steps * t.L)) + 8 * _U * (1 + steps * t.L)
+    far = [0 * t.eta]
+    for spread, error in zip(widest, strays(_wanted(t, schedule)), strict=True):
+        far.append(far[-1] * spread + error)
+    return t.rows.strayed(np.stack(far), t.L)
 
 
-def _silver_values(trace: Trace, *, schedule) -> Evidence:
-    rate, ends = _at_ends(trace, bounds.silver_value_rate)
-    bound = (rate * dot(trace.offset[0], trace.offset[0])).sqrt()
-    # The slopes of the root of f - f* are at most sqrt(L/2).
-    allowed = jnp.sqrt(trace.L / 2) * (1 + 4 * _U) * _drift(trace, schedule)
-    return promised(trace.gap.sqrt(), bound, jnp.where(ends, allowed, jnp.inf))
+def _silver_values(t: Trace, *, schedule):
+    rate, offset = _at_ends(t, bounds.silver_value_rate), t.rows.x[0] - t.center
+    return _exact(t, schedule).f - t.minimum, rate * dot(offset, offset)
 
 
-def _silver_gradient(trace: Trace, *, schedule) -> Evidence:
-    rate, ends = _at_ends(trace, bounds.silver_gradient_rate)
-    allowed = trace.L * (1 + 4 * _U) * _drift(trace, schedule)
-    bound = (rate * trace.gap[0]).sqrt()
-    return promised(norm(trace.g), bound, jnp.where(ends, allowed, jnp.inf))
+def _silver_gradient(t: Trace, *, schedule):
+    rate = _at_ends(t, bounds.silver_gradient_rate)
+    return norm(_exact(t, schedule).g), (rate * (t.rows.f[0] - t.minimum)).sqrt()
 
 
 # -- Chebyshev's -----------------------------------------------------------------------------------
@@ -120,25 +118,25 @@ def _interval(schedule):
     return known.arguments["mu"], known.arguments["L"]
 
 
-def _chebyshev_distance(trace: Trace, *, schedule) -> Evidence:
+def _chebyshev_distance(t: Trace, *, schedule):
     """Compare the last row, if all curvatures are among those that the steps were made for."""
-    features, (n, d) = trace.instance.features, trace.instance.features.shape
+    features, (n, d) = t.instance.features, t.instance.features.shape[:2]
     low, high = _interval(schedule)
-    within = trace.instance.strong_convexity * trace.eta >= low
-    within &= trace.L * trace.eta <= high
+    within = (t.mu * t.eta >= low) & (t.L * t.eta <= high)
     # An error of a step is spread by the later ones, in each direction by its curvature.
-    curvatures = jnp.linalg.eigvalsh(features.T @ features / n)
-    h = _steps(trace, schedule).middle[:, None] * curvatures[None]
+    gram = np.einsum("ni...,nj...->...ij", features, features) / n
+    curvatures = np.linalg.eigvalsh(gram).T
+    h = _steps(t, schedule).middle[:, None] * curvatures
     spreads = abs(1 - h) + 32 * d * _U * (1 + h.max(axis=1, keepdims=True))
-    later = jnp.cumprod(spreads[::-1], axis=0)[::-1].max(axis=1)
-    drift = (jnp.append(later[1:], 1.0) * strays(_recurrence(trace, schedule=schedule))).sum()
+    later = spreads[::-1].cumprod(axis=0)[::-1].max(axis=1)
+    later = np.concatenate([later[1:], 1 + 0 * later[:1]])
+    drift = (later * strays(_wanted(t, schedule))).sum(axis=0)
     # At the ends of the interval the slope of T_N is N^2 times its value, and they are rounded.
-    steps = len(trace.x) - 1
+    steps = len(t.x) - 1
     rate = bounds.chebyshev_rate(high, low, steps)
-    distance = norm(trace.offset)
-    bound = distance[0] * Ball(jnp.asarray(rate), jnp.asarray(16 * _U * (steps + 1) ** 2 * rate))
-    said = (jnp.arange(steps + 1) == steps) & within
-    return promised(distance, bound + jnp.zeros(steps + 1), jnp.where(said, drift, jnp.inf))
+    start, end = (norm(t.rows.x[k] - t.center)[None] for k in (0, -1))
+    bound = start * Ball(np.asarray(rate), np.asarray(16 * _U * (steps + 1) ** 2 * rate))
+    return end, where(within, widened(bound, drift))
 
 
 # -- as data ---------------------------------------------------------------------------------------

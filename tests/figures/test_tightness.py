@@ -138,11 +138,11 @@ def test_a_step_a_thousandth_too_short_is_seen():
 
 
 def scaled(theorem, factor):
-    def evidence(trace):
-        found = theorem.evidence(trace)
-        return found._replace(bound=Ball(found.bound.middle * factor, found.bound.radius * factor))
+    def law(trace):
+        measured, bound = theorem.law(trace)
+        return measured, Ball(bound.middle * factor, bound.radius * factor)
 
-    return replace(theorem, evidence=evidence)
+    return replace(theorem, law=law)
 
 
 @pytest.mark.parametrize(
