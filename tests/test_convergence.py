@@ -1,5 +1,7 @@
 """Rates: attained by their extremal functions, and broken by what is not gradient descent."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ from planted import descents
 
 import gdpure as gd
 from gdpure import specs
+from gdpure.specs import instances
 from gdpure.specs.instances import SHAPES
 from gdpure.specs.optimizer import search
 from gdpure.specs.optimizer.subjects import as_subject
@@ -25,12 +28,9 @@ def too_short(point, gradient, step_size):
 
 
 def attained(theorem, function, dtype, subject=gd.Constant):
-    """Measured over bound in the last row, and the finding, on 64 extremal instances."""
-    with jax.enable_x64(True):
-        [batch] = search._make_extremal(
-            np.int64(0), functions=(function,), count=64, steps=LINE.steps
-        )
-        batch = search._cast(search._cast(batch, dtype=dtype), dtype=jnp.float64)
+    """What is found in the last row, on 64 extremal instances."""
+    made = function(np.random.default_rng(0), 64, LINE.steps)
+    batch = jax.tree.map(partial(instances.rounded, dtype=dtype), made)
     [finding] = search.judge(as_subject(subject), [theorem], batch, LINE, dtype, attained=True)
     return finding
 
