@@ -135,10 +135,13 @@ class Ball:
     def sqrt(self):
         """Return the square root; what is below zero counts as zero."""
         xp = library(self.middle)
-        middle = xp.sqrt(xp.maximum(self.middle, 0))
-        far = xp.sqrt(self.radius)
-        spread = xp.minimum(far, self.radius / xp.where(middle > 0, middle, 1))
-        return _rounded(middle, xp.where(middle > 0, spread, far))
+        low, middle, high = (
+            xp.sqrt(xp.maximum(self.middle + end, 0)) for end in (-self.radius, 0, self.radius)
+        )
+        # What is clear of zero moves further down than up, by a difference that would cancel.
+        clear = self.middle > self.radius
+        spread = self.radius / xp.where(clear, low + middle, 1)
+        return _rounded(middle, xp.where(clear, spread, xp.maximum(middle, high - middle)))
 
 
 def ball(x) -> Ball:

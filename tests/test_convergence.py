@@ -1,5 +1,7 @@
 """Rates: attained by their extremal functions, and broken by what is not gradient descent."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,9 +28,9 @@ def too_short(point, gradient, step_size):
 
 
 def attained(theorem, function, dtype, subject=gd.Constant):
-    """Measured over bound in the last row, and the finding, on 64 extremal instances."""
-    batch = function(np.random.default_rng(0), 64, LINE.steps)
-    batch = jax.tree.map(lambda leaf: instances.rounded(leaf, dtype), batch)
+    """What is found in the last row, on 64 extremal instances."""
+    made = function(np.random.default_rng(0), 64, LINE.steps)
+    batch = jax.tree.map(partial(instances.rounded, dtype=dtype), made)
     [finding] = search.judge(as_subject(subject), [theorem], batch, LINE, dtype, attained=True)
     return finding
 

@@ -9,19 +9,47 @@ from __future__ import annotations
 import numpy as np
 
 from .. import bounds, extremal, instances, rounding
-from ..balls import Ball, ball, dot, library, most, norm, widened
+from ..balls import Ball, ball, dot, library, most, norm, where, widened
 from ..theorem import Theorem, Trace, exact_run, step_errors
 
 _U = rounding.unit_roundoff(np.float64)
 
 
-def _gap(t):
-    """Return ``f(x_k) - f*`` of the exact run."""
-    return t.exact.f - t.minimum
+def _gap(rows, t):
+    return rows.f - t.minimum
 
 
-def _distance(t):
-    return norm(t.exact.x - t.center)
+def _distance(rows, t):
+    return norm(rows.x - t.center)
+
+
+# -- constants: h is rounded, a power of k magnifies that k times ----------------------------------
+
+
+def _value_rate_of(t) -> Ball:
+    k, rate = t.counts, bounds.value_rate(t.L, t.mu, t.eta, t.counts)
+    powers = (t.contraction.middle + 4 * _U) ** np.maximum(2 * k - 1, 0)
+    return Ball(rate, (4 * k + 16) * 2 * _U * rate + t.L * k * powers * (4 * _U))
+
+
+def _quadratic_value_rate_of(t) -> Ball:
+    k, rate = t.counts, bounds.quadratic_value_rate(t.L, t.mu, t.eta, t.counts)
+    # Both powers are at most max(1, |1 - h|)^(2k).
+    powers = library(t.L).maximum(t.contraction.middle + 4 * _U, 1) ** (2 * k)
+    return Ball(rate, t.L * (2 * k + 4) * 4 * _U * powers)
+
+
+def _decrease_rate_of(t) -> Ball:
+    k, values = t.counts, _value_rate_of(t)
+    rate = bounds.gradient_rate_from_decrease(t.L, t.mu, t.eta, k)
+    # 1/B is A / (1 - A), where A is twice the constant of values over L; nothing after no step.
+    spread = 4 * values.radius / (1 - 2 * values.middle / t.L) ** 2 + 8 * _U * rate
+    return where(k > 0, Ball(rate, spread))
+
+
+def _nonconvex_rate_of(t) -> Ball:
+    rate = bounds.nonconvex_gradient_rate(t.L, t.eta, t.counts)
+    return Ball(rate, 32 * _U * rate)
 
 
 # -- quadratics ------------------------------------------------------------------------------------
@@ -41,70 +69,39 @@ def _hankel(t: Trace):
 
 
 def _divergence(t: Trace):
-    return _distance(t), norm(t.rows.x[0] - t.center) * abs(1.0 - t.h) ** t.counts
+    return _distance(t.exact, t), _distance(t.rows[0], t) * abs(1.0 - t.h) ** t.counts
 
 
 # -- rates -----------------------------------------------------------------------------------------
 
 
-def _slowest(t: Trace) -> Ball:
-    """Return the constant of the value rate."""
-    k = t.counts
-    rate = bounds.value_rate(t.L, t.mu, t.eta, k)
-    # h is rounded, powers magnify that 2k times; A is a quotient of such numbers.
-    slowest = t.contraction.middle + 4 * _U
-    magnified = t.L * k * slowest ** np.maximum(2 * k - 1, 0) * (4 * _U)
-    return Ball(rate, (4 * k + 16) * 2 * _U * rate + magnified)
-
-
-def _squared_distance(t):
-    offset = t.rows.x[0] - t.center
-    return dot(offset, offset)
-
-
 def _value_rate(t: Trace):
-    return _gap(t), _slowest(t) * _squared_distance(t)
+    return _gap(t.exact, t), _value_rate_of(t) * _distance(t.rows[0], t) ** 2
 
 
 def _quadratic_value_rate(t: Trace):
-    k = t.counts
-    rate = bounds.quadratic_value_rate(t.L, t.mu, t.eta, k)
-    # Both powers are at most max(1, |1 - h|)^(2k), and magnify what h is off 2k times.
-    widest = library(t.L).maximum(t.contraction.middle + 4 * _U, 1)
-    spread = t.L * (2 * k + 4) * 4 * _U * widest ** (2 * k)
-    return _gap(t), Ball(rate, spread) * _squared_distance(t)
+    return _gap(t.exact, t), _quadratic_value_rate_of(t) * _distance(t.rows[0], t) ** 2
 
 
 def _gradient_rate(t: Trace):
     """Compare roots, of which less is lost."""
-    return norm(t.exact.g), (_slowest(t) * 4.0 * (t.rows.f[0] - t.minimum)).sqrt()
+    return norm(t.exact.g), (_value_rate_of(t) * 4.0 * _gap(t.rows[0], t)).sqrt()
 
 
 def _gradient_rate_from_decrease(t: Trace):
-    k, xp = t.counts, library(t.L)
-    rate = bounds.gradient_rate_from_decrease(t.L, t.mu, t.eta, k)
-    # 1/B is A / (1 - A), where A is twice the constant of values over L.
-    slowest = _slowest(t)
-    spread = 4 * slowest.radius / (1 - 2 * slowest.middle / t.L) ** 2 + 8 * _U * rate
-    rate = Ball(xp.where(k > 0, rate, 0), xp.where(k > 0, spread, xp.inf))
-    decrease = t.rows.f[0] - t.exact.f
-    decrease = Ball(xp.maximum(decrease.middle, 0), decrease.radius)
-    return norm(t.exact.g), (rate * decrease).sqrt()
+    return norm(t.exact.g), (_decrease_rate_of(t) * (t.rows.f[0] - t.exact.f)).sqrt()
 
 
 def _nonconvex_gradient(t: Trace):
-    rate = bounds.nonconvex_gradient_rate(t.L, t.eta, t.counts)
-    # A least value is off by no more than the one that is off most.
     least = _least_so_far(norm(t.exact.g))
-    return least, (Ball(rate, 32 * _U * rate) * (t.rows.f[0] - t.minimum)).sqrt()
+    return least, (_nonconvex_rate_of(t) * _gap(t.rows[0], t)).sqrt()
 
 
 def _least_so_far(x: Ball) -> Ball:
-    xp = library(x.middle)
-    rows = [
-        (x.middle[: k + 1].min(axis=0), x.radius[: k + 1].max(axis=0)) for k in range(len(x.middle))
-    ]
-    return Ball(*(xp.stack(part) for part in zip(*rows, strict=True)))
+    """Return the least of each row and those before it, off by no more than what is off most."""
+    ends = range(1, len(x.middle) + 1)
+    parts = [(x.middle[:k].min(axis=0), x.radius[:k].max(axis=0)) for k in ends]
+    return Ball(*(library(x.middle).stack(part) for part in zip(*parts, strict=True)))
 
 
 def _more_parameters(t: Trace):
@@ -112,11 +109,11 @@ def _more_parameters(t: Trace):
     features, (n, d) = t.instance.features, t.instance.features.shape[:2]
     least = instances.curvatures(features.swapaxes(0, 1))[0] * (d / n) * (1 - 8 * _U)
     factor = abs(1.0 - ball(library(t.L).stack([t.L, least])) * t.eta).max(axis=0)
-    return _gap(t), (t.rows.f[0] - t.minimum) * factor ** (2 * t.counts)
+    return _gap(t.exact, t), _gap(t.rows[0], t) * factor ** (2 * t.counts)
 
 
 def _linear_distance(t: Trace):
-    return _distance(t), norm(t.rows.x[0] - t.center) * t.contraction**t.counts
+    return _distance(t.exact, t), _distance(t.rows[0], t) * t.contraction**t.counts
 
 
 def _linear_gradient(t: Trace):
@@ -124,7 +121,7 @@ def _linear_gradient(t: Trace):
 
 
 def _linear_value(t: Trace):
-    return _gap(t), (t.rows.f[0] - t.minimum) * t.contraction ** (2 * t.counts)
+    return _gap(t.exact, t), _gap(t.rows[0], t) * t.contraction ** (2 * t.counts)
 
 
 THEOREMS = tuple(

@@ -1,9 +1,9 @@
 """Monotone descent: what one step of gradient descent promises, whatever came before it.
 
 Every theorem is exact about the step ``T = x - eta g(x)`` from the point that was recorded (`now`);
-the point that follows is T but for rounding, so that T is in the balls of `after`. L may be any
-number that is not too small, and where a theorem speaks of h = 1, ``L = 1/eta`` is such a number
-for every eta <= 1/L.
+the point that follows is T - e, where rounding explains e (`_astray`), so that T is in the balls of
+`after`. L may be any number that is not too small, and where a theorem speaks of h = 1, ``L =
+1/eta`` is such a number for every eta <= 1/L.
 """
 
 from __future__ import annotations
@@ -16,6 +16,22 @@ from ..instances import SHAPES
 from ..theorem import Theorem, Trace, evaluations, exact_run, step_errors
 
 _NESTEROV = "Nesterov, Lectures on Convex Optimization, 2nd ed., Springer, 2018"
+
+
+def _astray(t):
+    """Return e, what the point that follows lacks to T: balls around 0, (N, d, B)."""
+    return t.after.x - t.rows.x[1:]
+
+
+def _value_after(t):
+    """Return ``f(x+) + <g+, e>``, which is no more than f(T): f is convex."""
+    return t.rows.f[1:] + dot(t.rows.g[1:], _astray(t))
+
+
+def _nearer(t, z):
+    """Return ``|T - z|^2 - |x - z|^2``: one product at x+, and what the square of e adds to it."""
+    here, there, e = t.now.x - z, t.rows.x[1:] - z, _astray(t)
+    return dot(t.rows.x[1:] - t.now.x, here + there) + dot(e, there + there + e)
 
 
 # -- the step itself -------------------------------------------------------------------------------
@@ -42,40 +58,33 @@ def _decrease(t: Trace):
 
 
 def _descent_lemma(t: Trace):
-    g = t.now.g
-    return t.after.f - t.now.f, -dot(g, g) * ((1.0 - t.h * 0.5) * t.eta)
+    """Compare at x+ itself: the lemma holds of every step, and of ``x - eta g - e`` it says so."""
+    g, e = t.now.g, _astray(t)
+    promised = -dot(g, g) * ((1.0 - t.h * 0.5) * t.eta)
+    return t.rows.f[1:] - t.now.f, promised + dot(e, g * (1.0 - t.h) + e * (t.L / 2))
 
 
 def _sharp_decrease(t: Trace):
     g, after = t.now.g, t.after.g
-    return t.after.f - t.now.f, -(dot(g, g) + dot(after, after)) * (t.eta / 2)
+    return _value_after(t) - t.now.f, -(dot(g, g) + dot(after, after)) * (t.eta / 2)
 
 
 def _comparator(t: Trace):
-    measured, bound = [], []
-    for z in (t.instance.probe, t.center, t.instance.start):
-        here, there = t.now.x - z, t.after.x - z
-        measured.append(t.after.f - t.f_at(z))
-        bound.append(dot(here - there, here + there) / (2 * t.eta))
-    return stack(measured), stack(bound)
+    others = t.instance.probe, t.center, t.instance.start
+    rises = stack([_value_after(t) - t.f_at(z) for z in others])
+    return rises, stack([-_nearer(t, z) / (2 * t.eta) for z in others])
 
 
 # -- distances and gradients -----------------------------------------------------------------------
 
 
-def _nearer(t):
-    """Return ``|x+ - x*|^2 - |x - x*|^2``, as one product."""
-    here, there = t.now.x - t.center, t.after.x - t.center
-    return dot(there - here, there + here)
-
-
 def _fejer(t: Trace):
-    return _nearer(t), dot(t.now.g, t.now.g) * ((t.eta - 2.0 / ball(t.L)) * t.eta)
+    return _nearer(t, t.center), dot(t.now.g, t.now.g) * ((t.eta - 2.0 / ball(t.L)) * t.eta)
 
 
 def _fejer_with_values(t: Trace):
     squares = dot(t.now.g, t.now.g) * ((t.eta - 1.0 / ball(t.L)) * t.eta)
-    return _nearer(t), (t.now.f - t.minimum) * (-2 * t.eta) + squares
+    return _nearer(t, t.center), (t.now.f - t.minimum) * (-2 * t.eta) + squares
 
 
 def _gradient_monotone(t: Trace):
@@ -84,8 +93,8 @@ def _gradient_monotone(t: Trace):
 
 
 def _nonexpansive(t: Trace):
-    move = t.rows.x[1:] - t.rows.x[:-1]
-    return norm(widened(move[1:], t.strays[1:] + t.strays[:-1])), norm(move[:-1])
+    move, e = t.rows.x[1:] - t.rows.x[:-1], _astray(t)
+    return norm(move[1:] + e[1:] - e[:-1]), norm(move[:-1])
 
 
 def _contraction(t: Trace):
@@ -97,19 +106,17 @@ def _contraction(t: Trace):
 
 def _potential(t: Trace):
     weights = ball(t.counts) * t.eta
-    after, now = t.after.f - t.minimum, t.now.f - t.minimum
-    return after * weights[1:] + _nearer(t) * 0.5, now * weights[:-1]
+    after, now = _value_after(t) - t.minimum, t.now.f - t.minimum
+    return after * weights[1:] + _nearer(t, t.center) * 0.5, now * weights[:-1]
 
 
 def _potential_with_gradients(t: Trace):
-    k, eta = t.counts, ball(t.eta)
-    of_gap, of_slope = (2 * k + 1) * eta, k * (k + 2) * eta**2
+    def weighted(value, slope, k):
+        of_slope = ball(k * (k + 2)) * ball(t.eta) ** 2
+        return (value - t.minimum) * (ball(2 * k + 1) * t.eta) + dot(slope, slope) * of_slope
 
-    def weighted(rows, some):
-        gap = rows.f - t.minimum
-        return gap * of_gap[some] + dot(rows.g, rows.g) * of_slope[some]
-
-    return weighted(t.after, slice(1, None)) + _nearer(t), weighted(t.now, slice(-1))
+    after = weighted(_value_after(t), t.after.g, t.counts[1:])
+    return after + _nearer(t, t.center), weighted(t.now.f, t.now.g, t.counts[:-1])
 
 
 # -- stopping --------------------------------------------------------------------------------------
@@ -127,7 +134,7 @@ def _stops_flat(t: Trace):
 def _stops_when_flat(t: Trace):
     steepest = _flatness(t)
     # A run that was lost may say so: what is not a number is steep.
-    lost = np.isnan(steepest.middle)
+    lost = ~np.isfinite(steepest.middle)
     steepest = Ball(np.where(lost, np.inf, steepest.middle), np.where(lost, 0, steepest.radius))
     return where(~t.run.converged, t.instance.tolerance)[None], steepest
 
