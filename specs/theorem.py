@@ -262,7 +262,7 @@ class Theorem:
 
 ASSUMPTIONS: dict[str, Callable[[Trace], Any]] = {
     "f convex": lambda t: np.True_,
-    "f L-smooth": lambda t: np.True_,
+    "f L-smooth": lambda t: t.L > 0,  # no step is measured by 1/L where f is constant
     "f quadratic": lambda t: library(t.L).isinf(t.instance.bend),
     "f of one parameter": lambda t: np.bool_(t.x.shape[1] == 1),
     "f mu-strongly convex": lambda t: t.mu > 0,
