@@ -157,7 +157,7 @@ THEOREMS = tuple(
             "statement": "f(x[k]) - f* <= |x[0] - x*|^2 max l/2 (1 - eta l)^(2k),  mu <= l <= L",
             "source": "spectral; Bousselmi, Hendrickx and Glineur, 2023, eq. 4.17",
             "law": _quadratic_value_rate,
-            "assumes": ("f quadratic", "eta > 0", "eta < 2/L"),
+            "assumes": ("f quadratic", "f L-smooth", "eta > 0", "eta < 2/L"),
             "extremal": (extremal.slowest_quadratic,),
         },
         {
