@@ -178,7 +178,7 @@ def huber(features, center, bend, tail, minimum, x, dtype) -> Evaluation:
     dtype
         The dtype of the evaluation that is judged.
     """
-    return huber_as_given(*exact(features, center, bend, tail, minimum, x), dtype)
+    return huber_as_given(*exact(features, center, bend, tail, minimum, x), dtype=dtype)
 
 
 def huber_as_given(features, center, bend, tail, minimum, x, dtype) -> Evaluation:
@@ -239,7 +239,7 @@ def step(evaluation: Evaluation, theta, step_size, dtype) -> Any:
         Shapes (..., d) and (), or a batch of them, (..., d, B) and (B,); the step size as the run
         uses it, rounded to the dtype.
     """
-    return step_as_given(evaluation, *exact(theta, step_size), dtype)
+    return step_as_given(evaluation, *exact(theta, step_size), dtype=dtype)
 
 
 def step_as_given(evaluation: Evaluation, theta, step_size, dtype) -> Any:

@@ -405,7 +405,7 @@ def find(theorem: Theorem, *traces: Trace, attained=False) -> Finding:
     off = abs(off) if theorem.equality or attained else off
     broken = ~(off <= allowed) & counts
     ratio = np.where(off <= 0, 0, off / np.where(allowed > 0, allowed, 1e-300))
-    by_row = broken.any(axis=between)
+    by_row = np.asarray(broken.any(axis=between))
     row = np.full(by_row.shape[1:], len(by_row) - 1) if attained else by_row.argmax(axis=0)
     applies = np.ones(row.shape, bool)
     for name in theorem.assumes:

@@ -92,7 +92,7 @@ class Claim(NamedTuple):
 
 def evaluate(data, x, model):
     """Return the evaluation at points, any number of axes before the last."""
-    return rounding.huber(*data, x, model)
+    return rounding.huber(*data, x=x, dtype=model)
 
 
 @QUIET

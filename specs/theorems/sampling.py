@@ -54,7 +54,7 @@ def _recorded(t: Trace) -> tuple[Ball, Ball]:
 
     def evaluated(batch, model):
         features, *rest = t.instance.data
-        return rounding.huber_as_given(features[batch], *rest, t.x, model)
+        return rounding.huber_as_given(features[batch], *rest, x=t.x, dtype=model)
 
     batches = minibatches(len(t.instance.features))
     exact, allowed = (
