@@ -86,6 +86,7 @@ def _run(problems, *, steps, dtype):
 # -- their errors ----------------------------------------------------------------------------------
 
 
+@np.errstate(all="ignore")  # a bound without its floor may be 0
 def ratios(batch, found, model):
     """Errors over their bounds, by quantity, in the precision of the numbers that are given.
 
