@@ -159,8 +159,16 @@ def dot(x, y, axis=-2) -> Ball:
 
 
 def norm(x, axis=-2) -> Ball:
-    """Return Euclidean norms along the axis of the coordinates."""
-    return dot(x, x, axis).sqrt()
+    """Return Euclidean norms along the axis of the coordinates, as far off as errors are long.
+
+    Examples
+    --------
+    >>> assert norm(Ball(np.array([[3.0], [4.0]]), np.array([[3.0], [4.0]]))).radius < 5.000001
+    """
+    x = ball(x)
+    n, off = x.middle.shape[axis], (x.radius**2).sum(axis)
+    off = library(off).sqrt(off + 2 * n * _TINY) * (1 + (n + 8) * _U)
+    return widened(dot(x.middle, x.middle, axis).sqrt(), off)
 
 
 def stack(parts) -> Ball:

@@ -192,7 +192,7 @@ FIRST_ORDER = {
     "sum": lambda a, r: (r.sum(-2), SHAPE[0] * abs(a).sum(-2)),
     "largest": lambda a, r: (r.max(-2), 0 * a.max(-2)),
     "norm": lambda a, r: (
-        2 * (abs(a) * r).sum(-2) / (a**2).sum(-2) ** 0.5,
+        (r**2).sum(-2) ** 0.5,
         (SHAPE[0] + 3) * (a**2).sum(-2) ** 0.5,
     ),
 }

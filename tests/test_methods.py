@@ -52,10 +52,10 @@ PEERS = (
 STEP = as_subject(gd.Constant(0.5))  # all instances are scaled to the step size 1/2
 
 
-def batch_of(dtype, setting, seed=0, count=256):
+def batch_of(dtype, setting, seed=0, count=256, shape=SHAPES[0]):
     """Instances of the step size 1/2 that have a setting in common, or one each."""
     setting = Setting(*(np.broadcast_to(x, count) for x in setting))
-    recipe = instances.sample(np.random.default_rng(seed), setting, SHAPES[0])
+    recipe = instances.sample(np.random.default_rng(seed), setting, shape)
     return instances.instance(recipe, dtype, STEP.step_size)
 
 
@@ -289,6 +289,16 @@ def test_a_rule_keeps_its_promises(rule):
     known = [t.name for t in methods.theorems_of(Always(rule))]
     report = specs.check_optimizer(rule, instances=192, only=known)
     assert report and {row.verdict for row in report.rows} == {Verdict.HOLDS}
+
+
+def test_what_a_line_search_lowers_is_not_drowned():
+    # In one parameter it ends at the minimum, where the next step is anywhere that rounding likes.
+    settings = instances.draw_settings(np.random.default_rng(0), 256)
+    batch = batch_of(jnp.float64, settings, shape=SHAPES[1])
+    [rate] = (t for _, t in THEOREMS if t.name == "line-search-rate")
+    made = as_subject(gd.ExactLineSearch())
+    [found] = search.judge(made, [rate], batch, SHAPES[1], jnp.float64)
+    assert found.informative[found.applies].mean() > 1 / 4 and not found.violated.any()
 
 
 # -- what is no method -----------------------------------------------------------------------------

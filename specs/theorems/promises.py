@@ -42,8 +42,11 @@ def orthogonal_gradients(t: Trace, rule):
 
 def line_search_rate(t: Trace, rule):
     """State how much a step lowers f."""
-    then, q = after(t, recurrences.exact_line_search(t, rule)), ball(t.mu) / t.L
-    return then.f - t.minimum, (t.now.f - t.minimum) * ((1.0 - q) / (1.0 + q)) ** 2
+    then, astray = t.rows[1:], strays(recurrences.exact_line_search(t, rule))
+    q = ball(t.mu) / t.L
+    # f is convex: where the exact step ends it is at least f(x+) - |g(x+)| times the way there.
+    lowest = widened(then.f, most(norm(then.g)) * astray)
+    return lowest - t.minimum, (t.now.f - t.minimum) * ((1.0 - q) / (1.0 + q)) ** 2
 
 
 # -- Polyak's steps --------------------------------------------------------------------------------
