@@ -6,12 +6,14 @@ from .gradient.check import check_gradient
 from .objective.check import check_objective
 from .optimizer.check import check_optimizer, parametrize_with_theorems
 from .optimizer.worst_case import WorstCase, worst_case
+from .problems import Problem, problems
 from .run.certificate import Certificate
 from .run.certify import certify
 
 __all__ = [
     "THEOREMS",
     "Certificate",
+    "Problem",
     "WorstCase",
     "bounds",
     "certify",
@@ -19,6 +21,7 @@ __all__ = [
     "check_objective",
     "check_optimizer",
     "parametrize_with_theorems",
+    "problems",
     "rounding",
     "worst_case",
 ]

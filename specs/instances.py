@@ -1,4 +1,4 @@
-"""Instances: problems with known constants, from hypothesis or from a random key.
+"""Instances: problems with known constants, one or a batch of them.
 
 All of them are one function with different numbers,
 
@@ -9,9 +9,9 @@ least squares while the bend is infinite, Huber's function otherwise, the extrem
 convex descent. c is a minimizer, f* the minimum, exactly. Every number is held in float64 and
 representable in the dtype of the run, so that the run and its judge see the same problem.
 
-What is random is a `Recipe`. Hypothesis and a generator of NumPy draw different recipes; `instance`
-makes all. A batch of instances is one whose leaves have a further axis, the last: what is a number
-of one problem broadcasts with its points.
+What is random is a `Recipe`. Hypothesis, in `problems`, and a generator of NumPy draw different
+recipes; `instance` makes all. A batch of instances is one whose leaves have a further axis, the
+last: what is a number of one problem broadcasts with its points.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hypothesis import strategies as st
 
 import gdpure as gd
 from gdpure import trees
@@ -257,11 +256,6 @@ class Setting(NamedTuple):
 RANGES = Setting((0, len(FAMILIES) - 1), (-6, 6), (0, 10), (-16, 8), (0, 40), (0, 2**31 - 1))
 
 
-def settings():
-    """Return the strategy of settings."""
-    return st.builds(Setting, *(st.integers(*ends) for ends in RANGES))
-
-
 def draw_settings(rng, count: int) -> Setting:
     """Return random settings, (count,) each; one number in eight is 0, or an end of its range."""
     low, high = np.transpose(RANGES)
@@ -328,34 +322,4 @@ def sample(rng, setting: Setting, shape: Shape) -> Recipe:
         offset,
         probe * two_to(setting.distance),
         np.where(setting.sixteenths > 0, setting.sixteenths / 16, 2.0**-6 + (2 - 2.0**-6) * own),
-    )
-
-
-# -- from hypothesis -------------------------------------------------------------------------------
-
-
-@st.composite
-def recipes(draw, shape: Shape = SHAPES[0], most_sixteenths=32):
-    """Return the strategy of recipes of small integers times powers of two, which shrink to 0."""
-    n, d, _ = shape
-    whole = st.integers(-4, 4)
-    two = st.integers(-6, 6).map(lambda k: 2.0**k)
-
-    def row(m, scale):
-        return np.array(draw(st.lists(whole, min_size=m, max_size=m)), float) * scale
-
-    scale, far = draw(two), draw(two)
-    features = row(n * d, scale).reshape(n, d)
-    offset = row(d, far)
-    reach = np.abs(features @ offset).max()
-    bent = draw(st.booleans()) and reach > 0
-    return Recipe(
-        features,
-        row(d, 1.0),
-        reach * 2.0 ** -draw(st.integers(0, 6)) if bent else np.inf,
-        draw(st.sampled_from([0.0, 0.5, 0.125])) if bent else 0.0,
-        float(draw(whole)),
-        offset,
-        row(d, far),
-        draw(st.integers(1, most_sixteenths)) / 16,
     )

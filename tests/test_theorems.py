@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from planted import descents, gradients, minibatches, stopping
 
 import gdpure as gd
-from gdpure.specs import THEOREMS, instances
+from gdpure.specs import THEOREMS, instances, problems
 from gdpure.specs.instances import SHAPES
 from gdpure.specs.optimizer import search
 from gdpure.specs.optimizer.running import Malformed
@@ -37,8 +37,8 @@ def holds(family):
     @settings(max_examples=10)
     @given(st.data(), st.sampled_from(SHAPES), st.sampled_from([np.float32, np.float64]))
     def test(device, data, shape, dtype):
-        recipe = data.draw(instances.recipes(shape))
-        batch = instances.as_batch([instances.instance(recipe, dtype)])
+        problem = data.draw(problems(dimension=shape.d, examples=shape.n, dtype=dtype))
+        batch = instances.as_batch([problem.instance])
         for subject in (STEPS, SAMPLES, BATCHES):
             brought = [theorem for theorem in known if {*theorem.needs} <= subject.brings]
             found = search.judge(subject, brought, batch, shape, dtype) if brought else []

@@ -66,8 +66,7 @@ def explain(
         lines.append(("cause", f"likely: {cause}"))
     return Counterexample(
         tuple(lines),
-        f"{function_text(instance, dtype)} from {_point(instance.start, dtype)}, "
-        f"step {_number(instance.step_size, dtype)}",
+        in_short(instance, dtype),
         must,
         returned,
         float(off),
@@ -197,6 +196,12 @@ def function_text(instance: Instance, dtype) -> str:
         if instance.tail:
             text += f" but for a curvature of {_number(instance.tail, dtype)}"
     return text
+
+
+def in_short(instance: Instance, dtype) -> str:
+    """Return the function, the start and the step size, in one line."""
+    start, step_size = _point(instance.start, dtype), _number(instance.step_size, dtype)
+    return f"{function_text(instance, dtype)} from {start}, step {step_size}"
 
 
 def _beginning(instance, dtype):

@@ -86,7 +86,6 @@ def _run(problems, *, steps, dtype):
 # -- their errors ----------------------------------------------------------------------------------
 
 
-@np.errstate(all="ignore")  # a bound without its floor may be 0
 def ratios(batch, found, model):
     """Errors over their bounds, by quantity, in the precision of the numbers that are given.
 
@@ -123,13 +122,18 @@ def ratios(batch, found, model):
     spare *= np.finfo(rise.dtype).eps / 2 / model.unit_roundoff
     floor = abs(1 - h) * size(now.gradient) * e + L * e**2 / 2
     return {
-        "value": abs(found.value - at.value) / at.value_error,
-        "gradient by hand": (abs(found.by_hand - at.gradient) / at.gradient_error).max(1),
-        "gradient in reverse": (abs(found.reverse - at.gradient) / at.gradient_error).max(1),
-        "one step": (abs(x[1:] - x[:-1] + eta * now.gradient) / stray).max(1),
-        "all steps": apart[1:] / drift[1:],
-        "rise": rise.clip(0) / (floor + spare),
+        "value": over(found.value - at.value, at.value_error),
+        "gradient by hand": over(found.by_hand - at.gradient, at.gradient_error).max(1),
+        "gradient in reverse": over(found.reverse - at.gradient, at.gradient_error).max(1),
+        "one step": over(x[1:] - x[:-1] + eta * now.gradient, stray).max(1),
+        "all steps": over(apart[1:], drift[1:]),
+        "rise": over(rise.clip(0), floor + spare),
     }
+
+
+def over(error, bound):
+    """Return errors as fractions of their bounds; no error is within any bound, one of 0, too."""
+    return np.divide(abs(error), bound, out=np.where(error == 0, 0, np.inf), where=bound > 0)
 
 
 def measure(regime, dtype, shape, seed=0, model=None, plant=lambda batch, found: found):
