@@ -116,3 +116,14 @@ def test_the_bug_of_each_theorem_is_no_bug_of_the_judge():
                 STEPS, [theorem], np.float32, count=192, seed=0, progress=lambda done: None
             )
             assert not tally.violated, theorem.name
+
+
+def test_of_a_constant_nothing_is_claimed_in_units_of_one_over_L():
+    shape, zero = SHAPES[1], np.zeros(1)
+    recipe = instances.Recipe(np.zeros((1, 1)), zero, np.inf, 0.0, 0.0, zero, zero, 1 / 16)
+    batch = instances.as_batch([instances.instance(recipe, np.float32)])
+    known = [theorem for theorem in THEOREMS if {*theorem.needs} <= STEPS.brings]
+    found = search.judge(STEPS, known, batch, shape, np.float32)
+    assert not any(finding.violated.any() for finding in found)
+    applies = {t.name for t, finding in zip(known, found, strict=True) if finding.applies.all()}
+    assert "step-identity" in applies and not applies & {"value-rate", "quadratic-value-rate"}
