@@ -275,7 +275,7 @@ def drift(contraction, step_errors) -> Any:
 
 def drift_as_given(rho, sizes) -> Any:
     """Return as `drift` does, in the precision of the numbers that are given."""
-    far = [0 * (rho + sizes[0])] if len(sizes) else [0 * rho]
+    far = [0 * rho]
     for size in sizes:
         far.append(rho * far[-1] + size)
     return library(rho, sizes).stack(far)

@@ -1,7 +1,7 @@
 """What a theorem is: data, with a law, a pure formula over the rows of a run; and the one judge.
 
 All doubt enters where rows are made, as radii of balls. A law is written as on the blackboard: it
-has no tolerance, no shapes, and no library, so that NumPy judges at once what JAX climbs through.
+has no tolerance and no shapes, and belongs to no library: NumPy judges at once what JAX climbs.
 A batch of runs is the last axis of all arrays.
 """
 
@@ -292,7 +292,7 @@ NEEDS = {
 
 # -- judging ---------------------------------------------------------------------------------------
 
-# What overflows is judged, not warned of.
+# What overflows is judged, not warned of; for functions, as a `with` enters it but once.
 QUIET = np.errstate(all="ignore")
 
 

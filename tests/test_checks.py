@@ -286,7 +286,7 @@ def test_no_theorem_and_no_check_reads_a_clock():
     assert len(read) >= 40 and not [path for path, text in read.items() if clock.search(text)]
 
 
-# -- the command, where the judge is compiled already ----------------------------------------------
+# -- the command -----------------------------------------------------------------------------------
 
 
 def test_the_readme_shows_what_a_check_prints(tmp_path, monkeypatch, capsys):

@@ -143,7 +143,6 @@ def _at_random(tried, theorems, steps, instances, seed):
         spread=rng.integers(11, size=instances),
         distance=number,
         sixteenths=number + 16,
-        seed=number,
     )
     batch = instance(sample(rng, setting, shape), np.float64)
     return judge(tried, theorems, batch, shape, np.float64, attained=True)

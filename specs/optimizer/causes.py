@@ -18,7 +18,8 @@ import numpy as np
 
 from .. import rounding
 from ..instances import Instance
-from .claims import QUIET, see
+from ..theorem import QUIET
+from .claims import see
 from .hypotheses import HYPOTHESES, text
 
 

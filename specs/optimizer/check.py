@@ -12,9 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import instances as problems
 from ..families import THEOREMS
-from ..instances import SHAPES
+from ..instances import SHAPES, as_batch, one_of
 from ..report import DEFINITIONS, Report, Row, Verdict, versions
 from ..theorem import NEEDS, Theorem
 from ..theorems import methods
@@ -283,11 +282,10 @@ def _counterexamples(subject, tallies, dtype, expected):
     for tally in violated:
         theorem, begin = tally.theorem, tally.simplest()
 
-        def judged(instances, shape=begin.shape, attained=begin.attained, theorem=theorem):
-            [found] = search.judge(subject, [theorem], problems.as_batch(instances), shape, dtype)
+        def judged(tried, shape=begin.shape, attained=begin.attained, theorem=theorem):
+            [found] = search.judge(subject, [theorem], as_batch(tried), shape, dtype)
             return [
-                search.Case(one, shape, attained, problems.one_of(found, k))
-                for k, one in enumerate(instances)
+                search.Case(one, shape, attained, one_of(found, k)) for k, one in enumerate(tried)
             ]
 
         known = [case.instance for case in small if case.shape == begin.shape]
@@ -309,7 +307,7 @@ def _counterexamples(subject, tallies, dtype, expected):
 
 def _points(subject, case, dtype):
     """Return what the subject returns in a case."""
-    batch, stopping = problems.as_batch([case.instance]), subject.run is None
+    batch, stopping = as_batch([case.instance]), subject.run is None
     return search.run(subject, batch, case.shape, dtype, stopping=stopping).point[..., 0]
 
 
@@ -321,9 +319,8 @@ def _cause(subject, pairs, dtype):
 
 def _preflight(subject, dtype, seed):
     """Run no step, and one: what is no run at all is found before the many instances."""
-    shape, rng = SHAPES[0], np.random.default_rng(seed)
-    recipe = problems.sample(rng, problems.draw_settings(rng, 4), shape)
-    batch = problems.instance(recipe, dtype, subject.step_size)
+    shape = SHAPES[0]
+    batch = search.draw(subject, np.random.default_rng(seed), 4, shape, dtype)
     if subject.call in ("iterates", "next point"):  # gd.descend runs all others
         for steps in (0, 1):
             search.run(subject, batch, shape._replace(steps=steps), dtype)

@@ -12,9 +12,7 @@ import numpy as np
 
 from .. import rounding
 from ..instances import Instance
-
-# Where numbers overflow, and where 0 / 0 means that every constant will do.
-QUIET = np.errstate(all="ignore")
+from ..theorem import QUIET
 
 
 class Seen(NamedTuple):

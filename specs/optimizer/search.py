@@ -120,15 +120,12 @@ def _judged(subject, theorems, batch, shape, dtype, attained):
     except Exception:  # a stranger's code, which may only run where it is compiled
         return findings
     alike = np.all([_alike(traces[stopping], others[stopping]) for stopping in others], axis=0)
-    again = dict(zip(broken, apart, strict=True))
-    return [
-        jax.tree.map(
-            partial(np.where, alike & found.violated & ~again[t].violated), again[t], found
-        )
-        if t in again
-        else found
-        for t, found in zip(theorems, findings, strict=True)
-    ]
+    accused = dict(zip(theorems, findings, strict=True))
+    for theorem, other in zip(broken, apart, strict=True):
+        found = accused[theorem]
+        excused = alike & found.violated & ~other.violated
+        accused[theorem] = jax.tree.map(partial(np.where, excused), other, found)
+    return list(accused.values())
 
 
 @QUIET
@@ -196,7 +193,7 @@ def survey(
     tallies = {theorem: Tally(theorem) for theorem in theorems}
     share = -(-count // len(SHAPES))
     batches = {
-        shape: _drawn(subject, np.random.default_rng([seed, k]), share, shape, dtype)
+        shape: draw(subject, np.random.default_rng([seed, k]), share, shape, dtype)
         for k, shape in enumerate(SHAPES)
     }
     first, rest = slice(FIRST), slice(FIRST, None)
@@ -216,7 +213,8 @@ def survey(
     return list(tallies.values())
 
 
-def _drawn(subject, rng, count, shape, dtype):
+def draw(subject: Subject, rng, count: int, shape: Shape, dtype) -> Instance:
+    """Return a batch of random instances for a subject, of its step size if it has one."""
     recipe = instances.sample(rng, instances.draw_settings(rng, count), shape)
     return instances.instance(recipe, dtype, subject.step_size)
 

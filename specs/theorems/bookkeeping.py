@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..balls import ball, widened
+from ..instances import Instance
 from ..theorem import Theorem, Trace
 
 _ALWAYS = np.inf  # what no rounding drowns
@@ -44,7 +45,7 @@ def _apart(t: Trace, other: Trace):
     return other.exact.x, t.exact.x, _ALWAYS
 
 
-def _restarted(t: Trace) -> object:
+def _restarted(t: Trace) -> Instance:
     return replace(t.instance, start=t.x[len(t.x) // 2])
 
 

@@ -52,7 +52,7 @@ def draw_settings(regime, dtype, seed):
         ),
     }[regime]
     rng = np.random.default_rng(seed)
-    ranges = (0, len(FAMILIES) - 1), scale, (0, 10), distance, (0, 40), (0, 0), lift
+    ranges = (0, len(FAMILIES) - 1), scale, (0, 10), distance, (0, 40), lift
     *setting, lift = (rng.integers(*span, BATCH["float32"], endpoint=True) for span in ranges)
     return Setting(*setting), lift
 
