@@ -62,5 +62,5 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_bug_breaks_its_rate(name, in_float32, unshrunk):
-    report = specs.check_optimizer(BROKEN[name], instances=192, only=[name])
+    report = specs.check_optimizer(BROKEN[name], instances=960, only=[name])
     assert {row.verdict for row in report.rows} == {Verdict.VIOLATED}

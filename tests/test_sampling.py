@@ -99,8 +99,7 @@ def test_a_reproduction_shows_what_is_wrong_with_a_batch(in_float32):
     report = specs.check_optimizer(bug, instances=192, only=["mini-batch"])
     case, namespace = report.rows[0].counterexample, {}
     exec(compile(case.reproduction, "reproduction", "exec"), namespace)
-    objective, batches = namespace["objective"], namespace["batches"]
-    start = np.zeros_like(namespace["c"])
-    right = [gd.reverse(restrict(objective, batch))(start)[1] for batch in batches]
+    objective, batches, x = (namespace[name] for name in ("objective", "batches", "x"))
+    right = [gd.reverse(restrict(objective, batch))(x)[1] for batch in batches]
     off = np.abs(np.array(namespace["returned"]) - np.array(right)).max()
     np.testing.assert_allclose(off, case.off_by, rtol=1e-3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def explain(
     subject, tally, case
         What was checked, what was found in all instances, and the case to show.
     points
-        What the subject returned in that case, (steps + 1, d), or None.
+        What the subject returned in that case, (steps + 1, d).
     cause
         The likeliest cause, or "".
     dtype
@@ -33,6 +34,10 @@ def explain(
     """
     theorem, instance, found = tally.theorem, case.instance, case.finding
     row, worst = int(found.row), _worst(theorem, case)
+    # Of a gradient there is no run: what is wrong is wrong at the point of that row alone.
+    alone = subject.call in ("gradient", "mini-batches")
+    if alone:
+        instance = replace(instance, start=points[row])
     off = (
         abs(found.measured - found.bound)[worst]
         if theorem.equality or case.attained
@@ -42,7 +47,7 @@ def explain(
     must, returned = _sides(theorem, case, dtype)
     if not (theorem.equality or case.attained):
         must = f"at most {must}"
-    where = f"row {row}"
+    where, begin = ("at x", "x") if alone else (f"row {row}", "x[0]")
     rounding = f"{explained:.2g}" if np.isfinite(explained) else "nothing"
     coordinate = (
         f" in coordinate {worst[-1]}"
@@ -53,14 +58,14 @@ def explain(
     lines = [
         ("theorem", _beside(theorem.statement, theorem.source)),
         ("assumes", _assumed(theorem, instance, dtype)),
-        ("smallest", f"{f}\n{_beginning(instance, dtype)}"),
+        ("smallest", f"{f}\n{begin} = {_point(instance.start, dtype)}"),
         (
             where,
             f"must be    {must}\nreturned   {returned}\noff by     {off:.3g}{coordinate}; rounding "
             f"explains at most {rounding}",
         ),
     ]
-    if points is not None and row > 1:
+    if row > 1 and not alone:
         lines.append(("run", _run_text(points[: max(row, 1) + 1], dtype)))
     if cause:
         lines.append(("cause", f"likely: {cause}"))
@@ -204,10 +209,6 @@ def in_short(instance: Instance, dtype) -> str:
     return f"{function_text(instance, dtype)} from {start}, step {step_size}"
 
 
-def _beginning(instance, dtype):
-    return f"x[0] = {_point(instance.start, dtype)}"
-
-
 # -- a reproduction --------------------------------------------------------------------------------
 
 
@@ -303,7 +304,8 @@ def _call(subject, instance, module, attribute, steps, name, dtype):
             f"    data = X * np.sqrt(len(X)).astype(X.dtype), c, {_array(instance.bend, dtype)}, "
             f"{_number(instance.tail, dtype)}, {_number(instance.minimum, dtype)}",
             "    def __call__(self, x): return value(x)",
-            f"returned = {attribute}(objective())({start})",
+            f"x = {start}",
+            f"returned = {attribute}(objective())(x)",
         ]
     if subject.call == "mini-batches":
         rows = _array(instance.features, dtype)
@@ -316,7 +318,8 @@ def _call(subject, instance, module, attribute, steps, name, dtype):
             f'data = np.array({rows}, "{name}"), c, {rest}',
             "objective = gd.Objective(value, data, gradient, axes=(0, None, None, None, None))",
             f"batches = minibatches({len(instance.features)})",
-            f"returned = [{attribute}(objective, batch)({start})[1] for batch in batches]",
+            f"x = {start}",
+            f"returned = [{attribute}(objective, batch)(x)[1] for batch in batches]",
         ]
     if subject.call == "schedule":
         step = f"x = x - np.{name}({eta} * h) * gradient(x)"
