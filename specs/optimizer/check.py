@@ -12,12 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..diagnosis.causes import likely_cause
 from ..families import THEOREMS
 from ..instances import SHAPES, as_batch, one_of
 from ..report import DEFINITIONS, Report, Row, Verdict, versions
 from ..theorem import NEEDS, Theorem
 from ..theorems import methods
-from . import causes, search
+from . import search
 from .explain import explain
 from .running import Malformed
 from .shrinking import shrink
@@ -314,7 +315,7 @@ def _points(subject, case, dtype):
 def _cause(subject, pairs, dtype):
     if subject.method != "gradient descent" or subject.run is None:
         return ""
-    return causes.likely_cause(pairs, dtype)
+    return likely_cause(pairs, dtype)
 
 
 def _preflight(subject, dtype, seed):

@@ -1,7 +1,7 @@
 """The steps of a recorded run: the law ``x[k+1] = x[k] - eta g``, and what was done instead.
 
-A law may be broken in one row or in all of them. What was done instead is a hypothesis with numbers
-that are fitted to all rows; it is named only if it explains every row.
+A law may be broken in one row or in all of them. What was done instead is named only if it explains
+every row.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import rounding
+from ..diagnosis.causes import cause_of_record
+from ..diagnosis.seen import of_record
 from ..report import Verdict
 from .certificate import Finding
 from .recorded import Rows, Truth
@@ -201,74 +203,16 @@ def named(which: Any, count: int) -> str:
 # -- what was done instead -------------------------------------------------------------------------
 
 
-# The thresholds below choose words for steps that are wrong already; they accuse nobody.
-_FITS = 4  # times what rounding allows: coefficients are fitted to rows that are rounded, too
-_ALIKE = 1.001
-
-
 def _cause(rows, known, slopes, steps):
     """Return what the steps were instead, in a clause, or ""."""
-    x, moves, g = rows.point[:-1], np.diff(rows.point, axis=0), slopes.g
-    eta = steps.eta
-    allowed = allowed_step(rows, slopes, abs(eta)) + steps.doubt[:, None] * abs(g)
-    broken = (abs(moves + eta[:, None] * g) > allowed).any(axis=1)
-    size = norm(allowed)
-    once = _one_by_one(rows, known, eta, broken, size)
-    if once:
-        return once
-    # Of one known step size the multiple is told, of a schedule the factor.
-    constant = len(set(eta.tolist())) == 1
-    pull = -g if constant else -eta[:, None] * g
-    named = "" if constant else " times what it was to be"
 
-    def fitted(first, *parts):
-        """Return the coefficients by which these moves explain all rows from one on, or None."""
-        if moves[first:].size <= 2 * len(parts):
-            return None
-        weights = 1 / size[first:, None]
-        design = np.stack([(part * weights).ravel() for part in parts], axis=1)
-        found, *_ = np.linalg.lstsq(design, (moves[first:] * weights).ravel(), rcond=None)
-        rest = moves[first:] - sum(a * part for a, part in zip(found, parts, strict=True))
-        return found if (norm(rest) <= _FITS * size[first:]).all() else None
+    def at(x):
+        value, slope, _, _, value_error, slope_error = known.at(x)
+        return value, slope, value_error, slope_error
 
-    if (a := fitted(0, pull)) is not None:
-        told = f", not {eta[0]:.5g}" if constant and steps.how == "given" else ""
-        return f"the step size is {a[0]:.5g}{named}{told}"
-    if (a := fitted(1, pull[:-1])) is not None:
-        return "each step follows the gradient of the row before: it is stale"
-    if (a := fitted(0, pull, -x)) is not None:
-        decay = f"{a[1]:.3g} x is taken away in each step"
-        return f"weight decay: {decay}, beside a step size of {a[0]:.4g}{named}"
-    if (a := fitted(1, pull[1:], moves[:-1])) is not None:
-        return f"momentum {a[1]:.4g}, beside a step size of {a[0]:.4g}{named}"
-    if (a := fitted(1, pull[1:], moves[:-1], pull[:-1])) is not None:
-        return f"momentum {a[1]:.4g} with a look ahead, as Nesterov's"
-    start, slope = abs(moves[0]), abs(g[0])
-    uneven = slope.max() > _ALIKE * slope.min()
-    if len(start) > 1 and uneven and 0 < start.max() < _ALIKE * start.min():
-        together = f"in the first step every coordinate moves by {start[0]:.4g}"
-        return f"{together}, whatever its gradient, as with Adam or signs of gradients"
-    length, along = norm(moves), -(moves * g).sum(1)
-    straight = along >= length * norm(g) * (1 - 1e-6)
-    cut = length[broken]
-    if len(cut) > 1 and straight[broken].all() and cut.max() < _ALIKE * cut.min():
-        return f"the steps are clipped to length {cut[0]:.4g}"
-    return ""
-
-
-def _one_by_one(rows, known, eta, broken, size):
-    """Return what the broken rows are, if they are all of one simple kind."""
-    at, x = np.flatnonzero(broken), rows.point
-    if not (x[at + 1] != x[at]).any():
-        which = f"row {at[0] + 1} repeats row {at[0]}"
-        return which if len(at) == 1 else f"{which}, and {len(at) - 1} more rows do"
-    if known.at is None or len(at) > 3:
-        return ""
-    for k in at:
-        middle = x[k] - eta[k] * known.gradient[k]
-        _, slope, _, _, _, error = known.at(middle)
-        # Two steps, each of them rounded; the error of the first enters the gradient of the second.
-        far = abs(middle - eta[k] * slope - x[k + 1])
-        if norm(far) > _FITS * (size[k] + eta[k] * norm(error)):
-            return ""
-    return f"a row is missing between rows {at[0]} and {at[0] + 1}: they are two steps apart"
+    # What a row may not show of the point in use, and what the differences of float64 lose.
+    blur = rounding.spacing(rows.point, rows.dtype) + 4 * _U * abs(rows.point) + rows.blur[0]
+    model = rounding.arithmetic(rows.dtype)
+    sizes = abs(steps.eta), steps.doubt
+    run = of_record(rows.point, blur, slopes.g, slopes.error, *sizes, model, known.at and at)
+    return cause_of_record(run, given=steps.how == "given")
