@@ -15,6 +15,10 @@ from .seen import norm
 # -- the record ------------------------------------------------------------------------------------
 
 
+def still(run):
+    return line(run, run.plain[:1] + 0 * run.plain)
+
+
 def last_row(run, row):
     """All is well but for the last row."""
     return line(run, np.r_[run.plain[:-1], row + 0 * run.plain[-1:]], 2 * run.spare)

@@ -14,14 +14,17 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..instances import Instance
 from ..theorem import QUIET
+from .fits import Fit
 from .hypotheses import HYPOTHESES, Hypothesis, text
 from .seen import Seen, Unknown, of_instance
+
+_ROWS = 16  # from the first wrong one on, which a hypothesis must explain before it sees all
 
 
 def likely_cause(runs: Sequence[tuple[Instance, np.ndarray]], dtype) -> str:
@@ -80,16 +83,21 @@ def cause_of_record(run: Seen, given: bool) -> str:
     >>> assert "every move is 2 times -eta g" in cause_of_record(run, given=True)
     """
     later = replace(run, error=np.concatenate([np.full_like(run.x[:1], np.inf), run.error[1:]]))
-    for seen, but in ((run, ""), (later, ", but for the first step")):
-        for found, *_ in _explained([seen]):
-            size = "" if given or "eta" not in found else f", where eta is {_step_size(run, run)}"
-            return f"{found}{but}{size}"
+    first = int(np.argmax(run.wrong.any(axis=1)))
+    for seen, but in ((run, ""), (later, ", but for the first step"))[: 2 if first == 1 else 1]:
+        # Most hypotheses are refuted by few rows.
+        head = seen.head(first + _ROWS)
         for hypothesis in HYPOTHESES:
-            if told := _explained_with_own_step_size(hypothesis, seen):
+            if _bounds(hypothesis, [head]) and (told := _explain(hypothesis, [seen])):
+                found = told[0] + but
+                inferred = not given and "eta" in found
+                return found + (f", where eta is {_step_size(run, run)}" if inferred else "")
+        # A step that is right with this step size leaves no room for another.
+        for hypothesis in () if run.right.any() else HYPOTHESES:
+            if told := _explain_with_own_step_size(hypothesis, head, seen):
                 found, own = told
-                apart = (
-                    f", not {run.eta.flat[0]:.5g}" if given and len(np.unique(run.eta)) == 1 else ""
-                )
+                beside = given and len(np.unique(run.eta)) == 1
+                apart = f", not {run.eta.flat[0]:.5g}" if beside else ""
                 return f"{found}{but}, where eta is {_step_size(own, run)}{apart}"
     return ""
 
@@ -107,36 +115,55 @@ def _explain(hypothesis: Hypothesis, seen: Sequence[Seen], constants: int = 0):
 
     `constants` were fitted before.
     """
-    bounds, shown, tests, where, more = {}, set(), 0, None, 0
-    for run in seen:
-        try:
-            fit = hypothesis.fit(run)
-        except Unknown:
-            return None
-        low, high, error, size, label = (np.broadcast_to(p, run.x.shape) for p in fit[:5])
-        for one in np.unique(label).tolist():
-            least, most, far = bounds.get(one, (-np.inf, np.inf, 0.0))
-            least = np.maximum(least, low[label == one].max())
-            most = np.minimum(most, high[label == one].min())
-            far = np.maximum(far, size[label == one].max())
-            if not (least <= most and least < np.inf and most > -np.inf):
-                return None
-            if not far <= max(-least, most):
-                return None
-            bounds[one] = least, most, far
+    if not (bounds := _bounds(hypothesis, seen)):
+        return None
+    shown, tests, where, more = set(), 0, None, 0
+    for run, fit in zip(seen, bounds.fits, strict=True):
+        error, label = (np.broadcast_to(part, run.x.shape) for part in (fit.error, fit.label))
         # Twice: what both may miss together is no test.
         test = run.wrong & ~(abs(run.x - run.plain) <= 2 * error)
         tests, shown = tests + test.sum(), shown | set(label[test].tolist())
         if where is None and test.any():
             where, more = np.argwhere(test)[0].tolist(), int(test.any(axis=1).sum()) - 1
-    known = hypothesis.constant
-    if known is not None and not all(low <= known <= high for low, high, _ in bounds.values()):
-        return None
-    fitted = known is None and any(np.isfinite(b[:2]).any() for b in bounds.values())
+    fitted = hypothesis.constant is None and any(np.isfinite(b).any() for b in bounds.of.values())
     if where is None or tests <= fitted * len(shown) + constants:
         return None
-    found = hypothesis.sentence(**_fields(seen, bounds, sorted(shown), where, more))
+    found = hypothesis.sentence(**_fields(seen, bounds.of, sorted(shown), where, more))
     return found and (found, *where)
+
+
+class _Bounds(NamedTuple):
+    """What a hypothesis makes of runs, and the bounds of its constants by their labels."""
+
+    fits: list[Fit]
+    of: dict[int, tuple[Any, Any]]
+
+
+@QUIET
+def _bounds(hypothesis: Hypothesis, seen: Sequence[Seen]) -> _Bounds | None:
+    """Return the bounds that runs leave the constants of a hypothesis; None if they refute it."""
+    fits, bounds, sizes = [], {}, {}
+    for run in seen:
+        try:
+            fit = hypothesis.fit(run)
+        except Unknown:
+            return None
+        fits.append(fit)
+        low, high, _, size, label = (np.broadcast_to(p, run.x.shape) for p in fit[:5])
+        for one in np.unique(label).tolist():
+            least, most = bounds.get(one, (-np.inf, np.inf))
+            least = np.maximum(least, low[label == one].max())
+            most = np.minimum(most, high[label == one].min())
+            if not (least <= most and least < np.inf and most > -np.inf):
+                return None
+            bounds[one] = least, most
+            sizes[one] = np.maximum(sizes.get(one, 0.0), size[label == one].max())
+    known = hypothesis.constant
+    if known is not None and not all(low <= known <= high for low, high in bounds.values()):
+        return None
+    if not all(sizes[one] <= max(-least, most) for one, (least, most) in bounds.items()):
+        return None
+    return _Bounds(fits, bounds)
 
 
 def _fields(seen, bounds, shown, where, more) -> dict[str, Any]:
@@ -149,7 +176,7 @@ def _fields(seen, bounds, shown, where, more) -> dict[str, Any]:
     test, and the row before it.
     """
     row, coordinate = where
-    constants = {k: _simplest(*bounds[k][:2]) for k in shown}
+    constants = {k: _simplest(*bounds[k]) for k in shown}
     inner = [c for c in constants.values() if c is not None] or [Fraction(0)]
     sizes = np.unique(np.concatenate([np.ravel(run.eta) for run in seen]))
     eta, c = float(sizes[0]), inner[0]
@@ -189,14 +216,17 @@ def _simplest(low, high):
 # -- step sizes ------------------------------------------------------------------------------------
 
 
-def _explained_with_own_step_size(hypothesis, run):
-    own, found = run, None
-    for _ in range(2):  # the second time with the rounding that goes with the step size
-        own = _with_own_step_size(hypothesis, replace(own, unsure=run.unsure))
-        found = own and _explain(hypothesis, [own], constants=1)
-        if own is None or found is None:
-            return None
-    return found and (found[0], own)
+def _explain_with_own_step_size(hypothesis, head, run):
+    """Return the sentence of a hypothesis, and the run with the step size that explains it."""
+    first = _with_own_step_size(hypothesis, head)
+    if first is None or not _bounds(hypothesis, [first]):
+        return None
+    # Once more, with the rounding that goes with this step size.
+    times = (first.eta / head.eta).flat[0]
+    own = _with_own_step_size(hypothesis, replace(run, eta=times * run.eta))
+    if own is None or not (told := _explain(hypothesis, [own], constants=1)):
+        return None
+    return told[0], own
 
 
 @QUIET
@@ -231,8 +261,8 @@ def _with_own_step_size(hypothesis: Hypothesis, run: Seen) -> Seen | None:
     if not 0 < times < np.inf:
         return None
     # What rows may be off grows with the step size at most.
-    doubt = doubt * max(times, 1)
-    return replace(run, eta=times * run.eta, unsure=run.unsure + doubt / times)
+    unsure = run.unsure + doubt * max(times, 1) / times
+    return replace(run, eta=times * run.eta, unsure=unsure)
 
 
 def _step_size(own: Seen, run: Seen) -> str:

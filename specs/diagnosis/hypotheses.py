@@ -120,7 +120,7 @@ def _says(sentence, fit, constant=None, **options):
 
 
 HYPOTHESES: tuple[Hypothesis, ...] = (
-    _says("nothing moves: every row is the start", of.scaled, 0),
+    _says("nothing moves: every row is the start", of.still),
     # The record.
     _says("the last row is never written: it is NaN, all others are right", of.last_row,
           row=np.nan),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -97,6 +97,7 @@ class Seen:
         return np.concatenate([0 * self.x[:1], spare])
 
     @cached_property
+    @QUIET
     def wrong(self):
         """Which numbers gradient descent does not explain."""
         return ~(abs(self.x - self.plain) <= self.spare)
@@ -110,6 +111,19 @@ class Seen:
     def last(self):
         """The move that led to each point, none to the start, (N, d)."""
         return np.diff(self.x[:-1], axis=0, prepend=self.x[:1])
+
+    @property
+    @QUIET
+    def right(self):
+        """Which steps are those of gradient descent, and longer than rounding, (N,)."""
+        moves = abs(self.plain[1:] - self.x[:-1]) > self.spare[1:]
+        return moves.any(axis=1) & ~self.wrong[1:].any(axis=1)
+
+    def head(self, steps: int) -> Seen:
+        """Return the first steps of a record."""
+        names = ("x", "blur", "g", "error")
+        rows = {name: getattr(self, name)[: steps + 1] for name in names}
+        return replace(self, eta=self.eta[:steps], **rows)
 
     def at(self, points, off: Any = 0.0) -> rounding.Evaluation:
         """Return f at points beside the rows, (N, ..., d), each `off` from the one in use.
