@@ -23,7 +23,6 @@ class Verdict(enum.StrEnum):
     VIOLATED = "VIOLATED"
     NOT_APPLICABLE = "not applicable"
     VACUOUS = "vacuous"
-    INCONCLUSIVE = "inconclusive"
     BLOCKED = "blocked"
     EXPECTED_FAILURE = "expected failure"
     ERROR = "ERROR"
@@ -35,7 +34,6 @@ _GRAVEST_FIRST = (
     Verdict.ERROR,
     Verdict.EXPECTED_FAILURE,
     Verdict.BLOCKED,
-    Verdict.INCONCLUSIVE,
     Verdict.VACUOUS,
     Verdict.HOLDS,
     Verdict.NOT_APPLICABLE,

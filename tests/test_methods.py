@@ -21,7 +21,7 @@ from gdpure.specs.instances import FAMILIES, SHAPES, Setting
 from gdpure.specs.optimizer import search
 from gdpure.specs.optimizer.subjects import as_subject
 from gdpure.specs.report import Verdict
-from gdpure.specs.theorem import Run, observe
+from gdpure.specs.rows import Run, observe
 from gdpure.specs.theorems import methods, recurrences
 from gdpure.specs.theorems.recurrences import Always
 

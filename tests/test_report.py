@@ -79,7 +79,6 @@ SENTENCES = {
     Verdict.VIOLATED: ("returned 3 rows", "1 VIOLATED   it (returned 3 rows)"),
     Verdict.NOT_APPLICABLE: ("no step size", "  odd                 not applicable (no step size)"),
     Verdict.VACUOUS: ("nothing applies", "  odd                 vacuous (nothing applies)"),
-    Verdict.INCONCLUSIVE: ("all drowned", "  odd                 inconclusive (all drowned)"),
     Verdict.BLOCKED: ("rests on form", "  odd                 blocked (rests on form)"),
     Verdict.EXPECTED_FAILURE: ("momentum", "  odd                 expected failure (momentum)"),
     Verdict.ERROR: ("it raised", "  odd                 ERROR (it raised)"),

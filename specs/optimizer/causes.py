@@ -18,7 +18,7 @@ import numpy as np
 
 from .. import rounding
 from ..instances import Instance
-from ..theorem import QUIET
+from ..rows import QUIET
 from .claims import see
 from .hypotheses import HYPOTHESES, text
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import rounding
 from ..instances import Instance
-from ..theorem import QUIET
+from ..rows import QUIET
 
 
 class Seen(NamedTuple):

@@ -17,7 +17,7 @@ import numpy as np
 import gdpure as gd
 
 from .. import instances
-from ..theorem import Run
+from ..rows import Run
 
 
 class Malformed(Exception):

@@ -16,7 +16,8 @@ import numpy as np
 
 from .. import instances, rounding
 from ..instances import SHAPES, Instance, Shape
-from ..theorem import QUIET, Finding, Run, Theorem, find, observe
+from ..rows import QUIET, Run, observe
+from ..theorem import Finding, Theorem, find
 from .subjects import Subject
 
 LANES = 512  # so many instances are run, and judged, at once; more leave the cache of a processor

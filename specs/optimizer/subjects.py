@@ -28,7 +28,7 @@ import numpy as np
 import gdpure as gd
 from gdpure import gradients, rules
 
-from ..theorem import Run
+from ..rows import Run
 from ..theorems import methods, schedules
 from ..theorems.recurrences import Always
 from . import running

@@ -23,7 +23,8 @@ from gdpure import guards
 from .. import instances, rounding
 from ..families import THEOREMS
 from ..instances import Instance
-from ..theorem import ASSUMPTIONS, NEEDS, Theorem, observe, sides
+from ..rows import observe
+from ..theorem import ASSUMPTIONS, NEEDS, Theorem, sides
 from ..theorems import methods
 from ..words import wrapped
 from .subjects import as_subject
@@ -295,7 +296,7 @@ def _closeness(theta, numbers, theorem, run, steps):
     batch = jax.tree.map(lambda leaf: leaf[..., None], instance)
     rows = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), runs)
     trace = observe(batch, rows, rounding.arithmetic(np.float64))
-    measured, bound, allowed, _ = (jnp.ravel(x[-1]) for x in sides(theorem, trace))
+    measured, bound, allowed = (jnp.ravel(x[-1]) for x in sides(theorem, trace)[:3])
     off, allowed = measured - bound, lax.stop_gradient(allowed)
     # 0 <= 0 within rounding is not close, it is nothing.
     nothing = (abs(bound) <= allowed) & (off <= allowed)

@@ -141,7 +141,7 @@ def _inferred(rows, slopes, _):
         why = "no step is larger than rounding"
         if not moves.any():
             why = "the points stand still"
-        return Steps(None, None, "", Finding(*_LAW, Verdict.INCONCLUSIVE, why))
+        return Steps(None, None, "", Finding(*_LAW, Verdict.VACUOUS, why))
     # The median of the sharper half of the rows: a few bad rows do not move it.
     relative = np.where(clear, doubt / np.where(clear, abs(each), 1), np.inf)
     sharp = np.flatnonzero(relative <= np.median(relative[clear]))
@@ -161,7 +161,7 @@ def _inferred(rows, slopes, _):
     if several or (abs(each - eta) <= doubt + unsure)[clear].mean() > 0.5:
         return alike
     why = "of one parameter, every move is a multiple of the gradient, and no step size is known"
-    return apart._replace(finding=Finding(*_LAW, Verdict.INCONCLUSIVE, why))
+    return apart._replace(finding=Finding(*_LAW, Verdict.VACUOUS, why))
 
 
 def compared(law, statement, off, allowed, clear, *, shift=0, sentence="", rows=None) -> Finding:
@@ -181,7 +181,7 @@ def compared(law, statement, off, allowed, clear, *, shift=0, sentence="", rows=
         return Finding(law, statement, Verdict.VIOLATED, sentence, k, far, most, used, where=where)
     if not np.any(clear):
         why = "rounding hides what it says"
-        return Finding(law, statement, Verdict.INCONCLUSIVE, why, used=used)
+        return Finding(law, statement, Verdict.VACUOUS, why, used=used)
     return Finding(law, statement, Verdict.HOLDS, sentence, used=used)
 
 

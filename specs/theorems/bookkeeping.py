@@ -8,7 +8,8 @@ import numpy as np
 
 from ..balls import ball, widened
 from ..instances import Instance
-from ..theorem import Theorem, Trace
+from ..rows import Trace
+from ..theorem import Theorem
 
 _ALWAYS = np.inf  # what no rounding drowns
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from .. import bounds, extremal, instances, rounding
 from ..balls import Ball, ball, dot, library, most, norm, where, widened
-from ..theorem import Theorem, Trace, exact_run, step_errors
+from ..rows import Trace, exact_run, step_errors
+from ..theorem import Theorem
 
 _U = rounding.unit_roundoff(np.float64)
 

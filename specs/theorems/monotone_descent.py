@@ -13,7 +13,8 @@ import numpy as np
 from .. import extremal, rounding
 from ..balls import Ball, ball, dot, most, norm, stack, where, widened
 from ..instances import SHAPES
-from ..theorem import Theorem, Trace, evaluations, exact_run, step_errors
+from ..rows import Trace, evaluations, exact_run, step_errors
+from ..theorem import Theorem
 
 _NESTEROV = "Nesterov, Lectures on Convex Optimization, 2nd ed., Springer, 2018"
 
