@@ -134,6 +134,30 @@ def _from(these, those):
 
 
 @trees.pytree
+class Points:
+    """Points at which a function is known, and what is claimed of it: what laws of facts see.
+
+    Attributes
+    ----------
+    noted
+        Points, values and gradients, one run of them.
+    L, mu, growth, minimum
+        What is claimed, balls of shape (), or what can be said where nothing is.
+    """
+
+    noted: Rows
+    L: Ball
+    mu: Ball
+    growth: Any = None
+    minimum: Any = None
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """All pairs of points."""
+        return pairs(self.noted)
+
+
+@trees.pytree
 class Trace:
     """Runs as laws see them: what was returned, beside what is true at the same points.
 
@@ -151,6 +175,8 @@ class Trace:
         How far a step in the dtype of the run may be from the exact one, (N, d, B).
     model
         The arithmetic that the subject ran in.
+    center_error
+        How far the minimizer may be from the one that is known.
     """
 
     instance: Instance
@@ -160,6 +186,7 @@ class Trace:
     gradient_error: Any
     strays: Any
     model: rounding.Arithmetic
+    center_error: Any = 0.0
 
     @property
     def x(self):
@@ -246,6 +273,10 @@ class Trace:
         """``max(|1 - eta L|, |1 - eta mu|)``, a ball (B,)."""
         curvatures = library(self.L).stack([self.L, self.mu])
         return abs(1.0 - ball(curvatures) * self.eta).max(axis=0)
+
+    def distance(self, rows: Rows) -> Ball:
+        """Return how far rows are from the minimizer, (K, B)."""
+        return widened(norm(rows.x - self.center), self.center_error)
 
     def drift(self, row=0):
         """Return how far the rows from one on may be from the exact run that begins there."""

@@ -153,6 +153,11 @@ class Sides(NamedTuple):
         """Where rounding does not drown what is claimed."""
         return self.claim > self.allowed
 
+    def each(self, change):
+        """Return the same sides with all arrays changed alike."""
+        arrays = map(change, (self.measured, self.bound, self.allowed, self.claim))
+        return self._make([*arrays, self.equality])
+
 
 def sides(theorem: Theorem, *traces: Any) -> Sides:
     """Return both sides of a theorem at what its law sees: a trace, and that of a twin."""
@@ -161,8 +166,8 @@ def sides(theorem: Theorem, *traces: Any) -> Sides:
     xp = library(measured.middle, bound.middle)
     allowed = measured.radius + bound.radius
     claim = abs(claim[0]) if claim else xp.maximum(abs(measured.middle), abs(bound.middle))
-    parts = xp.broadcast_arrays(measured.middle, bound.middle, allowed, claim)
-    return Sides(*parts, theorem.equality)
+    arrays = xp.broadcast_arrays(measured.middle, bound.middle, allowed, claim)
+    return Sides._make([*arrays, theorem.equality])
 
 
 class Finding(NamedTuple):

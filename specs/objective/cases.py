@@ -9,15 +9,16 @@ import numpy as np
 from ..gradient.causes import digits_of, import_of, lengths_of, source_of, text_of
 from ..gradient.subjects import Subject
 from ..report import Counterexample
+from ..rows import Points
 from ..theorem import Sides
-from .claims import Attacked, Claim
+from .claims import Claim
 
 _NEARLY = 0.99  # a simple case must show so much of what the worst one shows
 _MANY = 200
 
 
 def counterexample(
-    subject: Subject, claim: Claim, attacked: Attacked, seen: Sides, judged
+    subject: Subject, claim: Claim, points: Points, seen: Sides, judged
 ) -> Counterexample:
     """Return the simplest case that shows nearly as much as the worst one.
 
@@ -25,15 +26,15 @@ def counterexample(
     ----------
     subject, claim
         What was checked.
-    attacked, seen
+    points, seen
         Where it was checked, and what came out.
     judged
-        ``vectors -> (attacked, seen)`` of other points.
+        ``vectors -> (points, seen)`` of other points.
     """
-    tried, share = [(attacked, seen)], _share(seen)
+    tried, share = [(points, seen)], _share(seen)
     if claim.points != ("x*",):
         here, there = _places(claim, np.unravel_index(np.argmax(share), share.shape))
-        tried.append(judged(_simpler(attacked.noted.x.middle[..., 0], here, there)))
+        tried.append(judged(_simpler(points.noted.x.middle[..., 0], here, there)))
     found = [
         _Case(subject, claim, some, seen, place)
         for some, seen in tried
@@ -70,21 +71,19 @@ def _simpler(x, here, there):
 class _Case:
     """One violation of a claim."""
 
-    def __init__(self, subject, claim, attacked, seen, place):
-        self.subject, self.claim, self.attacked = subject, claim, attacked
+    def __init__(self, subject, claim, points, seen, place):
+        self.subject, self.claim, self.known = subject, claim, points
         self.must_be, self.returned, self.off_by, self.explained = (
             float(part[tuple(place)])
             for part in (seen.bound, seen.measured, seen.off, seen.allowed)
         )
         here, there = _places(claim, place)
-        x, f, g = (
-            part.middle[..., 0] for part in (attacked.noted.x, attacked.noted.f, attacked.noted.g)
-        )
+        x, f, g = (part.middle[..., 0] for part in (points.noted.x, points.noted.f, points.noted.g))
         self.x, self.y = x[here], x[there]
         self.scope = {
             **{"x": self.x, "fx": f[here], "gx": g[here]},
             **{"y": self.y, "fy": f[there], "gy": g[there]},
-            **{"norm": np.linalg.norm, "minimum": float(attacked.minimum.middle)},
+            **{"norm": np.linalg.norm, "minimum": float(points.minimum.middle)},
         }
         named = {"x": self.x, "y": self.y, "x*": self.y}
         self.text = ", ".join(
@@ -126,8 +125,8 @@ class _Case:
         fact = self.claim.facts[0]
         if "{claimed}" not in self.claim.wrong:
             return self.claim.wrong.format(implied=shown(implied)), shown(implied)
-        names = {"smoothness": "L", "strong_convexity": "mu"}
-        claimed = float(getattr(self.attacked, names.get(fact, fact)).middle)
+        name: str = {"smoothness": "L", "strong_convexity": "mu"}.get(fact, fact)
+        claimed = float(getattr(self.known, name).middle)
         small = abs(self.must_be) <= self.explained and self.claim.compared[1] != "0"
         if small and fact != "smoothness":
             implied = 0.0  # as far as rounding lets see

@@ -1,4 +1,4 @@
-"""The facts that an objective claims, attacked: by samples, by ascent, by descent.
+"""The facts that an objective claims, points: by samples, by ascent, by descent.
 
 Points are looked for where a claim is most likely to fail: where the curvature that ascent finds is
 largest and least, along the axes of the Hessian at the minimizer, where descents end, and at random
@@ -13,6 +13,7 @@ import contextlib
 import functools
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -30,11 +31,11 @@ from ..gradient.subjects import Subject, flat, form_of, passed, scalar, traced
 from ..optimizer.subjects import name_of
 from ..report import Report, Row, Verdict, versions
 from ..rounding import unit_roundoff
-from ..rows import QUIET, Rows, pairs
+from ..rows import QUIET, Points, Rows
 from ..theorem import Sides, sides
 from .attack import Curved, curved, low, starts
 from .cases import counterexample, shown
-from .claims import CLAIMS, FLAT, Attacked, Claim
+from .claims import CLAIMS, FLAT, Claim
 
 _NUMBERS = ("smoothness", "strong_convexity", "growth", "minimum")
 _CURVATURE = ("smoothness", "strong_convexity", "growth", "flat")
@@ -262,9 +263,9 @@ def _rows(subject, x, claimed, instances):
         found = curved(subject, around)
     vectors = np.concatenate([around.points, low(subject, around), found.points])
     noted = _evaluated(subject, vectors)
-    attacked = _attacked(claimed, noted, found, _computed(subject))
+    points = _known(claimed, noted, found, _computed(subject))
     if "minimizer" in claimed:
-        attacked = _moved(attacked, _computed(subject) * np.linalg.norm(first))
+        points = _moved(points, _computed(subject) * np.linalg.norm(first))
     rows = []
     for claim in CLAIMS:
         why = _missing(claim, claimed)
@@ -274,8 +275,8 @@ def _rows(subject, x, claimed, instances):
             why = "rests on smoothness and strong-convexity, of which one is violated"
             rows.append(_row(form, claim, Verdict.BLOCKED, why))
         else:
-            rows.append(_judged(subject, claim, attacked))
-    rows += _flat_rows(subject, claimed, attacked, first)
+            rows.append(_judged(subject, claim, points))
+    rows += _flat_rows(subject, claimed, points, first)
     return rows, _notes(claimed, found)
 
 
@@ -298,26 +299,26 @@ def _computed(subject):
     return max(sum(subject.form.sizes), *itertools.chain((1,), *shapes)) * unit_roundoff("float64")
 
 
-def _attacked(claimed, noted, found, error) -> Attacked:
+def _known(claimed, noted, found, error) -> Points:
     smoothness = claimed.get("smoothness", ball(max(found.most, -found.least)))
     lowest = noted.f[int(np.argmin(noted.f.middle)), 0]
     # What is L-smooth is -L-strongly convex.
     convexity, growth = claimed.get("strong_convexity", -smoothness), claimed.get("growth", ball(0))
     # Eigenvalues are off by as much as their matrix is, by Weyl.
     off = error * abs(float(smoothness.middle))
-    curvatures = (widened(fact, off) for fact in (smoothness, convexity, growth))
-    return Attacked(noted, pairs(noted), *curvatures, claimed.get("minimum", lowest))
+    L, mu, growth = (widened(fact, off) for fact in (smoothness, convexity, growth))
+    return Points(noted, L, mu, growth, claimed.get("minimum", lowest))
 
 
 @QUIET
-def _moved(attacked, off):
+def _moved(points, off):
     """Allow for a minimizer, the first of the points, that is off by so much."""
-    L = float(attacked.L.middle)
-    first = attacked.noted[:1].strayed(np.full((1, 1), off), L if np.isfinite(L) else 0.0)
+    L = float(points.L.middle)
+    first = points.noted[:1].strayed(np.full((1, 1), off), L if np.isfinite(L) else 0.0)
     # The gradient may be off by that in one coordinate as in another, the point is as it is.
-    first = Rows(attacked.noted.x[:1], first.f, first.g)
-    noted = first.beside(attacked.noted[1:])
-    return attacked._replace(noted=noted, pairs=pairs(noted))
+    first = Rows(points.noted.x[:1], first.f, first.g)
+    noted = first.beside(points.noted[1:])
+    return replace(points, noted=noted)
 
 
 def _notes(claimed, found):
@@ -352,18 +353,17 @@ def _evaluated(subject, vectors):
 
 
 @QUIET
-def _sides(claim: Claim, attacked: Attacked) -> Sides:
+def _sides(claim: Claim, points: Points) -> Sides:
     """Return both sides at all points, or pairs of them."""
-    *parts, equality = sides(claim.theorem, attacked)
-    seen = Sides(*(part[..., 0] for part in parts), equality)
+    seen = sides(claim.theorem, points).each(lambda x: x[..., 0])
     # Where squares overflow, nothing is said.
     lost = ~np.isfinite(seen.off)
     measured, bound = (np.where(lost, 0.0, side) for side in seen[:2])
     return seen._replace(measured=measured, bound=bound, allowed=np.where(lost, np.inf, seen[2]))
 
 
-def _judged(subject, claim, attacked):
-    seen = _sides(claim, attacked)
+def _judged(subject, claim, points):
+    seen = _sides(claim, points)
     counts = {
         "instances": seen.off.size,
         "informative": int(seen.informative.sum()),
@@ -374,10 +374,10 @@ def _judged(subject, claim, attacked):
 
         def judged(vectors):
             noted = _evaluated(subject, vectors)
-            there = attacked._replace(noted=noted, pairs=pairs(noted))
+            there = replace(points, noted=noted)
             return there, _sides(claim, there)
 
-        case = counterexample(subject, claim, attacked, seen, judged)
+        case = counterexample(subject, claim, points, seen, judged)
         return _row(subject.form, claim, Verdict.VIOLATED, counterexample=case, **counts)
     if counts["informative"]:
         return _row(subject.form, claim, Verdict.HOLDS, **counts)
@@ -386,7 +386,7 @@ def _judged(subject, claim, attacked):
 
 
 @QUIET
-def _flat_rows(subject, claimed, attacked, first):
+def _flat_rows(subject, claimed, points, first):
     """Judge the flat directions: their projector, and f along them."""
     form, why = subject.form, _missing(FLAT, claimed)
     if not why and not claimed["flat"].middle.any():
@@ -415,8 +415,8 @@ def _flat_rows(subject, claimed, attacked, first):
     noted = _evaluated(subject, [first, *(first + lengths * moves.middle)])
     # What is rounded in the projector leads astray, by so much.
     astray = np.append(0.0, lengths[:, 0] * np.linalg.norm(moves.radius, axis=1))[:, None]
-    noted = Rows(noted.x, noted.strayed(astray, float(attacked.L.middle)).f, noted.g)
-    return [*rows, _judged(subject, FLAT, attacked._replace(noted=noted, pairs=pairs(noted)))]
+    noted = Rows(noted.x, noted.strayed(astray, float(points.L.middle)).f, noted.g)
+    return [*rows, _judged(subject, FLAT, replace(points, noted=noted))]
 
 
 def _projected(projector, draws):

@@ -4,24 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..balls import Ball
-from ..rows import Pairs, Rows
 from ..theorem import Theorem
 from ..theorems.facts import FACTS
-
-
-class Attacked(NamedTuple):
-    """What the laws of facts see: points, the claimed minimizer first, and the claimed numbers.
-
-    Balls of shape (); where there is no claim, what can be said nevertheless.
-    """
-
-    noted: Rows
-    pairs: Pairs
-    L: Ball
-    mu: Ball
-    growth: Ball
-    minimum: Ball
 
 
 class Claim(NamedTuple):

@@ -99,7 +99,7 @@ def _nonexpansive(t: Trace):
 
 
 def _contraction(t: Trace):
-    return norm(t.after.x - t.center), norm(t.now.x - t.center) * t.contraction
+    return t.distance(t.after), t.distance(t.now) * t.contraction
 
 
 # -- potentials ------------------------------------------------------------------------------------
