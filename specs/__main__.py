@@ -98,7 +98,7 @@ def _parser():
         "--instances",
         type=_count,
         metavar="N",
-        help="how many in each dtype, by default 6144, or 768 where JAX cannot trace the target",
+        help="how many in each dtype, by default 6144, or 384 where JAX cannot trace the target",
     )
     check.add_argument("--seed", type=_seed, default=0, metavar="N", help="of all that is random")
     check.add_argument(

@@ -125,7 +125,7 @@ class _Case:
         fact = self.claim.facts[0]
         if "{claimed}" not in self.claim.wrong:
             return self.claim.wrong.format(implied=shown(implied)), shown(implied)
-        name: str = {"smoothness": "L", "strong_convexity": "mu"}.get(fact, fact)
+        name = "L" if fact == "smoothness" else "mu" if fact == "strong_convexity" else fact
         claimed = float(getattr(self.known, name).middle)
         small = abs(self.must_be) <= self.explained and self.claim.compared[1] != "0"
         if small and fact != "smoothness":

@@ -75,6 +75,15 @@ def _digest(instance):
     return b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(instance))
 
 
+def rewritten(instance: Instance, dtype) -> Instance:
+    """Return an instance of float32 in another dtype, in the decimals that it is written with."""
+    unit = np.sqrt(len(instance.features))
+    decimals = np.vectorize(lambda x: float(str(np.float32(x))), otypes=[float])
+    written = replace(instance, features=instance.features / unit)
+    written = jax.tree.map(decimals, written)
+    return _made(replace(written, features=written.features * unit), dtype)
+
+
 def _made(instance: Instance, dtype) -> Instance:
     """Round the numbers of an instance to the dtype, and bring its claims up to date."""
     rounded: dict[str, Any] = {
