@@ -4,9 +4,11 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -353,6 +355,11 @@ def test_whoever_changes_a_key_changes_the_number_of_the_schema(submissions, cap
     }
     assert {kind: " ".join(keys) for kind, keys in found.items()} == KEYS
     assert report["schema"] == certificate["schema"] == refusal["schema"] == 1
+    page = (Path(__file__).parents[1] / "specs" / "README.md").read_text().replace("**", "")
+    for kind, keys in KEYS.items():
+        lines = page.partition(f"\n| {kind} | |\n")[2].partition("| |\n| `")[0].splitlines()
+        named = [key for line in lines for key in re.findall(r"`(\w+)`", line.split(" | ")[0])]
+        assert sorted(named) == sorted(keys.split()), kind
 
 
 # -- pyproject.toml --------------------------------------------------------------------------------
