@@ -415,7 +415,7 @@ def test_a_file_above_speaks_of_what_is_beside_it(calls, homework, project, monk
     assert main(["check", "--json"]) == 0
     found = [report["subject"] for report in json.loads(capsys.readouterr().out)]
     assert found == ["homework:my_descent", "anna.py:my_descent"]
-    assert main(["check", "anna.py:my_descent"]) == 0
+    assert main(["check", "./anna.py:my_descent"]) == 0
     assert [call["method"] for call in calls[1:]] == [None, "any", "any"]
 
 
