@@ -7,12 +7,15 @@ import enum
 import json
 import math
 import platform
+import shlex
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
+from .targets import as_target
 from .words import WIDTH, beside, labeled, listed, named, number, plain, share, wrapped
 
+SCHEMA = 1  # of all JSON; README.md of this folder has its keys
 _FEW = 3  # up to so many theorems are shown one by one
 
 
@@ -206,7 +209,8 @@ class Report:
         >>> assert json.loads(report.to_json())["subject"] == "mine"
         """
         fields = {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
-        return json.dumps({"holds": bool(self), **fields}, indent=2, allow_nan=False)
+        known = {"schema": SCHEMA, "holds": bool(self), **fields}
+        return json.dumps(known, indent=2, allow_nan=False)
 
     def _head(self):
         dtypes = listed(list(dict.fromkeys(row.dtype for row in self.rows)))
@@ -233,9 +237,8 @@ class Report:
         together = f"{case.smallest}, {sides}"
         if 15 + len(together) > WIDTH:  # breaks between the case and its two sides, if anywhere
             together = f"{case.smallest},\n{sides}"
-        # Only what has a name like this can be named on the command line.
-        named = ":" in self.subject and " " not in self.subject
-        command = f"gdpure check {self.subject} --only {theorem.name}"
+        named = as_target(self.subject) is not None
+        command = f"gdpure check {shlex.quote(self.subject)} --only {theorem.name}"
         return [
             *beside("smallest case:", together, 15),
             *(beside("likely cause:", case.cause, 15) if case.cause else []),

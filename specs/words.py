@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import textwrap
+from collections.abc import Iterable
 from typing import Any
 
 WIDTH = 100
@@ -18,6 +20,12 @@ def listed(names: list[str]) -> str:
 def named(names: list[str]) -> str:
     """Return names, not too many of them."""
     return ", ".join(names if len(names) <= 7 else [*names[:6], f"and {len(names) - 6} more"])
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """Return which of the known names may be meant, to follow a sentence that knows none such."""
+    found = difflib.get_close_matches(name, list(dict.fromkeys(known)), 3)
+    return f"; near it: {', '.join(found)}" if found else ""
 
 
 def number(x, digits=3) -> str:

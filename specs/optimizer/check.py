@@ -37,7 +37,7 @@ def check_optimizer(
     *,
     method: Any = None,
     instances: int | None = None,
-    only: Iterable[str] | str | None = None,
+    only: Iterable[str | Theorem] | str | Theorem | None = None,
     expected_failures: Mapping[str, str] | None = None,
     seed: int = 0,
     platform: str | None = None,
@@ -66,7 +66,7 @@ def check_optimizer(
         default 6,144, or 384 for a function that JAX cannot trace. What the first 64 of a shape
         violate is tried on no more.
     only
-        Names of theorems or families; all by default.
+        Names of theorems or families, or theorems of your own; all that are known by default.
     expected_failures
         Names of theorems and the reason why each may be broken.
     seed
@@ -101,7 +101,7 @@ def check_optimizer(
     expected = dict(expected_failures or {})
     known = (*THEOREMS, *_of_its_method(held))
     chosen = _chosen(known, only)
-    _names("expected_failures", expected, [theorem.name for theorem in known])
+    _names("expected_failures", expected, [theorem.name for theorem in (*known, *chosen)])
     tell = progress or (lambda fraction, text: None)
     rows: list[Row] = []
     small: list[search.Case] = []
@@ -134,9 +134,11 @@ def _method_text(subject: Subject) -> str:
 def _chosen(theorems, only):
     if only is None:
         return theorems
-    wanted = [only] if isinstance(only, str) else list(only)
-    _names("only", wanted, [name for t in theorems for name in (t.name, t.family)])
-    return tuple(t for t in theorems if t.name in wanted or t.family in wanted)
+    wanted = [only] if isinstance(only, str | Theorem) else list(only)
+    own = tuple(asked for asked in wanted if isinstance(asked, Theorem))
+    names = [asked for asked in wanted if asked not in own]
+    _names("only", names, [name for t in theorems for name in (t.name, t.family)])
+    return tuple(t for t in theorems if t.name in names or t.family in names) + own
 
 
 def _names(argument, names, known):

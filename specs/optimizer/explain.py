@@ -9,6 +9,7 @@ import numpy as np
 
 from ..instances import Instance
 from ..report import Counterexample
+from ..targets import as_target, importing
 from ..theorem import Theorem
 from .search import Case, Tally
 from .subjects import Subject
@@ -228,7 +229,7 @@ def reproduction(subject: Subject, instance: Instance, steps: int, dtype) -> str
     a subject that takes its objectives: a gradient of mini-batches.
     """
     name, bent = np.dtype(dtype).name, bool(np.isfinite(instance.bend))
-    module, _, attribute = subject.name.partition(":")
+    target = as_target(subject.name)
     unit = np.sqrt(len(instance.features))
     kept = np.any(instance.features != 0, axis=1)
     kept[0] |= not kept.any()
@@ -257,10 +258,9 @@ def reproduction(subject: Subject, instance: Instance, steps: int, dtype) -> str
             else line
             for line in lines
         ]
-    if ":" not in subject.name or "(" in subject.name:
+    if target is None:
         lines.append(f"# {subject.name} has no name to import it by: put it here as `subject`")
-        module, attribute = "", "subject"
-    lines += _call(subject, instance, module, attribute, steps, name, dtype)
+    lines += _call(subject, instance, target, steps, name, dtype)
     if subject.method == "gradient descent" and subject.call != "stopping":
         start = f'np.array({_array(instance.start, dtype)}, "{name}")'
         eta = _number(instance.step_size, dtype)
@@ -274,10 +274,9 @@ def reproduction(subject: Subject, instance: Instance, steps: int, dtype) -> str
     return "\n".join(lines)
 
 
-def _call(subject, instance, module, attribute, steps, name, dtype):
+def _call(subject, instance, target, steps, name, dtype):
     """Return the lines that import the subject and run it."""
-    top = attribute.split(".")[0]
-    load = [f"from {module} import {top}"] if module else []
+    load, attribute = (importing(target), target.attribute) if target else ([], "subject")
     start = f'np.array({_array(instance.start, dtype)}, "{name}")'
     eta = _number(instance.step_size, dtype)
     known = {
