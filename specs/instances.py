@@ -139,6 +139,14 @@ def objective(instance: Instance, dtype) -> gd.Objective:
     return gd.Objective(value, data, gradient, axes=(0, None, None, None, None))
 
 
+def example(shape: Shape = SHAPES[0]) -> Instance:
+    """Return an instance of a shape in float32, as any other: to trace what is run on it."""
+    one, zero = np.ones(shape.d), np.zeros(shape.d)
+    features = np.ones(shape[:2])
+    numbers = Instance(features, zero, np.inf, 0, 0, one, 0.125, zero, shape.d, 0, 1)
+    return jax.tree.map(np.float32, numbers)
+
+
 # -- batches ---------------------------------------------------------------------------------------
 
 

@@ -20,8 +20,8 @@ from gdpure.__main__ import main
 from gdpure.specs import instances
 from gdpure.specs.optimizer import check as checks
 from gdpure.specs.optimizer import search
-from gdpure.specs.optimizer.subjects import as_subject
 from gdpure.specs.report import Verdict
+from gdpure.specs.subjects import as_subject
 from gdpure.specs.theorem import ASSUMPTIONS, NEEDS
 
 SMALL = 192

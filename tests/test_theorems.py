@@ -12,8 +12,7 @@ import gdpure as gd
 from gdpure.specs import THEOREMS, instances, problems
 from gdpure.specs.instances import SHAPES
 from gdpure.specs.optimizer import search
-from gdpure.specs.optimizer.running import Malformed
-from gdpure.specs.optimizer.subjects import as_subject
+from gdpure.specs.subjects import Malformed, as_subject
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 

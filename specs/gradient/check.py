@@ -17,8 +17,8 @@ import numpy as np
 
 from gdpure import gradients, guards
 
-from ..optimizer.subjects import name_of
 from ..report import Report, Row, Verdict, versions
+from ..subjects import name_of
 from .autodiff import derivative
 from .causes import Finding, counterexample
 from .remainder import slopes, value_rounding

@@ -28,10 +28,10 @@ from ..balls import Ball, ball, dot, widened
 from ..gradient.autodiff import derivative, derivatives
 from ..gradient.check import AUTODIFF, check_gradient
 from ..gradient.subjects import Subject, flat, form_of, passed, scalar, traced
-from ..optimizer.subjects import name_of
 from ..report import Report, Row, Verdict, versions
 from ..rounding import unit_roundoff
 from ..rows import QUIET, Points, Rows
+from ..subjects import name_of
 from ..theorem import Sides, sides
 from .attack import Curved, curved, low, starts
 from .cases import counterexample, shown

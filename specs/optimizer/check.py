@@ -15,13 +15,12 @@ import numpy as np
 from ..families import THEOREMS
 from ..instances import SHAPES, as_batch, one_of
 from ..report import DEFINITIONS, Report, Row, Verdict, versions
+from ..subjects import Malformed, Subject, as_subject, name_of
 from ..theorem import NEEDS, Theorem
 from ..theorems import methods
 from . import causes, search
 from .explain import explain
-from .running import Malformed
 from .shrinking import rewritten, shrink
-from .subjects import Subject, as_subject, name_of
 
 _DTYPES = (jnp.float32, jnp.float64)
 # What JAX cannot trace is run one by one.
@@ -315,12 +314,11 @@ def _cause(subject, pairs, dtype):
 
 
 def _preflight(subject, dtype, seed):
-    """Run no step, and one: what is no run at all is found before the many instances."""
+    """Make the few steps that are tried first: what is no run is found before the many."""
     shape = SHAPES[0]
     batch = search.draw(subject, np.random.default_rng(seed), 4, shape, dtype)
-    if subject.call in ("iterates", "next point"):  # gd.descend runs all others
-        for steps in (0, 1):
-            search.run(subject, batch, shape._replace(steps=steps), dtype)
+    for steps in subject.first:
+        search.run(subject, batch, shape._replace(steps=steps), dtype)
 
 
 def _refusal(theorem, subject):

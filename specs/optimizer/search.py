@@ -17,8 +17,8 @@ import numpy as np
 from .. import instances, rounding
 from ..instances import SHAPES, Instance, Shape
 from ..rows import QUIET, Run, observe
+from ..subjects import Subject
 from ..theorem import Finding, Theorem, find
-from .subjects import Subject
 
 LANES = 512  # so many instances are run, and judged, at once; more leave the cache of a processor
 FIRST = 64  # so many of each shape decide which theorems are tried on all

@@ -24,10 +24,10 @@ from .. import instances, rounding
 from ..families import THEOREMS
 from ..instances import Instance
 from ..rows import observe
+from ..subjects import as_subject
 from ..theorem import ASSUMPTIONS, NEEDS, Theorem, sides
 from ..theorems import methods
 from ..words import wrapped
-from .subjects import as_subject
 
 # What a climb evaluates, from steps of 0.1 down to 1e-7. Ridges are followed slowly: few long
 # climbs come closer than many short ones.

@@ -15,7 +15,7 @@ _ALWAYS = np.inf  # what no rounding drowns
 
 
 def _form(t: Trace):
-    """State what a run has to be to be traced at all; `running.Malformed` is its violation."""
+    """State what a run has to be to be traced at all; `subjects.Malformed` is its violation."""
     return ball(0 * t.eta)[None], ball(0 * t.eta)[None], _ALWAYS
 
 
