@@ -108,13 +108,22 @@ def check_optimizer(
         for k, dtype in enumerate(_DTYPES):
             title = f"{held.name} in {jnp.dtype(dtype).name}"
 
-            def share(fraction, k=k, title=title):
-                tell((k + fraction) / len(_DTYPES), title)
+            def share(fraction, violated, k=k, title=title):
+                tell((k + fraction) / len(_DTYPES), title + _so_far(violated))
 
-            share(0.0)
+            share(0.0, [])
             rows += _check(held, chosen, dtype, instances, expected, seed, share, small)
         where = platform or jax.default_backend()
     return Report(held.name, _method_text(held), where, versions(), seed, tuple(rows), held.notes)
+
+
+def _so_far(violated):
+    """Return what is known to be violated, in a few words."""
+    if not violated:
+        return ""
+    first = min(violated, key=lambda theorem: theorem.name not in DEFINITIONS)
+    others = f" and {len(violated) - 1} more" if len(violated) > 1 else ""
+    return f": {first.name}{others} violated"
 
 
 def _of_its_method(subject):
