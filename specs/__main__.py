@@ -17,21 +17,9 @@ from . import listing, settings, targets
 from .families import THEOREMS
 from .targets import Refused
 from .theorems.methods import CATALOGUE
-from .words import near, wrapped
+from .words import marked, near, unmarked, wrapped
 
-_RED, _GREEN, _DIM, _BOLD = "bold red", "green", "dim", "bold"
-_REPORT = {
-    r"\d+ VIOLATED|^VIOLATED|\d+ ERROR|ERROR(?= \()": _RED,
-    r"\b\d+ holds?\b|\bholds\b": _GREEN,
-    r"^(smallest case|likely cause|details|note):": _BOLD,
-    r"^  (theorem|assumes|smallest|found|cause|how often|try it)(?=  )": _BOLD,
-    r"^gdpure \d.*|not applicable.*": _DIM,
-}
-_LINE = {
-    r"(?<=   )(VIOLATED|ERROR|nothing tested|not tried)(?=  |$)": _RED,
-    r"(?<=   )holds$": _GREEN,
-}
-_TABLE = {r"^\S.*": _BOLD, r"^  [a-z][a-z-]*(?=  )": "cyan", r"^ +assumes .*": _DIM}
+_STYLES = {"bad": "bold red", "good": "green", "aside": "dim", "label": "bold", "name": "cyan"}
 _FEW = 3  # so many subjects have a report each, more have a line each
 
 
@@ -204,14 +192,14 @@ def _tell(outcomes, chosen):
     """Show the last outcome: a line of a table if there are many, else all of it."""
     last = outcomes[-1]
     if len(chosen) > _FEW:
-        _show(last.lines(max(len(str(target)) for target in chosen)), _LINE)
+        _show(last.lines(max(len(str(target)) for target in chosen)))
         if len(outcomes) == len(chosen):
             more = f"{listing.summary(outcomes)}; gdpure check TARGET says all about one of them"
-            _show("\n".join(wrapped(more)), {})
+            _show(marked(wrapped(more)))
     elif last.refused:
         _refuse(last.refused)
     else:
-        _show("\n" * (len(outcomes) > 1) + "\n\n".join(map(str, last.reports)), _REPORT)
+        _show(_apart([*[[]] * (len(outcomes) > 1), *(report.lines() for report in last.reports)]))
 
 
 def _tried(asked, target, said):
@@ -302,7 +290,7 @@ def _writable(file):
 def _theorems(asked):
     rooms = {name: listing.table(theorems, name) for name, theorems in CATALOGUE.items()}
     if asked.name is None:
-        _show("\n\n".join([listing.table(THEOREMS), *rooms.values()]), _TABLE)
+        _show(_apart([listing.table(THEOREMS), *rooms.values()]))
         return 0
     theorems = listing.known()
     named = [listing.article(*known) for known in theorems if known[0].name == asked.name]
@@ -312,25 +300,30 @@ def _theorems(asked):
         names = [name for theorem, _ in theorems for name in (theorem.name, theorem.family)]
         hint = near(asked.name, [*rooms, *names])
         raise Refused(f"no theorem, family or method is called {asked.name!r}{hint}")
-    _show("\n\n".join(found) if found else listing.table(family), _TABLE)
+    _show(_apart(found) if found else listing.table(family))
     return 0
 
 
 # -- screen ----------------------------------------------------------------------------------------
 
 
-def _show(text, styles):
-    """Print text, in colors where somebody looks at it."""
+def _apart(parts):
+    """Return the lines of several parts, with an empty one between two of them."""
+    return [line for k, part in enumerate(parts) for line in ([[], *part] if k else part)]
+
+
+def _show(lines):
+    """Print lines, in colors where somebody looks at them."""
     if sys.stdout.isatty() and find_spec("rich"):
         from rich.console import Console
         from rich.text import Text
 
-        styled = Text(text)
-        for pattern, style in styles.items():
-            styled.highlight_regex(f"(?m){pattern}", style)
-        Console(highlight=False, soft_wrap=True).print(styled)
+        styled = [
+            Text.assemble(*((text, _STYLES.get(role, "")) for text, role in line)) for line in lines
+        ]
+        Console(highlight=False, soft_wrap=True).print(Text("\n").join(styled))
     else:
-        print(text, flush=True)
+        print(unmarked(lines), flush=True)
 
 
 @contextlib.contextmanager
