@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from .families import THEOREMS
-from .report import DEFINITIONS, SCHEMA, Report, Verdict, shown
+from .report import DEFINITIONS, SCHEMA, Report, Verdict
 from .theorem import Theorem
 from .theorems.methods import CATALOGUE
 from .words import WIDTH, Line, Span, beside, marked, number
@@ -127,21 +127,16 @@ class Outcome(NamedTuple):
 
     def lines(self, names: int) -> list[Line]:
         """Return a line a report for a table of names that are so long; a long cause takes more."""
-        return [line for told in self._told() for line in _line(*told, min(names, 48))]
-
-    def _told(self):
-        several = len(self.reports) > 1
-        platforms = [f" ({report.platform})" * several for report in self.reports] or [""]
-        for platform, told in zip(platforms, self.verdicts(), strict=True):
-            yield self.name + platform, *told
-
-
-def _line(name, verdict, cause, names):
-    start = Span(f"  {name:<{names}}   ")
-    label = f"{start.text}{verdict:<9}   "
-    rows = beside(label, cause, min(len(label), 70)) if cause else [label]
-    known = {Verdict.HOLDS: shown(Verdict.HOLDS)}
-    return marked(rows, start, known.get(verdict, Span(verdict, "bad")))
+        several, lines = len(self.reports) > 1, []
+        platforms = [f"{report.platform}   " * several for report in self.reports] or [""]
+        for platform, (verdict, cause) in zip(platforms, self.verdicts(), strict=True):
+            start = Span(f"  {self.name:<{min(names, 48)}}   {platform}")
+            label = f"{start.text}{verdict:<9}   "
+            rows = beside(label, cause, min(len(label), 70)) if cause else [label]
+            lines += marked(
+                rows, start, Span(verdict, "good" if verdict == Verdict.HOLDS else "bad")
+            )
+        return lines
 
 
 def _verdict(report):

@@ -88,6 +88,11 @@ def marked(rows: list[str], *label: Span, role: str = "") -> list[Line]:
     ]
 
 
+def apart(parts: Iterable[list[Line]]) -> list[Line]:
+    """Return the lines of several parts, with an empty one between two of them."""
+    return [line for k, part in enumerate(parts) for line in ([[], *part] if k else part)]
+
+
 def unmarked(lines: Iterable[Line]) -> str:
     """Return lines as text, without roles."""
     return "\n".join("".join(span.text for span in line).rstrip() for line in lines)
