@@ -13,25 +13,12 @@ import traceback
 from importlib.util import find_spec
 from pathlib import Path
 
-from . import listing, settings, targets
+from . import listing, screen, settings, targets
 from .families import THEOREMS
 from .targets import Refused
 from .theorems.methods import CATALOGUE
-from .words import near, wrapped
+from .words import apart, marked, near, wrapped
 
-_RED, _GREEN, _DIM, _BOLD = "bold red", "green", "dim", "bold"
-_REPORT = {
-    r"\d+ VIOLATED|^VIOLATED|\d+ ERROR|ERROR(?= \()": _RED,
-    r"\b\d+ holds?\b|\bholds\b": _GREEN,
-    r"^(smallest case|likely cause|details|note):": _BOLD,
-    r"^  (theorem|assumes|smallest|found|cause|how often|try it)(?=  )": _BOLD,
-    r"^gdpure \d.*|not applicable.*": _DIM,
-}
-_LINE = {
-    r"(?<=   )(VIOLATED|ERROR|nothing tested|not tried)(?=  |$)": _RED,
-    r"(?<=   )holds$": _GREEN,
-}
-_TABLE = {r"^\S.*": _BOLD, r"^  [a-z][a-z-]*(?=  )": "cyan", r"^ +assumes .*": _DIM}
 _FEW = 3  # so many subjects have a report each, more have a line each
 
 
@@ -166,15 +153,15 @@ def _check(asked):
     chosen = list(dict.fromkeys(chosen or project.check))
     if not chosen:
         asked.error("say what to check: TARGET, or tables in [tool.gdpure.check] of pyproject.toml")
-    asked.platforms, asked.missing = _platforms(asked.platform)
-    if asked.method not in (None, "any", "descent"):
+    where, method = _platforms(asked.platform), asked.method
+    if method not in (None, "any", "descent"):
         with targets.importable(here, project.folder), contextlib.redirect_stdout(sys.stderr):
-            asked.method = targets.load(targets.one(asked.method, "--method"))
+            method = targets.load(targets.one(method, "--method"))
     several, outcomes = _several(asked), []
     for folder, together in itertools.groupby(chosen, lambda target: target.folder):
         with targets.importable(folder, here, project.folder):
             for target in together:
-                outcomes.append(_tried(asked, target, project.of(target)))
+                outcomes.append(_tried(asked, target, project.of(target), method, where))
                 if outcomes[-1].refused and not several:
                     raise Refused(outcomes[-1].refused)
                 if asked.json != "-":
@@ -204,38 +191,40 @@ def _tell(outcomes, chosen):
     """Show the last outcome: a line of a table if there are many, else all of it."""
     last = outcomes[-1]
     if len(chosen) > _FEW:
-        _show(last.lines(max(len(str(target)) for target in chosen)), _LINE)
+        screen.show(last.lines(max(len(str(target)) for target in chosen)))
         if len(outcomes) == len(chosen):
             more = f"{listing.summary(outcomes)}; gdpure check TARGET says all about one of them"
-            _show("\n".join(wrapped(more)), {})
+            screen.show(marked(wrapped(more)))
     elif last.refused:
         _refuse(last.refused)
     else:
-        _show("\n" * (len(outcomes) > 1) + "\n\n".join(map(str, last.reports)), _REPORT)
+        reports = [report.lines() for report in last.reports]
+        screen.show(apart(reports if len(outcomes) == 1 else [[], *reports]))
 
 
-def _tried(asked, target, said):
-    """Return what comes of a target."""
+def _tried(asked, target, said, method, where):
+    """Return what comes of a target, held to a method or else to what is said of it."""
+    if method is not None:
+        said = dataclasses.replace(said, method=method)
     # What a stranger's module prints is not part of the report.
-    with _progress(f"importing {target}") as progress, contextlib.redirect_stdout(sys.stderr):
+    begun = f"importing {target}"
+    with screen.progress(begun) as progress, contextlib.redirect_stdout(sys.stderr):
         try:
-            return listing.Outcome(str(target), _reports(asked, target, said, progress))
+            return listing.Outcome(str(target), _reports(asked, target, said, where, progress))
         except Refused as refusal:
             return listing.Outcome(str(target), [], str(refusal))
 
 
-def _reports(asked, target, said, progress):
+def _reports(asked, target, said, where, progress):
     checks = importlib.import_module("gdpure.specs.optimizer.check")
-    subject, method = targets.load(target), asked.method
-    if method is None:
-        method = said.method
-        if isinstance(method, targets.Target):
-            method = targets.load(method)
-    reports = []
-    for k, platform in enumerate(asked.platforms):
+    subject, method = targets.load(target), said.method
+    if isinstance(method, targets.Target):
+        method = targets.load(method)
+    reports, (platforms, missing) = [], where
+    for k, platform in enumerate(platforms):
 
         def tell(done, text, k=k):
-            progress((k + done) / len(asked.platforms), text)
+            progress((k + done) / len(platforms), text)
 
         try:
             report = checks.check_optimizer(
@@ -250,12 +239,16 @@ def _reports(asked, target, said, progress):
                 progress=tell,
             )
         except (TypeError, ValueError) as error:
-            raise _own_sentence(error, said if asked.method is None else None) from error
+            typed = asked.method is not None or said.method is None
+            method_is = "--method" if typed else f"{said.place}.method"
+            expected_is = f"{said.place}.expected-failures:"
+            known = {"only:": "--only:", "method": method_is, "expected_failures:": expected_is}
+            raise _own_sentence(error, known) from error
         except SystemExit as error:
             raise Refused(f"{target} ends the process: it raised SystemExit") from error
         reports.append(report)
     last = reports[-1]
-    return [*reports[:-1], dataclasses.replace(last, notes=(*last.notes, *asked.missing))]
+    return [*reports[:-1], dataclasses.replace(last, notes=(*last.notes, *missing))]
 
 
 def _platforms(asked):
@@ -275,18 +268,16 @@ def _platforms(asked):
     return found or [None], missing
 
 
-def _own_sentence(error, said):
-    """Return the sentence of an error that the checks raised on purpose, else the error."""
+def _own_sentence(error, arguments):
+    """Return the sentence of an error that the checks raised on purpose, else the error.
+
+    An argument with which it begins is called as it was named, in the command or in a file.
+    """
     raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
     if Path(__file__).parent not in raised_in.parents:
         return error
     argument, space, rest = str(error).removeprefix("check_optimizer: ").partition(" ")
-    known = {"only:": "--only:", "method": "--method"}
-    if said is not None and said.method is not None:
-        known["method"] = f"{said.place}.method"
-    if said is not None:
-        known["expected_failures:"] = f"{said.place}.expected-failures:"
-    return Refused(known.get(argument, argument) + space + rest)
+    return Refused(arguments.get(argument, argument) + space + rest)
 
 
 def _writable(file):
@@ -302,7 +293,7 @@ def _writable(file):
 def _theorems(asked):
     rooms = {name: listing.table(theorems, name) for name, theorems in CATALOGUE.items()}
     if asked.name is None:
-        _show("\n\n".join([listing.table(THEOREMS), *rooms.values()]), _TABLE)
+        screen.show(apart([listing.table(THEOREMS), *rooms.values()]))
         return 0
     theorems = listing.known()
     named = [listing.article(*known) for known in theorems if known[0].name == asked.name]
@@ -312,45 +303,8 @@ def _theorems(asked):
         names = [name for theorem, _ in theorems for name in (theorem.name, theorem.family)]
         hint = near(asked.name, [*rooms, *names])
         raise Refused(f"no theorem, family or method is called {asked.name!r}{hint}")
-    _show("\n\n".join(found) if found else listing.table(family), _TABLE)
+    screen.show(apart(found) if found else listing.table(family))
     return 0
-
-
-# -- screen ----------------------------------------------------------------------------------------
-
-
-def _show(text, styles):
-    """Print text, in colors where somebody looks at it."""
-    if sys.stdout.isatty() and find_spec("rich"):
-        from rich.console import Console
-        from rich.text import Text
-
-        styled = Text(text)
-        for pattern, style in styles.items():
-            styled.highlight_regex(f"(?m){pattern}", style)
-        Console(highlight=False, soft_wrap=True).print(styled)
-    else:
-        print(text, flush=True)
-
-
-@contextlib.contextmanager
-def _progress(begun):
-    """Yield a function (done, text) that moves a bar, on a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task(begun, total=1.0)
-        yield lambda done, text: bar.update(task, completed=done, description=text)
 
 
 if __name__ == "__main__":

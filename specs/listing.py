@@ -11,7 +11,7 @@ from .families import THEOREMS
 from .report import DEFINITIONS, SCHEMA, Report, Verdict
 from .theorem import Theorem
 from .theorems.methods import CATALOGUE
-from .words import WIDTH, beside, number
+from .words import WIDTH, Line, Span, beside, marked, number
 
 
 def known() -> list[tuple[Theorem, str | None]]:
@@ -25,8 +25,8 @@ def known() -> list[tuple[Theorem, str | None]]:
     return [*((theorem, None) for theorem in THEOREMS), *of_methods]
 
 
-def table(theorems: Iterable[Theorem], heading: str | None = None) -> str:
-    """Return a table of theorems by families: name, statement, what it assumes, where it is from.
+def table(theorems: Iterable[Theorem], heading: str | None = None) -> list[Line]:
+    """Return a table of theorems by families: name, statement, what it assumes, its source.
 
     Parameters
     ----------
@@ -38,18 +38,20 @@ def table(theorems: Iterable[Theorem], heading: str | None = None) -> str:
     Examples
     --------
     >>> from gdpure.specs.theorems.monotone_descent import THEOREMS
-    >>> assert table(THEOREMS).startswith("monotone descent")
+    >>> from gdpure.specs.words import unmarked
+    >>> assert unmarked(table(THEOREMS)).startswith("monotone descent")
     """
     theorems = list(theorems)
     names = max((len(theorem.name) for theorem in theorems), default=0) + 5
     lines = []
     above = {theorem: heading or theorem.family for theorem in theorems}
     for title in dict.fromkeys(above.values()):
-        lines += ["", title]
+        lines += [[], [Span(title, "label")]]
         for theorem in theorems:
             if above[theorem] == title:
-                lines += ["", *beside(f"  {theorem.name}", _entry(theorem, WIDTH - names), names)]
-    return "\n".join(lines[1:])
+                rows = beside(f"  {theorem.name}", _entry(theorem, WIDTH - names), names)
+                lines += [[], *marked(rows, Span(f"  {theorem.name}", "name"))]
+    return lines[1:]
 
 
 def _entry(theorem, width):
@@ -61,8 +63,8 @@ def _entry(theorem, width):
     return f"{said}\n{assumed}{tight}{theorem.source}"
 
 
-def article(theorem: Theorem, method: str | None = None) -> str:
-    """Return all there is to know about a theorem.
+def article(theorem: Theorem, method: str | None = None) -> list[Line]:
+    """Return lines with all there is to know about a theorem.
 
     Parameters
     ----------
@@ -74,7 +76,8 @@ def article(theorem: Theorem, method: str | None = None) -> str:
     Examples
     --------
     >>> from gdpure.specs.theorems.monotone_descent import THEOREMS
-    >>> assert "definition of gradient descent" in article(THEOREMS[0])
+    >>> from gdpure.specs.words import unmarked
+    >>> assert "definition of gradient descent" in unmarked(article(THEOREMS[0]))
     """
     compared = "an equality" if theorem.equality else "an inequality"
     attained = ", attained by extremal functions, which a subject has to hit"
@@ -87,8 +90,10 @@ def article(theorem: Theorem, method: str | None = None) -> str:
         ("needs", ", ".join(theorem.needs) or "nothing but iterates"),
         ("source", theorem.source),
     ]
-    lines = [line for label, text in pairs for line in beside(f"  {label}", text, 14)]
-    return "\n".join([f"{theorem.name:<38}   {theorem.family}", "", *lines])
+    lines = [[Span(f"{theorem.name:<38}", "name"), Span(f"   {theorem.family}")], []]
+    for label, text in pairs:
+        lines += marked(beside(f"  {label}", text, 14), Span(f"  {label}", "label"))
+    return lines
 
 
 # -- many reports ----------------------------------------------------------------------------------
@@ -101,8 +106,9 @@ class Outcome(NamedTuple):
 
     Examples
     --------
+    >>> from gdpure.specs.words import unmarked
     >>> outcome = Outcome("anna.py:f", [], "there is no file anna.py")
-    >>> print(outcome.lines(9))
+    >>> print(unmarked(outcome.lines(9)))
       anna.py:f   not tried   there is no file anna.py
     """
 
@@ -119,20 +125,18 @@ class Outcome(NamedTuple):
         """Return the verdict of each report and its likeliest cause, both in a few words."""
         return [_verdict(report) for report in self.reports] or [(_UNTRIED, self.refused)]
 
-    def lines(self, names: int) -> str:
+    def lines(self, names: int) -> list[Line]:
         """Return a line a report for a table of names that are so long; a long cause takes more."""
-        return "\n".join(line for told in self._told() for line in _line(*told, min(names, 48)))
-
-    def _told(self):
-        several = len(self.reports) > 1
-        platforms = [f" ({report.platform})" * several for report in self.reports] or [""]
-        for platform, told in zip(platforms, self.verdicts(), strict=True):
-            yield self.name + platform, *told
-
-
-def _line(name, verdict, cause, names):
-    label = f"  {name:<{names}}   {verdict:<9}   "
-    return beside(label, cause, min(len(label), 70)) if cause else [label.rstrip()]
+        several, lines = len(self.reports) > 1, []
+        platforms = [f"{report.platform}   " * several for report in self.reports] or [""]
+        for platform, (verdict, cause) in zip(platforms, self.verdicts(), strict=True):
+            start = Span(f"  {self.name:<{min(names, 48)}}   {platform}")
+            label = f"{start.text}{verdict:<9}   "
+            rows = beside(label, cause, min(len(label), 70)) if cause else [label]
+            lines += marked(
+                rows, start, Span(verdict, "good" if verdict == Verdict.HOLDS else "bad")
+            )
+        return lines
 
 
 def _verdict(report):

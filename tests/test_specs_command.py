@@ -316,6 +316,14 @@ def test_json_is_a_list_if_several_may_come(calls, submissions, capsys):
     assert read("submissions/anna.py:my_descent")["schema"] == 1
 
 
+def test_a_table_tells_platforms_apart(calls, submissions, capsys, monkeypatch):
+    monkeypatch.setattr("jax.devices", lambda platform: [platform])
+    assert main(["check", "submissions/*.py:my_descent", "--platform", "all"]) == 2
+    words = [line.split()[:3] for line in capsys.readouterr().out.splitlines()]
+    anna = "submissions/anna.py:my_descent"
+    assert words[:2] == [[anna, "cpu", "holds"], [anna, "gpu", "holds"]]
+
+
 def test_a_subject_that_ends_the_process_is_refused(calls, refused, monkeypatch):
     def stop(*_, **__):
         raise SystemExit(0)
@@ -455,8 +463,9 @@ def test_a_file_that_means_nothing(calls, refused, project, lines, sentence):
 def test_what_the_checks_refuse_names_the_file(homework, refused, project):
     table = '[tool.gdpure.check."optax:sgd"]'
     project(table, 'expected-failures.heavy-ball-rate = "why"')
-    told = refused("check", "optax:sgd")
-    assert told.startswith('pyproject.toml: tool.gdpure.check."optax:sgd".expected-failures: no ')
+    for options in ([], ["--method", "any"]):
+        told = refused("check", "optax:sgd", *options)
+        assert told.startswith('pyproject.toml: tool.gdpure.check."optax:sgd".expected-failures: ')
     project(table, 'method = "homework:course.solution"')
     told = refused("check", "optax:sgd")
     assert told.startswith('pyproject.toml: tool.gdpure.check."optax:sgd".method must be None')
