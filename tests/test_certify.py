@@ -515,7 +515,7 @@ def test_what_cannot_be_known_is_not_judged():
     assert not found and "nothing could be tested" in str(found)
     # Of one parameter any move is a multiple of the gradient.
     found = certify(lambda t: t**2, [1.0, 0.9, 0.5, 0.45, 0.1])
-    assert found["step"].verdict is Verdict.INCONCLUSIVE and not found
+    assert found["step"].verdict is Verdict.VACUOUS and not found
     found = certify(lambda t: t**2, [3.0, 3.0, 3.0])
     assert found["step"].sentence == "the points stand still" and not found
     assert found.story[0] == "the point stands still from k = 0 on" and "floor" not in str(found)

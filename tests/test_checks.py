@@ -12,7 +12,7 @@ import numpy as np
 import optax
 import pytest
 from hypothesis import settings
-from planted import honest, stopping
+from planted import descents, honest, stopping
 
 import gdpure as gd
 from gdpure import specs
@@ -20,8 +20,8 @@ from gdpure.__main__ import main
 from gdpure.specs import instances
 from gdpure.specs.optimizer import check as checks
 from gdpure.specs.optimizer import search
-from gdpure.specs.optimizer.subjects import as_subject
 from gdpure.specs.report import Verdict
+from gdpure.specs.subjects import as_subject
 from gdpure.specs.theorem import ASSUMPTIONS, NEEDS
 
 SMALL = 192
@@ -434,3 +434,15 @@ def test_theorems_are_data_with_one_line_each():
         assert "\n" not in theorem.statement and len(theorem.statement) <= 92
         assert theorem.source and set(theorem.assumes) <= set(ASSUMPTIONS)
         assert set(theorem.needs) <= set(NEEDS) and theorem.methods in checks.METHODS
+
+
+def test_what_is_violated_is_told_at_once():
+    told = []
+    specs.check_optimizer(
+        descents.gradient_sign,
+        instances=192,
+        only=["step-identity", "starts"],
+        progress=lambda *done: told.append(done),
+    )
+    done, first = next((done, text) for done, text in told if "violated" in text)
+    assert done < 0.2 and first.endswith("gradient_sign in float32: step-identity violated")

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..instances import Instance
-from ..theorem import QUIET
+from ..rows import QUIET
 from .fits import Fit
 from .hypotheses import HYPOTHESES, Hypothesis, text
 from .seen import Seen, Unknown, of_instance

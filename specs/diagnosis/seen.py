@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import rounding
 from ..instances import Instance
-from ..theorem import QUIET
+from ..rows import QUIET
 
 _POINTS = 64  # at which f is asked for beside the rows, the wrong ones first
 

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..optimizer.subjects import name_of
 from ..report import Counterexample
 from ..rounding import unit_roundoff
+from ..subjects import name_of
 from .remainder import EVERY, TERMS, Slope
 from .subjects import Form, Subject, data_of, flat, wide
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from gdpure import gradients, guards
 
-from ..optimizer.subjects import name_of
 from ..report import Report, Row, Verdict, versions
+from ..subjects import name_of
 from .autodiff import derivative
 from .causes import Finding, counterexample
 from .remainder import slopes, value_rounding
@@ -59,7 +59,7 @@ def check_gradient(
     Returns
     -------
     Report
-        True if nothing is violated and the numbers were really tested. A theorem is inconclusive
+        True if nothing is violated and the numbers were really tested. A theorem is vacuous
         where rounding, or a kink of f, hides what it says.
 
     Raises
@@ -168,7 +168,7 @@ def _against_autodiff(subject, x, came, known, reason, said):
         why = f"{changed}: f has a kink here, or is stationary"
     for j in np.flatnonzero(~np.isfinite(truth))[:1]:
         why = f"autodiff gives {truth[j]} for {labels[j]}"
-    return _row(subject, AUTODIFF, Verdict.INCONCLUSIVE, why, **counts)
+    return _row(subject, AUTODIFF, Verdict.VACUOUS, why, **counts)
 
 
 def _allowed(subject, known):
@@ -210,7 +210,7 @@ def _against_values(subject, x, came, known, said):
     if told:
         return _row(subject, TAYLOR, Verdict.HOLDS, **counts)
     reasons = dict.fromkeys(slope.why for slope in said)
-    return _row(subject, TAYLOR, Verdict.INCONCLUSIVE, "; ".join(reasons), **counts)
+    return _row(subject, TAYLOR, Verdict.VACUOUS, "; ".join(reasons), **counts)
 
 
 def _beside_values(subject, x, came, known, said) -> Finding:

@@ -16,8 +16,9 @@ import numpy as np
 
 from .. import instances, rounding
 from ..instances import SHAPES, Instance, Shape
-from ..theorem import QUIET, Finding, Run, Theorem, find, observe
-from .subjects import Subject
+from ..rows import QUIET, Run, observe
+from ..subjects import Subject
+from ..theorem import Finding, Theorem, find
 
 LANES = 512  # so many instances are run, and judged, at once; more leave the cache of a processor
 FIRST = 64  # so many of each shape decide which theorems are tried on all
@@ -175,7 +176,7 @@ def survey(
     *,
     count: int,
     seed: int,
-    progress: Callable[[float], None],
+    progress: Callable[[float, list[Theorem]], None],
 ) -> list[Tally]:
     """Try theorems on many instances; those that are violated by the first of them, on no more.
 
@@ -188,7 +189,7 @@ def survey(
     seed
         Of everything random.
     progress
-        Told which fraction is done.
+        Told which fraction is done, and what is violated so far.
     """
     tallies = {theorem: Tally(theorem) for theorem in theorems}
     share = -(-count // len(SHAPES))
@@ -198,10 +199,14 @@ def survey(
     }
     first, rest = slice(FIRST), slice(FIRST, None)
     rounds = [(shape, lanes) for lanes in (first, rest) for shape in SHAPES]
+
+    def broken():
+        return [theorem for theorem, tally in tallies.items() if tally.violated]
+
     for k, (shape, lanes) in enumerate(rounds):
         if shape is SHAPES[0] and lanes is rest:
             _attain(subject, tallies, dtype, min(share, LANES), seed)
-            progress(k / len(rounds))
+            progress(k / len(rounds), broken())
         batch = jax.tree.map(lambda leaf, lanes=lanes: leaf[..., lanes], batches[shape])
         holding = [t for t, tally in tallies.items() if lanes is first or not tally.violated]
         if not batch.start.shape[-1] or not holding:
@@ -209,7 +214,7 @@ def survey(
         found = judge(subject, holding, batch, shape, dtype)
         for theorem, finding in zip(holding, found, strict=True):
             _count(tallies[theorem], batch, shape, finding)
-        progress((k + 1) / len(rounds))
+        progress((k + 1) / len(rounds), broken())
     return list(tallies.values())
 
 

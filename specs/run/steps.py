@@ -15,8 +15,9 @@ from .. import rounding
 from ..diagnosis.causes import cause_of_record
 from ..diagnosis.seen import of_record
 from ..report import Verdict
+from ..theorem import Sides
 from .certificate import Finding
-from .recorded import Rows, Truth
+from .recorded import Record, Truth
 
 _U = rounding.unit_roundoff("float64")
 _LAW = ("step", "x[k+1] = x[k] - eta g(x[k])")
@@ -61,7 +62,7 @@ def above(x):
     return norm(x) * (1 + (x.shape[-1] + 4) * _U)
 
 
-def steps_of(rows: Rows, known: Truth, step_size) -> Steps:
+def steps_of(rows: Record, known: Truth, step_size) -> Steps:
     """Return the steps of a run, by the gradients of f or the recorded ones, whichever they follow.
 
     Examples
@@ -97,23 +98,20 @@ def steps_of(rows: Rows, known: Truth, step_size) -> Steps:
     return best
 
 
-def allowed_step(rows: Rows, slopes, eta):
+def allowed_step(rows: Record, slopes, eta):
     """Return how far steps in the dtype of the run may be from the exact ones, (N, d).
 
-    A product and a step size that were rounded, a sum, and what a row may not show of the point in
-    use, a unit in the last place, or a print leave out; the differences of float64 come on top.
+    To what `rounding.step` allows come a step size that was rounded itself, what a row may not show
+    of the point in use, a unit in the last place, what a print leaves out, and differences of
+    float64.
     """
-    model = rounding.arithmetic(rows.dtype)
-    u, tiny = model.unit_roundoff, model.least_normal
-    x, after = rows.point[:-1], rows.point[1:]
-    size = eta[:, None] * abs(slopes.g)
-    moved = eta[:, None] * slopes.error * (1 + u) ** 2 + 2 * u * (1 + u) * size
-    target = abs(x - eta[:, None] * slopes.g)
-    blur = np.broadcast_to(rows.blur[0], rows.point.shape)
-    moved = moved + blur[:-1] + blur[1:]
-    shown = rounding.spacing(rows.point, rows.dtype)
-    moved = moved + shown[:-1] + shown[1:]
-    return moved + u * (target + moved) + 4 * _U * (abs(x) + abs(after)) + 2 * tiny
+    x, after, u = rows.point[:-1], rows.point[1:], rounding.unit_roundoff(rows.dtype)
+    evaluation = rounding.Evaluation(None, slopes.g, None, slopes.error)
+    moved = rounding.step_as_given(evaluation, x, eta[:, None], rows.dtype)
+    unseen = np.broadcast_to(rows.blur[0], rows.point.shape)
+    unseen = unseen + rounding.spacing(rows.point, rows.dtype)
+    rest = u * (1 + u) * eta[:, None] * abs(slopes.g) + unseen[:-1] + unseen[1:]
+    return moved + (1 + u) * rest + 4 * _U * (abs(x) + abs(after))
 
 
 # -- the law ---------------------------------------------------------------------------------------
@@ -126,10 +124,9 @@ def _given(rows, slopes, eta):
 def _follows(rows, slopes, eta, doubt):
     """Return the verdict on steps of known sizes."""
     moves = np.diff(rows.point, axis=0)
-    off = abs(moves + eta[:, None] * slopes.g)
     allowed = allowed_step(rows, slopes, eta) + doubt[:, None] * abs(slopes.g)
-    clear = (abs(eta[:, None] * slopes.g) > allowed).any(axis=1)
-    return compared(*_LAW, off, allowed, clear, shift=1)
+    pull = -eta[:, None] * slopes.g
+    return compared(*_LAW, Sides(moves, pull, allowed, abs(pull), equality=True), shift=1)
 
 
 def _inferred(rows, slopes, _):
@@ -143,7 +140,7 @@ def _inferred(rows, slopes, _):
         why = "no step is larger than rounding"
         if not moves.any():
             why = "the points stand still"
-        return Steps(None, None, "", Finding(*_LAW, Verdict.INCONCLUSIVE, why))
+        return Steps(None, None, "", Finding(*_LAW, Verdict.VACUOUS, why))
     # The median of the sharper half of the rows: a few bad rows do not move it.
     relative = np.where(clear, doubt / np.where(clear, abs(each), 1), np.inf)
     sharp = np.flatnonzero(relative <= np.median(relative[clear]))
@@ -163,27 +160,25 @@ def _inferred(rows, slopes, _):
     if several or (abs(each - eta) <= doubt + unsure)[clear].mean() > 0.5:
         return alike
     why = "of one parameter, every move is a multiple of the gradient, and no step size is known"
-    return apart._replace(finding=Finding(*_LAW, Verdict.INCONCLUSIVE, why))
+    return apart._replace(finding=Finding(*_LAW, Verdict.VACUOUS, why))
 
 
-def compared(law, statement, off, allowed, clear, *, shift=0, sentence="", rows=None) -> Finding:
-    """Return the verdict on ``off <= allowed``, row by row; `shift` tells rows from steps."""
-    off, allowed = np.broadcast_arrays(off, allowed)
-    bad = ~(off <= allowed)
-    ratio = np.where(off <= 0, 0.0, off / np.where(allowed > 0, allowed, 5e-324))
-    used = float(np.nan_to_num(ratio, nan=np.inf).max(initial=0.0))
+def compared(law, statement, seen: Sides, *, shift=0, sentence="") -> Finding:
+    """Return the verdict on both sides of a law, row by row; `shift` tells rows from steps."""
+    bad, ratio = seen.broken, seen.excess
+    used = float(ratio.max(initial=0.0))
     broken = bad.reshape(len(bad), -1).any(axis=1)
     if broken.any():
         k = int(np.argmax(broken))
-        j = np.unravel_index(np.nanargmax(np.where(bad[k], ratio[k], -1)), np.shape(ratio[k]))
-        far, most = float(off[k][j]), float(allowed[k][j])
+        j = np.unravel_index(np.argmax(np.where(bad[k], ratio[k], -1)), np.shape(ratio[k]))
+        far, most = float(seen.off[k][j]), float(seen.allowed[k][j])
         k += shift
         where = named(np.flatnonzero(broken) + shift, len(bad) + shift)
         sentence = f"{where}, by {far:.3g} at k = {k}, where rounding allows {most:.2g}"
         return Finding(law, statement, Verdict.VIOLATED, sentence, k, far, most, used, where=where)
-    if not np.any(clear):
+    if not seen.informative.any():
         why = "rounding hides what it says"
-        return Finding(law, statement, Verdict.INCONCLUSIVE, why, used=used)
+        return Finding(law, statement, Verdict.VACUOUS, why, used=used)
     return Finding(law, statement, Verdict.HOLDS, sentence, used=used)
 
 
