@@ -93,6 +93,7 @@ def judge(
     dtype,
     *,
     attained: bool = False,
+    known: Sequence[Theorem] = (),
 ) -> list[Finding]:
     """Run a subject on a batch, and return what each theorem finds in it.
 
@@ -102,9 +103,13 @@ def judge(
     nothing but what rounding explains.
 
     Run again are the instances that break a theorem most, of each theorem one at least. What breaks
-    it less than one that is excused is excused with it; where none is, all the others stand.
+    it less than one that is excused is excused with it; where none is, all the others stand. What
+    is `known` to be broken, by an instance that was run again, needs no more of them: it takes a
+    hundred small programs, where the whole is one.
     """
-    parts = [_judged(subject, theorems, part, shape, dtype, attained) for part in _parts(batch)]
+    parts = [
+        _judged(subject, theorems, part, shape, dtype, attained, known) for part in _parts(batch)
+    ]
     return [_joined(found) for found in zip(*parts, strict=True)]
 
 
@@ -122,10 +127,10 @@ def _joined(batches):
     return jax.tree.map(lambda *leaves: np.concatenate(leaves, -1), *batches)
 
 
-def _judged(subject, theorems, batch, shape, dtype, attained):
+def _judged(subject, theorems, batch, shape, dtype, attained, known):
     tried = partial(_tried, subject, shape, dtype, attained)
     findings, traces = tried(theorems, batch)
-    broken = [k for k, found in enumerate(findings) if found.violated.any()]
+    broken = [k for k, t in enumerate(theorems) if findings[k].violated.any() and t not in known]
     if not subject.compiled or not broken:
         return findings
     lanes, apart, alike = _to_run_again([findings[k] for k in broken]), [], []
@@ -252,7 +257,7 @@ def survey(
         holding = [t for t, tally in tallies.items() if lanes is first or not tally.violated]
         if not batch.start.shape[-1] or not holding:
             continue
-        found = judge(subject, holding, batch, shape, dtype)
+        found = judge(subject, holding, batch, shape, dtype, known=broken())
         for theorem, finding in zip(holding, found, strict=True):
             _count(tallies[theorem], batch, shape, finding)
         progress((k + 1) / len(rounds), broken())
@@ -282,7 +287,8 @@ def _attain(subject, tallies, dtype, size, seed):
             # Every number of them is short in any dtype, but for the bend.
             batch = jax.tree.map(partial(instances.rounded, dtype=dtype), made)
             about = [theorem for theorem in theorems if function in of(theorem)]
-            found = judge(subject, about, batch, shape, dtype, attained=attained)
+            known = [theorem for theorem in about if tallies[theorem].violated]
+            found = judge(subject, about, batch, shape, dtype, attained=attained, known=known)
             for theorem, finding in zip(about, found, strict=True):
                 _count(tallies[theorem], batch, shape, finding, attained)
 
