@@ -20,7 +20,7 @@ from gdpure import gradients, guards
 from ..report import Report, Row, Verdict, versions
 from ..subjects import name_of
 from .autodiff import derivative
-from .causes import Finding, counterexample
+from .causes import Comparison, counterexample
 from .remainder import slopes, value_rounding
 from .subjects import (
     Formless,
@@ -176,10 +176,10 @@ def _allowed(subject, known):
     return known.rounding + known.jump + least
 
 
-def _beside_autodiff(subject, x, came, known, said) -> Finding:
+def _beside_autodiff(subject, x, came, known, said) -> Comparison:
     truth, allowed = known.exact, _allowed(subject, known)
     value = None if came.value is None else (came.value, float(truth[0]), float(allowed[0]))
-    return Finding(x, came.gradient, truth[1:], allowed[1:], value, said)
+    return Comparison(x, came.gradient, truth[1:], allowed[1:], value, said)
 
 
 # -- against the values of f -----------------------------------------------------------------------
@@ -213,7 +213,7 @@ def _against_values(subject, x, came, known, said):
     return _row(subject, TAYLOR, Verdict.VACUOUS, "; ".join(reasons), **counts)
 
 
-def _beside_values(subject, x, came, known, said) -> Finding:
+def _beside_values(subject, x, came, known, said) -> Comparison:
     """Return what came beside the slopes of f along coordinates, as far as they are known."""
     truth, allowed = np.full(len(x), np.nan), np.full(len(x), np.inf)
     for slope in said:
@@ -226,4 +226,4 @@ def _beside_values(subject, x, came, known, said) -> Finding:
         value = (came.value, *value_rounding(subject, x))
     elif came.value is not None:
         value = (came.value, came.value, 0.0)  # what is known of it is known to autodiff
-    return Finding(x, came.gradient, truth, allowed, value, said)
+    return Comparison(x, came.gradient, truth, allowed, value, said)
