@@ -69,7 +69,7 @@ def without_start_last_twice(run):
 
 def without_first_step(run):
     first = np.r_[run.plain[:1], run.plain[:1], run.plain[2:]]
-    return line(run, first, 2 * np.r_[run.spare[:1], run.spare[:1], run.spare[2:]])
+    return line(run, first, 2 * np.r_[np.zeros_like(run.x[:2]), run.spare[2:]])
 
 
 def _two_steps(run):
