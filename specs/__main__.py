@@ -8,6 +8,7 @@ import dataclasses
 import importlib
 import itertools
 import json
+import shlex
 import sys
 import traceback
 from importlib.util import find_spec
@@ -165,7 +166,7 @@ def _check(asked):
                 if outcomes[-1].refused and not several:
                     raise Refused(outcomes[-1].refused)
                 if asked.json != "-":
-                    _tell(outcomes, chosen)
+                    _tell(asked, outcomes, chosen)
     if asked.json is not None:
         documents = [document for outcome in outcomes for document in outcome.documents()]
         text = json.dumps(documents if several else documents[0], indent=2)
@@ -187,7 +188,7 @@ def _several(asked):
     )
 
 
-def _tell(outcomes, chosen):
+def _tell(asked, outcomes, chosen):
     """Show the last outcome: a line of a table if there are many, else all of it."""
     last = outcomes[-1]
     if len(chosen) > _FEW:
@@ -198,8 +199,20 @@ def _tell(outcomes, chosen):
     elif last.refused:
         _refuse(last.refused)
     else:
-        reports = [report.lines() for report in last.reports]
+        reports = [report.lines(_again(asked, last.name)) for report in last.reports]
         screen.show(apart(reports if len(outcomes) == 1 else [[], *reports]))
+
+
+def _again(asked, name):
+    """Return the command for one target, with what was typed of where, how and with which seed."""
+    typed = {
+        "--method": asked.method,
+        "--platform": asked.platform,
+        "--instances": asked.instances,
+        "--seed": asked.seed or None,
+    }
+    options = [str(part) for pair in typed.items() if pair[1] is not None for part in pair]
+    return shlex.join(["gdpure", "check", name, *options])
 
 
 def _tried(asked, target, said, method, where):

@@ -179,14 +179,17 @@ class Report:
         return f"<Report on {self.subject}: {': '.join(filter(None, [counts, named(violated)]))}>"
 
     def __str__(self):
-        """Return the report as text, no line longer than 100 characters."""
+        """Return the report as text, in lines of 100 characters but for what is to be copied."""
         return unmarked(self.lines())
 
-    def lines(self) -> list[Line]:
-        """Return the report as lines whose parts have roles, for whoever draws them."""
+    def lines(self, command: str | None = None) -> list[Line]:
+        """Return the report as lines whose parts have roles, for whoever draws them.
+
+        It names a command that tells more; by default that of the subject alone, if it has a name.
+        """
         theorems, lines, full = _theorems(self.rows), self._head(), []
         if len(theorems) > _FEW:
-            lines += [*_families(theorems), *_tested(theorems), *self._smallest(theorems)]
+            lines += [*_families(theorems), *_tested(theorems), *self._smallest(theorems, command)]
         else:
             full = [theorem for theorem in theorems if theorem.verdict is Verdict.VIOLATED]
             lines += _one_by_one([theorem for theorem in theorems if theorem not in full])
@@ -240,7 +243,7 @@ class Report:
             *marked(wrapped(versions), role="aside"),
         ]
 
-    def _smallest(self, theorems):
+    def _smallest(self, theorems, command):
         """Return the first violation in numbers one can check on paper, and where to read on."""
         shown = [
             theorem
@@ -255,12 +258,13 @@ class Report:
         together = f"{case.smallest}, {sides}"
         if 15 + len(together) > WIDTH:  # breaks between the case and its two sides, if anywhere
             together = f"{case.smallest},\n{sides}"
-        named = as_target(self.subject) is not None
-        command = f"gdpure check {shlex.quote(self.subject)} --only {theorem.name}"
+        if command is None and as_target(self.subject) is not None:
+            command = f"gdpure check {shlex.quote(self.subject)}"
+        more = f"{command} --only {theorem.name}" if command else "print(report.details())"
         return [
             *_titled("smallest case:", together),
             *(_titled("likely cause:", case.cause) if case.cause else []),
-            *_titled("details:", command if named else "print(report.details())"),
+            *marked(labeled("details:", [more], 15), Span("details:", "label")),  # to be copied
         ]
 
     def _violation(self, theorem):

@@ -32,7 +32,7 @@ def progress(begun):
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
-        TextColumn("{task.description}", markup=False),  # a file may be called hw[1].py
+        TextColumn("{task.description}", markup=False),  # names are no markup
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),

@@ -259,6 +259,21 @@ def test_what_cannot_be_typed_is_no_target(name):
     assert targets.as_target(name) is None
 
 
+def test_the_details_are_those_of_the_same_command(calls, capsys, monkeypatch):
+    case = Counterexample((), "it", "1", "2", 1.0, 0.0, "", "")
+
+    def check_optimizer(*_, name, seed, **__):
+        row = Row("it", "odd", "float32", Verdict.VIOLATED, counterexample=case)
+        rows = [dataclasses.replace(row, theorem=f"t{k}") for k in range(5)]
+        return Report(name, "descent", "cpu", {}, seed, tuple(rows))
+
+    monkeypatch.setattr(checks, "check_optimizer", check_optimizer)
+    options = ["--method", "homework:course.solution", "--instances", "9", "--seed", "7"]
+    assert main(["check", "homework:my_descent", *options]) == 1
+    details = capsys.readouterr().out.splitlines()[-1].split(maxsplit=1)[1]
+    assert details == " ".join(["gdpure check homework:my_descent", *options, "--only t0"])
+
+
 # -- several ---------------------------------------------------------------------------------------
 
 

@@ -281,15 +281,20 @@ def _check(subject, theorems, dtype, instances, expected, seed, progress, small)
 
 
 def _counterexamples(subject, tallies, dtype, expected, small):
-    """Shrink and explain the violations; what is small for one often is for another."""
+    """Shrink and explain the violations; what is small for one often is for another.
+
+    That they are violations is known: a case is run operation by operation when it is small, and if
+    it is excused there, so is every step on the way to another one.
+    """
     violated = [t for t in tallies if t.violated and t.theorem.name not in expected]
     violated.sort(key=lambda tally: tally.theorem.name not in DEFINITIONS)
     shown = {}
     for tally in violated:
         theorem, begin = tally.theorem, tally.simplest()
 
-        def judged(tried, shape=begin.shape, attained=begin.attained, theorem=theorem):
-            [found] = search.judge(subject, [theorem], as_batch(tried), shape, dtype)
+        def judged(tried, known=(theorem,), shape=begin.shape, attained=begin.attained, of=theorem):
+            batch = as_batch(tried)
+            [found] = search.judge(subject, [of], batch, shape, dtype, known=known)
             return [
                 search.Case(one, shape, attained, one_of(found, k)) for k, one in enumerate(tried)
             ]
@@ -300,7 +305,13 @@ def _counterexamples(subject, tallies, dtype, expected, small):
             case = again[0] if again else begin
         else:
             fixed = subject.step_size is not None
-            case = shrink(begin, judged, dtype, fixed_step_size=fixed, rounds=_SHRINKING)
+            smallest = functools.partial(
+                shrink, begin, dtype=dtype, fixed_step_size=fixed, rounds=_SHRINKING
+            )
+            case = smallest(judged)
+            [alone] = judged([case.instance], ())
+            if not alone.finding.violated:
+                case = smallest(functools.partial(judged, known=()))
             small.append(case)
         points = _points(subject, case, dtype)
         pairs = [(case.instance, points)] + [
