@@ -421,6 +421,13 @@ def test_a_record_may_begin_in_the_middle(wide):
         assert PLANTED[name][2] in told and told.endswith("but for the first step")
 
 
+def test_a_cause_that_needs_f_elsewhere_is_not_named_without_f(wide):
+    run = loop(_in_turn)
+    assert certify(wide, run, step_size=ETA)["step"].cause.startswith("coordinates are updated")
+    blind = certify(None, run, step_size=ETA)["step"]
+    assert blind.verdict is Verdict.VIOLATED and not blind.cause
+
+
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_few_rows_at_random_have_no_cause(steps, wide):
     """A bug that predicts no more numbers than nobody could have predicted is no explanation."""
