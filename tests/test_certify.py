@@ -421,6 +421,28 @@ def test_a_record_may_begin_in_the_middle(wide):
         assert PLANTED[name][2] in told and told.endswith("but for the first step")
 
 
+def test_a_cause_that_needs_f_elsewhere_is_not_named_without_f(wide):
+    run = loop(_in_turn)
+    assert certify(wide, run, step_size=ETA)["step"].cause.startswith("coordinates are updated")
+    blind = certify(None, run, step_size=ETA)["step"]
+    assert blind.verdict is Verdict.VIOLATED and not blind.cause
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_few_rows_at_random_have_no_cause(steps, wide):
+    """A bug that predicts no more numbers than nobody could have predicted is no explanation."""
+    for k in range(6):
+        x = np.random.default_rng(k).normal(size=(steps + 1, 3))
+        for step_size in (ETA, None):
+            found = certify(wide, x, step_size=step_size)
+            assert found["step"].verdict is Verdict.VIOLATED and not found["step"].cause
+
+
+def test_rows_in_reverse_order_are_named(wide):
+    x, *_ = loop(plain, steps=5)
+    assert "the rows are in reverse order" in certify(wide, x[::-1], step_size=ETA).story[0]
+
+
 def test_a_schedule_of_step_sizes_is_told_apart_from_what_was_done_instead(wide):
     sizes = np.array([0.3, 0.2, 0.1] * 4)
     k = iter(range(12))

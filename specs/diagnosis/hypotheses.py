@@ -11,7 +11,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from . import bugs as of
+from . import kept
+from . import steps as of
 from .fits import Fit
 from .seen import Seen, norm
 
@@ -105,12 +106,12 @@ _FORMATS = (("float16", np.float16), ("bfloat16", jnp.bfloat16), ("float32", np.
 _CAST = (
     (
         "the points pass through {}: every row is -eta g from the one before, rounded",
-        of.cast_points,
+        kept.cast_points,
     ),
-    ("the step size is rounded to {}: every move is that times -g", of.cast_step_size),
-    ("the gradient is rounded to {}: every move is -eta times that", of.cast_gradient),
-    ("the move is rounded to {}: every row is the one before, plus that", of.cast_move),
-    ("the points are recorded in {}: the run is right, its rows are rounded", of.cast_record),
+    ("the step size is rounded to {}: every move is that times -g", kept.cast_step_size),
+    ("the gradient is rounded to {}: every move is -eta times that", kept.cast_gradient),
+    ("the move is rounded to {}: every row is the one before, plus that", kept.cast_move),
+    ("the points are recorded in {}: the run is right, its rows are rounded", kept.cast_record),
 )
 
 
@@ -120,25 +121,28 @@ def _says(sentence, fit, constant=None, **options):
 
 
 HYPOTHESES: tuple[Hypothesis, ...] = (
-    _says("nothing moves: every row is the start", of.still),
+    _says("nothing moves: every row is the start", kept.still),
     # The record.
-    _says("the last row is never written: it is NaN, all others are right", of.last_row,
+    _says("the last row is never written: it is NaN, all others are right", kept.last_row,
           row=np.nan),
-    _says("the last row is never written: it is 0, all others are right", of.last_row, row=0.0),
-    _says("all rows are one array, changed in place: each of them is the last point", of.one_array),
-    _says("the rows are in reverse order: the last is the start, row 0 the end", of.backwards),
-    _says("the start is missing, and a step is made too many: row k is x[k + 1]", of.without_start),
+    _says("the last row is never written: it is 0, all others are right", kept.last_row, row=0.0),
+    _says("all rows are one array, changed in place: each of them is the last point",
+          kept.one_array),
+    _says("the rows are in reverse order: the last is the start, row 0 the end", kept.backwards),
+    _says("the start is missing, and a step is made too many: row k is x[k + 1]",
+          kept.without_start),
     _says("the start is missing: row k is x[k + 1], and the last is there twice",
-          of.without_start_last_twice),
+          kept.without_start_last_twice),
     _says("the last step is missing: the last row repeats the one before",
-          lambda run: of.last_row(run, run.x[-2:-1])),
+          lambda run: kept.last_row(run, run.x[-2:-1])),
     _says("the first step is missing: x[1] is the start, and the run goes on from there",
-          of.without_first_step),
-    _says("every second point is left out: of two rows one repeats the other", of.every_second),
-    _says("two steps are made for one: every row is two steps from the one before", of.two_for_one),
-    _says("means are returned in place of points: row k is the mean of x[0] to x[k]", of.means),
+          kept.without_first_step),
+    _says("every second point is left out: of two rows one repeats the other", kept.every_second),
+    _says("two steps are made for one: every row is two steps from the one before",
+          kept.two_for_one),
+    _says("means are returned in place of points: row k is the mean of x[0] to x[k]", kept.means),
     _says("the move is returned in place of the point: every row is -eta g at the one before",
-          of.move_alone),
+          kept.move_alone),
     # The length of the step.
     _says("the steps go uphill: every move is +eta g, a sign is lost", of.scaled, -1),
     _says("the step is 2 times too long{sizes}: every move is 2 times -eta g, as of a missing 1/2",
@@ -177,7 +181,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     _says("the gradient is in reverse order: coordinate {coordinate} moves as its mirror image "
           "should", of.reversed_gradient),
     _says("the coordinates of the points are in reverse order: x[0] is the start, backwards",
-          of.reversed_points),
+          kept.reversed_points),
     _says("the gradient takes f for a quadratic: every move is -eta g without the bend",
           of.of_other_data, change=lambda a, c, bend, tail, m: (a, c, np.inf, tail, m)),
     _says("the gradient takes f for straight beyond the bend: every move is -eta g without tail",
@@ -259,20 +263,20 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     # Fewer digits.
     *(_says(sentence.format(name), fit, kind=kind)
       for sentence, fit in _CAST for name, kind in _FORMATS),
-    *(_says(f"the points are rounded to {places} decimals: in every row", of.decimals,
+    *(_says(f"the points are rounded to {places} decimals: in every row", kept.decimals,
             places=places)
       for places in range(1, 9)),
-    _says("the points are whole numbers: every row is cut off at the decimal point", of.whole,
+    _says("the points are whole numbers: every row is cut off at the decimal point", kept.whole,
           change=np.trunc),
-    _says("the points are whole numbers: every row is rounded to them", of.whole, change=np.rint),
-    _says("the points are whole numbers: every row is rounded down to them", of.whole,
+    _says("the points are whole numbers: every row is rounded to them", kept.whole, change=np.rint),
+    _says("the points are whole numbers: every row is rounded down to them", kept.whole,
           change=np.floor),
     _says("a start without decimals makes whole numbers of all rows: they are cut off at the "
-          "decimal point", of.whole_from_whole),
+          "decimal point", kept.whole_from_whole),
     # Rows that gradient descent made, and others.
-    _says("rows are there twice: row {row} repeats row {before_it}{more}", of.rows_twice),
+    _says("rows are there twice: row {row} repeats row {before_it}{more}", kept.rows_twice),
     _says("rows are missing: between rows {before_it} and {row} there are two steps{more}",
-          of.rows_missing),
+          kept.rows_missing),
     # As many constants as there are coordinates, steps, runs; and what is half an explanation.
     Hypothesis(_from_first_in_words, partial(of.scaled, label=of.by_coordinate)),
     Hypothesis(_from_last_in_words, partial(of.scaled, label=of.by_coordinate_from_last)),

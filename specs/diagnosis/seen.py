@@ -84,17 +84,24 @@ class Seen:
 
     @cached_property
     def plain(self):
-        """What gradient descent makes of the row before; the start in the first row."""
+        """What gradient descent makes of the row before; in the first row the start.
+
+        Of a record nobody knows another start than the first row.
+        """
         start = self.x[0] if self.instance is None else self.start
         return np.concatenate([start[None], self.x[:-1] - self.eta * self.g[:-1]])
 
     @cached_property
     def spare(self):
-        """How far rounding may take rows from those of gradient descent."""
+        """How far rounding may take rows from those of gradient descent.
+
+        A start that nobody knows may be anywhere.
+        """
         now = rounding.Evaluation(None, self.g[:-1], None, self.e[:-1])
         spare = rounding.step(now, self.x[:-1], self.eta, self.model)
         spare = spare + self.blur[:-1] + self.blur[1:]
-        return np.concatenate([0 * self.x[:1], spare])
+        first = np.full_like(self.x[:1], np.inf if self.instance is None else 0)
+        return np.concatenate([first, spare])
 
     @cached_property
     @QUIET
