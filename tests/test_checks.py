@@ -194,13 +194,9 @@ def test_what_only_the_compiler_rounds_apart_is_not_held_against_a_subject(in_fl
     assert violated(check(honest.rows_compiled_apart)) == {"step-identity"}
 
 
-def test_few_of_what_is_violated_run_operation_by_operation(monkeypatch):
-    monkeypatch.setattr(search, "AGAIN", 2)
-    subject, shape = as_subject(honest.rows_compiled_apart), instances.SHAPES[1]
-    theorems = [theorem for theorem in specs.THEOREMS if theorem.name == "step-identity"]
-    batch = search.draw(subject, np.random.default_rng(0), SMALL, shape, np.float32)
-    [[found], _] = search._tried(subject, shape, np.float32, False, theorems, batch)
-    assert found.violated.sum() > search.AGAIN  # of the compiled program
+@pytest.fixture
+def apart(monkeypatch):
+    """How many instances were run operation by operation, each time."""
     sizes, run = [], search.run
 
     def seen(subject, batch, *args, compiled=True, **kwargs):
@@ -208,8 +204,23 @@ def test_few_of_what_is_violated_run_operation_by_operation(monkeypatch):
         return run(subject, batch, *args, compiled=compiled, **kwargs)
 
     monkeypatch.setattr(search, "run", seen)
+    return sizes
+
+
+def test_few_of_what_is_violated_run_operation_by_operation(apart, monkeypatch):
+    monkeypatch.setattr(search, "AGAIN", 2)
+    subject, shape = as_subject(honest.rows_compiled_apart), instances.SHAPES[1]
+    theorems = [theorem for theorem in specs.THEOREMS if theorem.name == "step-identity"]
+    batch = search.draw(subject, np.random.default_rng(0), SMALL, shape, np.float32)
+    [[found], _] = search._tried(subject, shape, np.float32, False, theorems, batch)
+    assert found.violated.sum() > search.AGAIN and not apart  # of the compiled program
     [found] = search.judge(subject, theorems, batch, shape, np.float32)
-    assert sizes == [search.AGAIN] and not found.violated.any()
+    assert apart == [search.AGAIN] and not found.violated.any()
+
+
+def test_what_is_known_runs_operation_by_operation_where_it_is_shown(apart, in_float32):
+    assert violated(specs.check_optimizer(twice, instances=SMALL, only=["step-identity"]))
+    assert apart == [search.AGAIN, 1]  # in the first shape, and the case that is shown
 
 
 def test_less_than_what_is_excused_is_excused_with_it():
