@@ -601,6 +601,12 @@ def test_data_of_float32_beside_a_notebook_of_float64():
     assert found and "f or its gradient may be float32" in found.story[-1], shown(found)
 
 
+def test_an_objective_that_takes_no_float32_is_not_asked_for_it(wide):
+    x, *_ = loop(PLANTED["noise"][0])
+    with jax.enable_x64(True):
+        assert violated(certify(wide, x, step_size=ETA)) == ["step"]
+
+
 def test_a_step_that_is_too_short_to_be_seen():
     run = gd.descend(BOWL, jnp.array([2.0, 1.0]), 1e-9, steps=5)
     found = certify(BOWL, run, step_size=1e-9)
