@@ -91,7 +91,7 @@ def observe(rule: Any, callback: Callable[[Any, Any], Any], every: int = 100) ->
     is a multiple of `every`, and at the last row where rows are kept: for logging, progress bars
     and early prints. It sees arrays. Many runs at once, under `jax.vmap`, report one by one, each
     until it ends. A report costs 0.1 ms or more, as much as thousands of steps of a tiny objective;
-    in between, `descend` and `minimize` run as fast as unobserved.
+    in between, no step waits for one.
 
     Parameters
     ----------

@@ -99,14 +99,18 @@ def descend(
     steps: int,
     gradient: Gradient = gradients.default,
     record: Callable[[State], Any] | None = history,
+    unroll: int | None = None,
 ) -> Descent:
     """Run gradient descent for a number of steps, as one compiled scan.
 
     Row 0 of the history is the start, row k the point after k steps with its own value and
     gradient. A run that meets a number that is not finite ends as DIVERGED at the last finite
     state, which the later rows repeat; if the step after the last would change nothing, it is
-    STALLED. With ``record=None`` no rows are kept, the loop is lean, and only the first and the
-    last state are judged. Derivatives are those of what is returned.
+    STALLED. With ``record=None`` no rows are kept, and the loop is lean: point, value and gradient
+    are judged at the start, after every one to two sqrt(steps) steps, and at the end. A run that
+    has left the finite numbers by then goes on step by step from the last state that was good, and
+    ends as it would with rows; one that leaves them and is back in between is not seen. An observed
+    run is judged at every step. Derivatives are those of what is returned.
 
     Parameters
     ----------
@@ -126,6 +130,10 @@ def descend(
     record
         What to keep of each state, by default a `History` row; static. A record that is larger than
         the memory that is free is refused.
+    unroll
+        How many steps make one program of XLA's, at least 1; static. By default it is decided by
+        what a step does: 10 where it is arithmetic alone, and off the CPU where there is no loop
+        and no callback in it; else 1. Results are the same, to rounding.
 
     Returns
     -------
@@ -144,7 +152,8 @@ def descend(
     begun = loop.boundary("descend", f, start, rule, gradient)
     record = loop.recorder("descend", record, *begun)
     loop.fits("descend", record, begun, steps + 1, begun)
-    return _descend(*begun, record, steps=steps)
+    repetitions = loop.unrolled("descend", unroll, begun)
+    return _descend(*begun, record, steps=steps, unroll=repetitions)
 
 
 def minimize(
@@ -198,12 +207,13 @@ def sweep(
     steps: int,
     gradient: Gradient = gradients.default,
     record: Callable[[State], Any] | None = history,
+    unroll: int | None = None,
 ) -> Descent:
     """Run every rule from every start, all at once.
 
     Parameters
     ----------
-    f, steps, gradient, record
+    f, steps, gradient, record, unroll
         As for `descend`.
     starts
         Parameters with a leading axis on every leaf, one start a row.
@@ -225,6 +235,7 @@ def sweep(
     >>> assert runs.history.value.shape == (2, 3, 11)
     """
     steps = loop.countable("sweep", "steps", steps)
+    repetitions = loop.unrolled("sweep", unroll, starts)
     if isinstance(starts, State):
         raise TypeError("sweep: starts must be points, got a State; begin anew from its point")
     starts = guards.parameters("sweep", "starts", starts)
@@ -237,7 +248,7 @@ def sweep(
         record = loop.recorder("sweep", record, evaluate, start, rule)
         rows = n * max(len(x) for x in jax.tree.leaves(all_rules) if x.ndim) * (steps + 1)
         loop.fits("sweep", record, (evaluate, start, rule), rows, (evaluate, starts, all_rules))
-        return _sweep(evaluate, starts, all_rules, record, steps=steps)
+        return _sweep(evaluate, starts, all_rules, record, steps=steps, unroll=repetitions)
     except (TypeError, ValueError, IndexError) as error:
         if all(x.ndim < 2 for x in jax.tree.leaves(starts)):
             error.add_note("sweep: each row of starts is a start; is the leading axis there?")
@@ -263,10 +274,10 @@ def _advance(evaluate, state, rule):
 
 
 @programs.compiled
-def _descend(evaluate, start, rule, record, *, steps):
+def _descend(evaluate, start, rule, record, *, steps, unroll):
     start = loop.first("descend", evaluate, start, rule)
     step_sizes = adapters.each_step("descend", rule, steps)
-    return runs.scan(evaluate, rule, start, step_sizes, record, steps)
+    return runs.scan(evaluate, rule, start, step_sizes, record, steps, unroll)
 
 
 @programs.compiled
@@ -292,11 +303,11 @@ def _minimize(evaluate, start, rule, tolerance, *, max_steps):
 
 
 @programs.compiled
-def _sweep(evaluate, starts, all_rules, record, *, steps):
+def _sweep(evaluate, starts, all_rules, record, *, steps, unroll):
     def run(start, rule):
         start = loop.first("sweep", evaluate, start, rule)
         step_sizes = adapters.each_step("sweep", rule, steps)
-        return runs.scan(evaluate, rule, start, step_sizes, record, steps)
+        return runs.scan(evaluate, rule, start, step_sizes, record, steps, unroll)
 
     axes = jax.tree.map(lambda x: 0 if x.ndim else None, all_rules)
     return jax.vmap(jax.vmap(run, (0, None)), (None, axes))(starts, all_rules)

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import partial, reduce
+from operator import and_, or_
 from pathlib import Path
 
 import jax
@@ -50,6 +51,17 @@ def countable(caller, name, steps):
             "goes on"
         )
     return steps
+
+
+def unrolled(caller, unroll, given):
+    """Return how many steps make one program, or where that is to be decided: a platform."""
+    if unroll is not None:
+        return guards.whole(caller, "unroll", unroll, 1)
+    for x in jax.tree.leaves(given):
+        if isinstance(x, jax.Array) and not isinstance(x, Tracer):
+            return min(device.platform for device in x.devices())
+    device = getattr(jax.config, "jax_default_device", None) or jax.devices()[0]
+    return getattr(device, "platform", device)
 
 
 def recorder(caller, record, evaluate, start, rule):
@@ -125,7 +137,7 @@ def look(evaluate, point, memory, count):
     """Return the state at a point, DIVERGED if not all of it is finite."""
     value, slope = jax.tree.map(_strong, evaluate(point))
     finite = [jnp.isfinite(x).all() for x in trees.packed((point, value, slope))]
-    status = jnp.where(jnp.stack(finite).all(), *codes(Status.RUNNING, Status.DIVERGED))
+    status = jnp.where(reduce(and_, finite), *codes(Status.RUNNING, Status.DIVERGED))
     return State(point, value, slope, memory, count, status)
 
 
@@ -174,8 +186,8 @@ def stalled(rule, state, old, point, memory):
     if isinstance(rule, adapters.Schedule):
         return state
     pairs = zip(trees.packed((point, memory)), trees.packed((old.point, old.memory)), strict=True)
-    same = jnp.stack([(_bits(x) == _bits(y)).all() for x, y in pairs]).all()
-    steep = jnp.stack([(g != 0).any() for g in trees.packed(old.gradient)]).any()
+    same = reduce(and_, [(_bits(x) == _bits(y)).all() for x, y in pairs])
+    steep = reduce(or_, [(g != 0).any() for g in trees.packed(old.gradient)])
     (stalled,) = codes(Status.STALLED)
     return state._replace(status=jnp.where(going(state) & same & steep, stalled, state.status))
 

@@ -17,7 +17,16 @@ from weakref import WeakValueDictionary
 
 import jax
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
+from jax.extend.core import (
+    ClosedJaxpr,
+    Jaxpr,
+    JaxprEqn,
+    Literal,
+    Var,
+    jaxpr_as_fun,
+    jaxprs_in_params,
+)
+from jax.interpreters.partial_eval import dce_jaxpr
 
 from gdpure import trees
 
@@ -273,3 +282,63 @@ def _jitted(function, structure, static):
         return function(*structure.unflatten(leaves), **dict(static))
 
     return jax.jit(run)
+
+
+# -- repeated programs -----------------------------------------------------------------------------
+
+_REPETITIONS = 10  # after which a GPU gains little
+_EQUATIONS = 1000  # of one program, whose compilation takes about a second
+_CALLS = ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "checkpoint")
+_ARITHMETIC = (
+    *("abs", "add", "add_any", "and", "broadcast_in_dim", "convert_element_type", "copy", "div"),
+    *("eq", "ge", "gt", "integer_pow", "le", "lt", "max", "min", "mul", "ne", "neg", "not", "or"),
+    *("select_n", "sign", "sqrt", "square", "stop_gradient", "sub", "pvary"),
+)
+
+
+def repetitions(platform: str, body: Callable, carry: Any, turn: Any) -> int:
+    """Return how many repetitions of the body of a scan make one program.
+
+    What XLA fuses on a CPU it computes anew for each result, and slowly where entries are moved: it
+    has to be arithmetic there, in which no result needs many others.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> x = jnp.ones(3)
+    >>> assert repetitions("cpu", lambda x, _: (x - 0.1 * x, None), x, None) == 10
+    >>> assert repetitions("cpu", lambda x, _: (x[::-1], None), x, None) == 1
+    >>> assert repetitions("gpu", lambda x, _: (x[::-1], None), x, None) == 10
+    """
+    whole = jax.make_jaxpr(body)(carry, turn).jaxpr
+    jaxpr, _ = dce_jaxpr(whole, [True] * len(whole.outvars), instantiate=True)
+    equations = list(_equations(jaxpr))
+    called = any("call" in equation.primitive.name for equation in equations)
+    if jaxpr.effects or called or any([*jaxprs_in_params(x.params)] for x in equations):
+        return 1
+    plain = all(equation.primitive.name in _ARITHMETIC for equation in equations)
+    if platform == "cpu" and not (plain and _coupled(jaxpr, len(jax.tree.leaves(carry))) <= 2):
+        return 1
+    return max(1, min(_REPETITIONS, _EQUATIONS // max(len(equations), 1)))
+
+
+def _equations(jaxpr):
+    """Yield what is computed, in functions that are called, too."""
+    for equation in jaxpr.eqns:
+        inner = [*jaxprs_in_params(equation.params)]
+        if equation.primitive.name in _CALLS and inner:
+            yield from _equations(inner[0])
+        else:
+            yield equation
+
+
+def _coupled(jaxpr, n):
+    """Return how many of the first n arguments the result needs that needs most of them."""
+    needs = {x: {k} for k, x in enumerate(jaxpr.invars[:n])}
+
+    def needed(variables):
+        return set().union(*(needs.get(x, ()) for x in variables if isinstance(x, Var)))
+
+    for equation in jaxpr.eqns:
+        needs |= dict.fromkeys(equation.outvars, needed(equation.invars))
+    return max((len(needed([x])) for x in jaxpr.outvars), default=0)

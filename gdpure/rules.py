@@ -52,7 +52,8 @@ class Constant:
 
     def update(self, updates, state, params=None, **_):
         """Return ``-eta g``."""
-        return trees.scaled(-trees.number(self.step_size, updates), updates), state
+        move = trees.scaled(trees.number(self.step_size, updates), updates)
+        return jax.tree.map(jnp.negative, move), state  # -eta would be a copy of eta at each step
 
 
 @trees.pytree

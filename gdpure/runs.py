@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,7 +14,7 @@ from jax.custom_derivatives import SymbolicZero
 from jax.tree_util import Partial
 
 from gdpure import adapters, loop, programs, rules, trees
-from gdpure.states import Descent
+from gdpure.states import Descent, Status
 
 # -- many steps ------------------------------------------------------------------------------------
 
@@ -21,7 +23,8 @@ from gdpure.states import Descent
 class Course:
     """What a run does at every turn. It moves by the first of `moves`, by the last without a word.
 
-    Two of them are epochs, which report by themselves and are no two alike.
+    Two of them are epochs, which report by themselves and are no two alike. Without rows a state
+    of every `stride` steps is judged.
     """
 
     evaluate: Any
@@ -30,16 +33,48 @@ class Course:
     step_sizes: Any
     record: Any
     steps: int = trees.static()
+    stride: int = trees.static()
+    unroll: Any = trees.static()
 
 
-def scan(evaluate, rule, start, step_sizes, record, steps, moves=()):
+def scan(evaluate, rule, start, step_sizes, record, steps, unroll, moves=()):
     """Return the run of `steps` moves from a state."""
-    moves = moves or (Partial(loop.move),)
+    moves = watched = moves or (Partial(loop.move),)
     if not isinstance(told := adapters.unobserved(rule), rules.ALL + (adapters.Schedule,)):
         # What somebody else's rule has in closures may be differentiated, too: it becomes leaves.
         moves = tuple(programs.traced(each, evaluate, told, start, None) for each in moves)
-    course = Course(evaluate, rule, moves, step_sizes, record, steps)
+    reporting = any(map(_reports, jax.tree.leaves((rule, watched), is_leaf=_reports)))
+    course = Course(evaluate, rule, moves, step_sizes, record, steps, 1, unroll)
+    if isinstance(unroll, str):
+        body, carry = partial(_passed, course, start.count), (start.point, start.memory)
+        many = programs.repetitions(unroll, body, carry, (start.count, _at(step_sizes, 0)))
+        # On a CPU rows are written one by one in any case, and slower by a longer program.
+        course = replace(course, unroll=1 if record and unroll == "cpu" else many)
+    if record is None and not reporting:  # what reports is never run twice
+        course = replace(course, stride=_stride(steps, course.unroll))
     return _run(course, loop.varying(start, course))
+
+
+def _reports(x):
+    return isinstance(x, adapters.Observed)
+
+
+_JUDGED = 4  # a step that is judged takes as long as some that are not
+
+
+def _stride(steps, unroll):
+    """Return the stride, one to two roots of the steps, of the run that takes least."""
+    # A run that has ended repeats a stride, and not unrolled; most runs do not.
+    again = 1 if unroll > 1 else 1 / 4
+
+    def cost(stride):
+        passed = stride - 1
+        programs = passed // max(n for n in range(1, unroll + 1) if passed % n == 0)
+        judged = steps // stride + steps % stride + again * stride
+        return steps // stride * programs + judged * _JUDGED
+
+    root = max(math.isqrt(steps), 1)
+    return min({*range(max(root - 10, 1), root + 11), *range(2 * root, 2 * root + 11)}, key=cost)
 
 
 @jax.custom_jvp
@@ -62,42 +97,70 @@ def _run(course, start):
 
     carry = start, start.point, start.memory
     turns = jnp.arange(course.steps + 1, dtype=jnp.int32), course.step_sizes
-    carry, rows = repeated(body, carry, turns, course.rule, ahead, course.record(start))
+    carry, rows = repeated(
+        body, carry, turns, course.rule, ahead, course.record(start), course.unroll
+    )
     final, *following = carry
     return Descent(_ended(course, final, following), rows)
 
 
 def _run_lean(course, start):
-    """Return the last state alone, judged at both ends, replayed with care if it ended badly.
+    """Return the last state alone, judged at every stride; after the last good one with care.
 
     A test of every state would cost three to seven times the loop.
     """
-    evaluate, steps = course.evaluate, course.steps
 
-    def body(carry, turn):
-        return _moved(course, ahead(carry, turn), turn[1]), None
+    def looked(k, point, memory):
+        return loop.look(course.evaluate, point, memory, loop.later(start.count, k))
 
     def ahead(carry, turn):
-        point, memory = carry
-        return loop.look(evaluate, point, memory, loop.later(start.count, turn[0]))
+        live, _, point, memory = carry
+        state = looked(turn[0][0], point, memory)
+        return state._replace(status=jnp.where(live, state.status, ended))  # no way back
 
-    turns = jnp.arange(steps, dtype=jnp.int32), jax.tree.map(lambda x: x[:-1], course.step_sizes)
-    carry = start.point, start.memory
-    (point, memory), _ = repeated(body, carry, turns, course.rule, ahead, None)
-    last = loop.look(evaluate, point, memory, loop.later(start.count, steps))
-    good = loop.going(start) & loop.going(last)
+    def stride(carry, turn):
+        state, (k, step_sizes) = ahead(carry, turn), turn
+        live = loop.going(state)
+        kept = loop.where(live, (k[0], state.point, state.memory), carry[1])
+        carry = _moved(course, state, _at(step_sizes, 0))
+        if len(k) > 1:
+            passed = partial(_passed, course, start.count)
+            rest = jax.tree.map(lambda x: x[1:], turn)
+            carry, _ = lax.scan(passed, carry, rest, unroll=course.unroll)
+        return (live, kept, *carry), None
 
-    def going(turn):
-        k, state = turn
-        return ~good & loop.going(state) & (k < steps)
+    def careful(kept):
+        k, point, memory = kept
+        state = looked(k, point, memory)
+        new = _next(course, state, _at(course.step_sizes, k))
+        good = loop.going(state) & loop.going(new)
+        return loop.where(good, (k + 1, new.point, new.memory), (~k, point, memory))
 
-    def replay(turn):
-        k, state = turn
-        return k + 1, loop.hold(_next(course, state, _at(course.step_sizes, k)), state)
+    # A run that has ended after k steps is kept with ~k of them, which is negative.
+    def going(kept):
+        return (kept[0] >= 0) & (kept[0] < course.steps)
 
-    begun = 0 * start.count, loop.where(good, last, start)
-    _, final = lax.while_loop(going, replay, begun)
-    return _ended(course, final)
+    (ended,) = loop.codes(Status.DIVERGED)
+    n = course.steps // course.stride
+    k = jnp.arange(n * course.stride, dtype=jnp.int32)
+    turns = k, jax.tree.map(lambda x: x[: len(k)], course.step_sizes)
+    turns = jax.tree.map(lambda x: x.reshape(n, course.stride), turns)
+    kept = 0 * start.count, start.point, start.memory
+    carry = start.count == start.count, kept, start.point, start.memory
+    unroll = course.unroll if course.stride == 1 else 1
+    (live, kept, *end), _ = repeated(stride, carry, turns, course.rule, ahead, None, unroll)
+    reached = jnp.asarray(n * course.stride, jnp.int32), *end
+    kept = loop.where(live & loop.going(looked(*reached)), reached, kept)
+    k, point, memory = lax.while_loop(going, careful, kept)
+    final = looked(jnp.maximum(k, ~k), point, memory)
+    return _ended(course, final._replace(status=jnp.where(k < 0, ended, final.status)))
+
+
+def _passed(course, count, carry, turn):
+    """Return the next point and memory; where they come from is not judged."""
+    (point, memory), (k, step_size) = carry, turn
+    state = loop.look(course.evaluate, point, memory, loop.later(count, k))
+    return _moved(course, state, step_size), None
 
 
 def _moved(course, state, step_size, which=0):
@@ -117,14 +180,14 @@ def _ended(course, state, following=None):
     return loop.stalled(course.rule, state, state, *(following or _moved(course, state, None)))
 
 
-def repeated(body, carry, turns, rule, ahead, row):
+def repeated(body, carry, turns, rule, ahead, row, unroll):
     """Return a `lax.scan` of a body; where the rule is observed, in stretches between reports.
 
     ``ahead(carry, turn)`` is the state before a body, `row` is of the form of its rows.
     """
-    n = len(turns[0])
+    n = len(jax.tree.leaves(turns)[0])
     if n == 0 or not isinstance(rule, adapters.Observed):  # of no turns none can be shown ahead
-        return lax.scan(body, carry, turns)
+        return lax.scan(body, carry, turns, unroll=unroll)
 
     def going(whole):
         return whole[0] < n

@@ -52,6 +52,7 @@ def stochastic_descend(
     key: Any,
     gradient: Gradient = gradients.default,
     record: Callable[[State], Any] | None = history,
+    unroll: int | None = None,
 ) -> Descent:
     """Run stochastic gradient descent: one step a mini-batch, every example once an epoch.
 
@@ -68,7 +69,7 @@ def stochastic_descend(
     f
         A finite sum of n examples: `least_squares`, `logistic`, `empirical_risk`.
     start, gradient, record
-        As for `descend`; ``record=None`` spares the evaluation on all examples after each epoch.
+        As for `descend`; ``record=None`` spares the evaluation on all examples after most epochs.
     rule
         As for `descend`, stepping on mini-batches; an array holds one step size an epoch.
     batch_size
@@ -77,6 +78,8 @@ def stochastic_descend(
         How many times all examples are seen, at least 0; static.
     key
         A `jax.random.key`; the same key gives the same run.
+    unroll
+        How many mini-batches make one program, as for `descend`; static.
 
     Returns
     -------
@@ -110,16 +113,20 @@ def stochastic_descend(
         n=n,
         batch_size=batch_size,
         epochs=epochs,
+        unroll=loop.unrolled("stochastic_descend", unroll, (evaluate, start)),
     )
 
 
 @programs.compiled
-def _descend(evaluate, start, rule, record, on_full, on_rest, key, *, n, batch_size, epochs):
+def _descend(
+    evaluate, start, rule, record, on_full, on_rest, key, *, n, batch_size, epochs, unroll
+):
     start = loop.first("stochastic_descend", evaluate, start, rule)
     step_sizes = adapters.each_step("stochastic_descend", rule, epochs)
     told, end = adapters.unobserved(rule), loop.later(start.count, epochs)
-    moves = (_Epoch(on_full, on_rest, key, end, watched, n, batch_size) for watched in (rule, told))
-    return runs.scan(evaluate, told, start, step_sizes, record, epochs, tuple(moves))
+    watches = (rule, told)
+    moves = [_Epoch(on_full, on_rest, key, end, each, unroll, n, batch_size) for each in watches]
+    return runs.scan(evaluate, told, start, step_sizes, record, epochs, 1, moves)
 
 
 @trees.pytree
@@ -131,6 +138,7 @@ class _Epoch:
     key: Any
     end: Any
     watched: Any
+    unroll: Any = trees.static()
     n: int = trees.static()
     batch_size: int = trees.static()
 
@@ -157,7 +165,9 @@ class _Epoch:
 
         turns = jnp.arange(len(full), dtype=jnp.int32), full
         carry = state.point, state.memory
-        (point, memory), _ = runs.repeated(body, carry, turns, self.watched, ahead, None)
+        if isinstance(unroll := self.unroll, str):
+            unroll = programs.repetitions(unroll, body, carry, (begun, full[0]))
+        (point, memory), _ = runs.repeated(body, carry, turns, self.watched, ahead, None, unroll)
         if not rest.size:
             return point, memory
         on_batch = evaluations.OnRows(self.on_rest, rest)

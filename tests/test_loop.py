@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.extend.core import jaxprs_in_params
 
 import gdpure as gd
 
@@ -146,6 +147,120 @@ def test_a_status_says_what_to_do(status):
         "STALLED": "raise the tolerance, use float64, or take another rule",
     }
     assert words[status.name] in status.message
+
+
+# -- runs without rows -----------------------------------------------------------------------------
+
+STEPS = 103  # no multiple of what lies between two states that are judged
+
+
+def _pair(p):
+    return p[0] ** 2 + p[1] ** 2
+
+
+def _counted(seen):
+    def f(x):
+        jax.debug.callback(lambda: seen.append(1))
+        return jnp.sum(x**2)
+
+    return f
+
+
+FUNCTIONS = {  # the largest number on the way to the value is so many |x|^2; the gradient is b x
+    "arithmetic": (_pair, tuple, 1, 2),
+    "slices": (_pair, lambda x: x, 1, 2),
+    "products": (gd.least_squares(2 * jnp.eye(2), jnp.zeros(2)), lambda x: x, 4, 4),
+}
+
+
+def _ends(start, factor, most, slope):
+    """The last point that is finite with its value and gradient, and after how many steps."""
+    points = [x * float(factor) ** np.arange(STEPS + 1) for x in start]
+    values = np.float32(most * (points[0] ** 2 + points[1] ** 2))
+    slopes = np.float32(slope * np.abs(points).max(0))
+    count = int((np.isfinite(values) & np.isfinite(slopes)).cumprod().sum()) - 1
+    return [x[count] for x in points], count
+
+
+@pytest.mark.parametrize("unroll", [None, 1, 4])
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_a_sweep_of_which_half_diverges_ends_as_exact_arithmetic_does(name, unroll):
+    f, form, most, slope = FUNCTIONS[name]
+    factors = np.float32([0.5, -2, 0, -4, 0.5])  # of each step
+    etas = jnp.asarray((1 - factors) / slope)
+    starts = np.float32([[2, 1], [1, 3], [1, 1], [2**-9, 5], [8, 8]])
+
+    def end(start, eta):
+        return gd.descend(f, form(start), eta, steps=STEPS, record=None, unroll=unroll).final
+
+    ends = jax.vmap(end)(starts, etas)
+    for k, (start, factor) in enumerate(zip(starts, factors, strict=True)):
+        point, count = _ends(start, factor, most, slope)
+        lane = jax.tree.map(lambda x, k=k: x[k], ends)
+        assert lane.count == count, k
+        assert np.ravel(lane.point).tolist() == point
+        wanted = gd.Status.RUNNING if count == STEPS else gd.Status.DIVERGED
+        assert lane.status == wanted
+
+
+@pytest.mark.parametrize("eta", [0.25, 1.5])
+def test_few_steps_are_made_twice_where_a_run_diverges(eta):
+    seen, steps = [], 400
+    start = START * 2.0**-100  # with steps of 3/2 it ends near the 160th
+    final = gd.descend(_counted(seen), start, eta, steps=steps, record=None).final
+    jax.effects_barrier()
+    assert (final.status == gd.Status.DIVERGED) == (eta > 1)
+    # A step of the replay looks where it comes from and where it leads; the start, the last state
+    # and the one that is returned are looked at besides.
+    stride = gd.runs._stride(steps, 1)
+    assert stride**2 <= 8 * steps
+    assert len(seen) <= steps + 3 + 2 * (stride + steps % stride)
+
+
+@pytest.mark.parametrize("width", [1, 40])
+def test_what_is_not_finite_for_a_while_is_seen_if_it_is_so_where_it_is_judged(width):
+    gap = _gap(97.0 - width, 98.0)  # x falls by 1 a step, from 100; 97 has no value
+    final = gd.descend(gap, 100.0, 1.0, steps=100, record=None).final
+    if width == 1:
+        assert final.status == gd.Status.RUNNING and final.point == 0 and final.count == 100
+    else:
+        assert final.status == gd.Status.DIVERGED and final.point == 98 and final.count == 2
+
+
+@pytest.mark.parametrize(
+    ("f", "start", "rule", "wanted"),
+    [
+        (_pair, (2.0, 1.0), 0.1, (10, 10)),
+        (BOWL, START, gd.HeavyBall(0.1, 0.5), (10, 10)),
+        (_pair, START, 0.1, (1, 10)),  # slices
+        (lambda p: (p[0] + p[1] * p[2]) ** 2, (1.0, 1.0, 1.0), 0.1, (1, 10)),  # all need all
+        (gd.quadratic(jnp.eye(9), jnp.ones(9)), jnp.zeros(9), 0.1, (1, 10)),  # a product
+        (BOWL, START, gd.Backtracking(), (1, 1)),  # a loop
+        (_counted([]), START, 0.1, (1, 1)),  # a callback
+        (lambda p: sum(x**2 for x in p), (1.0,) * 200, 0.1, (1, 1)),  # a program of thousands
+    ],
+    ids=["arithmetic", "memory", "slices", "coupled", "product", "loop", "callback", "large"],
+)
+def test_steps_are_unrolled_by_what_they_do(monkeypatch, f, start, rule, wanted):
+    for platform, many in zip(("cpu", "gpu"), wanted, strict=True):
+        monkeypatch.setattr(gd.loop, "unrolled", lambda *_, name=platform: name)
+        run = jax.make_jaxpr(lambda: gd.descend(f, start, rule, steps=121, record=None).final)()
+        assert max(_unrolled(run.jaxpr)) == many
+
+
+def _unrolled(jaxpr):
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "scan":
+            yield equation.params["unroll"]
+        for sub in jaxprs_in_params(equation.params):
+            yield from _unrolled(sub)
+
+
+@pytest.mark.parametrize("wrong", [0, 2.5, "4"])
+def test_unroll_is_a_number_of_steps(wrong):
+    with pytest.raises((TypeError, ValueError), match="descend: unroll must be"):
+        gd.descend(BOWL, START, 0.1, steps=3, unroll=wrong)
 
 
 # -- derivatives of what is returned ---------------------------------------------------------------
