@@ -1,33 +1,26 @@
-"""The command line: ``gdpure check module:attribute`` and ``gdpure theorems``."""
+"""The command line: ``gdpure check TARGET ...`` and ``gdpure theorems``."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import dataclasses
-import difflib
 import importlib
+import itertools
 import json
-import os
+import shlex
 import sys
 import traceback
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-_RED, _GREEN, _DIM, _BOLD = "bold red", "green", "dim", "bold"
-_REPORT = {
-    r"\d+ VIOLATED|^VIOLATED|\d+ ERROR|ERROR(?= \()": _RED,
-    r"\b\d+ holds?\b|\bholds\b": _GREEN,
-    r"^(smallest case|likely cause|details|note):": _BOLD,
-    r"^  (theorem|assumes|smallest|found|cause|how often|try it)(?=  )": _BOLD,
-    r"^gdpure \d.*|not applicable.*": _DIM,
-}
-_TABLE = {r"^\S.*": _BOLD, r"^  [a-z][a-z-]*(?=  )": "cyan", r"^ +assumes .*": _DIM}
+from . import listing, screen, settings, targets
+from .families import THEOREMS
+from .targets import Refused
+from .theorems.methods import CATALOGUE
+from .words import apart, marked, near, wrapped
 
-
-class _Refused(Exception):
-    """One sentence for who typed the command."""
+_FEW = 3  # so many subjects have a report each, more have a line each
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -54,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     asked = _parser().parse_args(argv)
     try:
         return asked.run(asked)
-    except _Refused as refusal:
+    except Refused as refusal:
         return _refuse(refusal)
     except KeyboardInterrupt:
         _refuse("stopped")
@@ -66,15 +59,18 @@ def _parser():
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     check = commands.add_parser(
         "check",
-        help="try every theorem on an optimizer",
-        description="Try every theorem that applies on an optimizer, and report. "
-        "The exit status is 0 if all hold, 1 if one is violated, 2 if there was nothing to try.",
+        help="try every theorem on optimizers",
+        description="Try every theorem that applies on optimizers, and report. "
+        "The exit status is 0 if all hold, 1 if one is violated, 2 if a target cannot be tried.",
     )
     check.add_argument(
-        "target",
+        "targets",
         metavar="TARGET",
-        help="what to check, as module:attribute; the module may lie in this folder "
-        "(homework:my_descent) or be installed (optax:sgd)",
+        nargs="*",
+        help="what to check, as module:attribute of this folder or of what is installed "
+        "(optax:sgd), or as FILE.py:attribute, where * stands for any name "
+        "('submissions/*.py:my_descent'); by default those that [tool.gdpure.check] of "
+        "pyproject.toml lists; of more than three, a line each",
     )
     check.add_argument(
         "--only",
@@ -87,7 +83,7 @@ def _parser():
         "--method",
         metavar="METHOD",
         help='what to hold it to: "descent", "any", or a gdpure rule as module:attribute whose '
-        "recurrence it should follow; by default gradient descent",
+        "recurrence it should follow; by default what pyproject.toml says, or gradient descent",
     )
     check.add_argument(
         "--platform",
@@ -98,7 +94,7 @@ def _parser():
         "--instances",
         type=_count,
         metavar="N",
-        help="how many in each dtype, by default 6144, or 768 where JAX cannot trace the target",
+        help="how many in each dtype, by default 6144, or 384 where JAX cannot trace the target",
     )
     check.add_argument("--seed", type=_seed, default=0, metavar="N", help="of all that is random")
     check.add_argument(
@@ -106,9 +102,10 @@ def _parser():
         nargs="?",
         const="-",
         metavar="FILE",
-        help="everything as JSON, to a file, or instead of the report; a list with --platform all",
+        help="everything as JSON, to a file, or instead of the report; a list unless it is one "
+        "TARGET without * on one platform",
     )
-    check.set_defaults(run=_check)
+    check.set_defaults(run=_check, error=check.error)
     theorems = commands.add_parser(
         "theorems",
         help="list the theorems",
@@ -147,38 +144,96 @@ def _refuse(sentence):
 
 def _check(asked):
     if not find_spec("rich"):
-        raise _Refused("checks show their progress by rich: pip install 'gdpure[specs]'")
+        raise Refused("checks show their progress by rich: pip install 'gdpure[specs]'")
     file = None if asked.json in (None, "-") else Path(asked.json)
     if file is not None:
         _writable(file)
-    # What a stranger's module prints is not part of the report.
-    begun = f"importing {asked.target}"
-    with _progress(begun) as progress, contextlib.redirect_stdout(sys.stderr):
-        subject = _load(asked.target)
-        method = asked.method
-        if method not in (None, "any", "descent"):
-            method = _load(method, "--method")
-        reports = _reports(asked, subject, method, progress)
+    here = Path.cwd()
+    project = settings.read(here)
+    chosen = [known for text in asked.targets for known in targets.named(text, "TARGET")]
+    chosen = list(dict.fromkeys(chosen or project.check))
+    if not chosen:
+        asked.error("say what to check: TARGET, or tables in [tool.gdpure.check] of pyproject.toml")
+    where, method = _platforms(asked.platform), asked.method
+    if method not in (None, "any", "descent"):
+        with targets.importable(here, project.folder), contextlib.redirect_stdout(sys.stderr):
+            method = targets.load(targets.one(method, "--method"))
+    several, outcomes = _several(asked), []
+    for folder, together in itertools.groupby(chosen, lambda target: target.folder):
+        with targets.importable(folder, here, project.folder):
+            for target in together:
+                outcomes.append(_tried(asked, target, project.of(target), method, where))
+                if outcomes[-1].refused and not several:
+                    raise Refused(outcomes[-1].refused)
+                if asked.json != "-":
+                    _tell(asked, outcomes, chosen)
     if asked.json is not None:
-        documents = [json.loads(report.to_json()) for report in reports]
-        text = json.dumps(documents if asked.platform == "all" else documents[0], indent=2)
+        documents = [document for outcome in outcomes for document in outcome.documents()]
+        text = json.dumps(documents if several else documents[0], indent=2)
         if file is None:
             print(text)
         else:
             file.write_text(text + "\n")
-    if asked.json != "-":
-        _show("\n\n".join(map(str, reports)), _REPORT)
-    return 0 if all(reports) else 1
+    if any(outcome.refused for outcome in outcomes):
+        return 2
+    return 0 if all(all(outcome.reports) for outcome in outcomes) else 1
 
 
-def _reports(asked, subject, method, progress):
+def _several(asked):
+    """Return whether several reports are asked for, however many there are."""
+    return (
+        len(asked.targets) != 1
+        or asked.platform == "all"
+        or targets.is_pattern(targets.one(asked.targets[0], "TARGET"))
+    )
+
+
+def _tell(asked, outcomes, chosen):
+    """Show the last outcome: a line of a table if there are many, else all of it."""
+    last = outcomes[-1]
+    if len(chosen) > _FEW:
+        screen.show(last.lines(max(len(str(target)) for target in chosen)))
+        if len(outcomes) == len(chosen):
+            more = f"{listing.summary(outcomes)}; gdpure check TARGET says all about one of them"
+            screen.show(marked(wrapped(more)))
+    elif last.refused:
+        _refuse(last.refused)
+    else:
+        reports = [report.lines(_again(asked, last.name)) for report in last.reports]
+        screen.show(apart(reports if len(outcomes) == 1 else [[], *reports]))
+
+
+def _again(asked, name):
+    """Return the command for one target, with what was typed of where, how and with which seed."""
+    typed = {
+        "--method": asked.method,
+        "--platform": asked.platform,
+        "--instances": asked.instances,
+        "--seed": asked.seed or None,
+    }
+    options = [str(part) for pair in typed.items() if pair[1] is not None for part in pair]
+    return shlex.join(["gdpure", "check", name, *options])
+
+
+def _tried(asked, target, said, method, where):
+    """Return what comes of a target, held to a method or else to what is said of it."""
+    if method is not None:
+        said = dataclasses.replace(said, method=method)
+    # What a stranger's module prints is not part of the report.
+    begun = f"importing {target}"
+    with screen.progress(begun) as progress, contextlib.redirect_stdout(sys.stderr):
+        try:
+            return listing.Outcome(str(target), _reports(asked, target, said, where, progress))
+        except Refused as refusal:
+            return listing.Outcome(str(target), [], str(refusal))
+
+
+def _reports(asked, target, said, where, progress):
     checks = importlib.import_module("gdpure.specs.optimizer.check")
-    platforms, absent = _platforms(asked.platform)
-    missing = [f"{platform}: not run, there is none here" for platform in absent]
-    if not platforms:
-        raise _Refused("; ".join(missing))
-    only = [name for names in asked.only for name in names] if asked.only else None
-    reports = []
+    subject, method = targets.load(target), said.method
+    if isinstance(method, targets.Target):
+        method = targets.load(method)
+    reports, (platforms, missing) = [], where
     for k, platform in enumerate(platforms):
 
         def tell(done, text, k=k):
@@ -189,172 +244,80 @@ def _reports(asked, subject, method, progress):
                 subject,
                 method=method,
                 instances=asked.instances,
-                only=only,
+                only=[name for names in asked.only for name in names] if asked.only else None,
+                expected_failures=said.expected,
                 seed=asked.seed,
                 platform=platform,
-                name=asked.target,
+                name=str(target),
                 progress=tell,
             )
         except (TypeError, ValueError) as error:
-            raise _own_sentence(error) from error
+            typed = asked.method is not None or said.method is None
+            method_is = "--method" if typed else f"{said.place}.method"
+            expected_is = f"{said.place}.expected-failures:"
+            known = {"only:": "--only:", "method": method_is, "expected_failures:": expected_is}
+            raise _own_sentence(error, known) from error
+        except SystemExit as error:
+            raise Refused(f"{target} ends the process: it raised SystemExit") from error
         reports.append(report)
     last = reports[-1]
     return [*reports[:-1], dataclasses.replace(last, notes=(*last.notes, *missing))]
 
 
 def _platforms(asked):
-    """Return the platforms to run on, and those that were asked for and are not there."""
+    """Return the platforms to run on, and sentences on those that are not there."""
     import jax
 
     wanted = {None: [], "all": ["cpu", "gpu"]}.get(asked, [asked])
-    absent = []
+    found, missing = [], []
     for platform in wanted:
         try:
             jax.devices(platform)
+            found.append(platform)
         except RuntimeError:
-            absent.append(platform)
-    return [p for p in wanted if p not in absent] if wanted else [None], absent
+            missing.append(f"{platform}: not run, there is none here")
+    if wanted and not found:
+        raise Refused("; ".join(missing))
+    return found or [None], missing
 
 
-def _own_sentence(error):
-    """Return the sentence of an error that the checks raised on purpose, else the error."""
+def _own_sentence(error, arguments):
+    """Return the sentence of an error that the checks raised on purpose, else the error.
+
+    An argument with which it begins is called as it was named, in the command or in a file.
+    """
     raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
-    on_purpose = Path(__file__).parent in raised_in.parents
-    sentence = str(error).removeprefix("check_optimizer: ")
-    if sentence.startswith(("only:", "method ")):
-        sentence = f"--{sentence}"
-    return _Refused(sentence) if on_purpose else error
+    if Path(__file__).parent not in raised_in.parents:
+        return error
+    argument, space, rest = str(error).removeprefix("check_optimizer: ").partition(" ")
+    return Refused(arguments.get(argument, argument) + space + rest)
 
 
 def _writable(file):
     try:
         file.open("a").close()  # fails now, not after the check
     except OSError as error:
-        raise _Refused(f"--json: cannot write to {file}: {error.strerror or error}") from error
-
-
-# -- what is checked -------------------------------------------------------------------------------
-
-
-def _load(target, argument="TARGET") -> Any:
-    """Return the object that module:attribute names."""
-    module, colon, attribute = target.partition(":")
-    path = Path(module)
-    if path.suffix == ".py" or len(path.parts) > 1:
-        there = f"{path.stem}:{attribute or 'NAME'}"
-        raise _Refused(f"{argument} names a module, not a file: write {there}, in its folder")
-    if not colon or not all(name.isidentifier() for name in f"{module}.{attribute}".split(".")):
-        raise _Refused(f"{argument} must be module:attribute, as in optax:sgd, got {target!r}")
-    found = _module(module)
-    for k, name in enumerate(attribute.split(".")):
-        try:
-            found = getattr(found, name)
-        except AttributeError:
-            here = ".".join([module, *attribute.split(".")[:k]])
-            near = difflib.get_close_matches(name, dir(found), 3)
-            hint = f"; near it: {', '.join(near)}" if near else ""
-            raise _Refused(f"{here} has no attribute {name!r}{hint}") from None
-    return found
-
-
-def _module(name):
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name and f"{name}.".startswith(f"{error.name}."):
-            here = [path.stem for path in Path.cwd().glob("*.py")]
-            near = difflib.get_close_matches(name, here, 3)
-            hint = f"; near it: {', '.join(near)}" if near else ""
-            raise _Refused(
-                f"there is no module {error.name!r}, in this folder or installed{hint}"
-            ) from None
-        raise _Refused(_import_error(name, error)) from error
-    except (Exception, SystemExit) as error:  # whatever a stranger's module may raise
-        raise _Refused(_import_error(name, error)) from error
-
-
-def _import_error(name, error):
-    """Return what happened while a module was imported, and in which line of it."""
-    place = ""
-    if isinstance(error, SyntaxError) and error.filename:
-        place = f" ({Path(error.filename).name}, line {error.lineno})"
-    else:
-        frames = traceback.extract_tb(error.__traceback__)
-        outside = [f for f in frames if f.filename != __file__ and "importlib" not in f.filename]
-        if outside:
-            # The line of the module itself, not that of a library which it calls.
-            top = next((f for f in outside if f.name == "<module>"), outside[-1])
-            place = f" ({Path(top.filename).name}, line {top.lineno})"
-    said = error.msg if isinstance(error, SyntaxError) else str(error).partition("\n")[0]
-    said = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    return f"importing {name} raised {said}{place}"
+        raise Refused(f"--json: cannot write to {file}: {error.strerror or error}") from error
 
 
 # -- theorems --------------------------------------------------------------------------------------
 
 
 def _theorems(asked):
-    specs = importlib.import_module("gdpure.specs")
-    listing = importlib.import_module("gdpure.specs.listing")
-    methods = importlib.import_module("gdpure.specs.theorems.methods").CATALOGUE
-    rooms = {name: listing.table(theorems, name) for name, theorems in methods.items()}
+    rooms = {name: listing.table(theorems, name) for name, theorems in CATALOGUE.items()}
     if asked.name is None:
-        _show("\n\n".join([listing.table(specs.THEOREMS), *rooms.values()]), _TABLE)
+        screen.show(apart([listing.table(THEOREMS), *rooms.values()]))
         return 0
-    theorems = [(theorem, None) for theorem in specs.THEOREMS]
-    theorems += [(theorem, method) for method, known in methods.items() for theorem in known]
+    theorems = listing.known()
     named = [listing.article(*known) for known in theorems if known[0].name == asked.name]
-    family = [theorem for theorem in specs.THEOREMS if theorem.family == asked.name]
+    family = [theorem for theorem in THEOREMS if theorem.family == asked.name]
     found = [rooms[asked.name]] if asked.name in rooms else named
     if not found and not family:
-        names = [
-            *rooms,
-            *(name for theorem, _ in theorems for name in (theorem.name, theorem.family)),
-        ]
-        near = difflib.get_close_matches(asked.name, dict.fromkeys(names), 3, 0.4)
-        hint = f"; near it: {', '.join(near)}" if near else ""
-        raise _Refused(f"no theorem, family or method is called {asked.name!r}{hint}")
-    _show("\n\n".join(found) if found else listing.table(family), _TABLE)
+        names = [name for theorem, _ in theorems for name in (theorem.name, theorem.family)]
+        hint = near(asked.name, [*rooms, *names])
+        raise Refused(f"no theorem, family or method is called {asked.name!r}{hint}")
+    screen.show(apart(found) if found else listing.table(family))
     return 0
-
-
-# -- screen ----------------------------------------------------------------------------------------
-
-
-def _show(text, styles):
-    """Print text, in colors where somebody looks at it."""
-    if sys.stdout.isatty() and find_spec("rich"):
-        from rich.console import Console
-        from rich.text import Text
-
-        styled = Text(text)
-        for pattern, style in styles.items():
-            styled.highlight_regex(f"(?m){pattern}", style)
-        Console(highlight=False, soft_wrap=True).print(styled)
-    else:
-        print(text, flush=True)
-
-
-@contextlib.contextmanager
-def _progress(begun):
-    """Yield a function (done, text) that moves a bar, on a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task(begun, total=1.0)
-        yield lambda done, text: bar.update(task, completed=done, description=text)
 
 
 if __name__ == "__main__":

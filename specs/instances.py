@@ -99,12 +99,17 @@ class Recipe(NamedTuple):
 # -- the function ----------------------------------------------------------------------------------
 
 
+def _times(matrix, vector):
+    """Return a product as sums of products, which no accelerator rounds to fewer digits."""
+    on_host = isinstance(matrix, np.ndarray) and isinstance(vector, np.ndarray)
+    return matrix @ vector if on_host else (matrix * vector[None, :]).sum(axis=-1)
+
+
 def _slopes(x, data):
     features, center, bend, tail, _ = data
-    r = x - center
-    # Sums of products, not a matrix product: no accelerator rounds them to fewer digits.
-    t = (features * r[None, :]).sum(axis=-1)
-    bounded = t.clip(-bend, bend)
+    t = _times(features, x - center)
+    xp = library(t)
+    bounded = xp.minimum(xp.maximum(t, -bend), bend)
     return t, bounded, tail * (t - bounded)
 
 
@@ -120,7 +125,7 @@ def gradient(x, data):
     """Return the gradient of f, in the dtype of its arguments; for NumPy and JAX arrays alike."""
     features = data[0]
     _, bounded, beyond = _slopes(x, data)
-    return (features * (bounded + beyond)[:, None]).sum(axis=0) / len(features)
+    return _times(features.T, bounded + beyond) / len(features)
 
 
 def minibatches(n: int) -> np.ndarray:
@@ -132,6 +137,14 @@ def objective(instance: Instance, dtype) -> gd.Objective:
     """Return the function of an instance as a finite sum, its data in the dtype."""
     data = jax.tree.map(lambda leaf: leaf.astype(dtype), instance.data)
     return gd.Objective(value, data, gradient, axes=(0, None, None, None, None))
+
+
+def example(shape: Shape = SHAPES[0]) -> Instance:
+    """Return an instance of a shape in float32, as any other: to trace what is run on it."""
+    one, zero = np.ones(shape.d), np.zeros(shape.d)
+    features = np.ones(shape[:2])
+    numbers = Instance(features, zero, np.inf, 0, 0, one, 0.125, zero, shape.d, 0, 1)
+    return jax.tree.map(np.float32, numbers)
 
 
 # -- batches ---------------------------------------------------------------------------------------

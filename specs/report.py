@@ -7,12 +7,29 @@ import enum
 import json
 import math
 import platform
+import shlex
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
-from .words import WIDTH, beside, labeled, listed, named, number, plain, share, wrapped
+from .targets import as_target
+from .words import (
+    WIDTH,
+    Line,
+    Span,
+    beside,
+    labeled,
+    listed,
+    marked,
+    named,
+    number,
+    plain,
+    share,
+    unmarked,
+    wrapped,
+)
 
+SCHEMA = 1  # of all JSON; README.md of this folder has its keys
 _FEW = 3  # up to so many theorems are shown one by one
 
 
@@ -23,7 +40,6 @@ class Verdict(enum.StrEnum):
     VIOLATED = "VIOLATED"
     NOT_APPLICABLE = "not applicable"
     VACUOUS = "vacuous"
-    INCONCLUSIVE = "inconclusive"
     BLOCKED = "blocked"
     EXPECTED_FAILURE = "expected failure"
     ERROR = "ERROR"
@@ -35,7 +51,6 @@ _GRAVEST_FIRST = (
     Verdict.ERROR,
     Verdict.EXPECTED_FAILURE,
     Verdict.BLOCKED,
-    Verdict.INCONCLUSIVE,
     Verdict.VACUOUS,
     Verdict.HOLDS,
     Verdict.NOT_APPLICABLE,
@@ -159,25 +174,32 @@ class Report:
     def __repr__(self):
         """Return one line, which a failing ``assert report`` shows."""
         theorems = _theorems(self.rows)
-        counts = _counts(theorems) or "no theorems"
+        counts = unmarked([_counts(theorems)]) or "no theorems"
         violated = [t.name for t in theorems if t.verdict is Verdict.VIOLATED]
         return f"<Report on {self.subject}: {': '.join(filter(None, [counts, named(violated)]))}>"
 
     def __str__(self):
-        """Return the report as text, no line longer than 100 characters."""
+        """Return the report as text, in lines of 100 characters but for what is to be copied."""
+        return unmarked(self.lines())
+
+    def lines(self, command: str | None = None) -> list[Line]:
+        """Return the report as lines whose parts have roles, for whoever draws them.
+
+        It names a command that tells more; by default that of the subject alone, if it has a name.
+        """
         theorems, lines, full = _theorems(self.rows), self._head(), []
         if len(theorems) > _FEW:
-            lines += [*_families(theorems), *_tested(theorems), *self._smallest(theorems)]
+            lines += [*_families(theorems), *_tested(theorems), *self._smallest(theorems, command)]
         else:
             full = [theorem for theorem in theorems if theorem.verdict is Verdict.VIOLATED]
             lines += _one_by_one([theorem for theorem in theorems if theorem not in full])
         if not any(row.verdict in _TRIED for row in self.rows):
-            lines.append("Nothing was tested, so nothing is shown.")
+            lines += marked(["Nothing was tested, so nothing is shown."])
         for note in self.notes:
-            lines += beside("note:", note, 15)
+            lines += _titled("note:", note)
         for theorem in full:
-            lines += ["", *self._violation(theorem)]
-        return "\n".join(lines)
+            lines += [[], *self._violation(theorem)]
+        return lines
 
     def details(self, *names: str) -> str:
         """Return all there is to say about violated theorems.
@@ -193,7 +215,7 @@ class Report:
         >>> assert report.details() == "No theorem is violated."
         """
         shown = [
-            "\n".join(self._violation(theorem))
+            unmarked(self._violation(theorem))
             for theorem in _theorems(self.rows)
             if theorem.verdict is Verdict.VIOLATED and (not names or theorem.name in names)
         ]
@@ -208,7 +230,8 @@ class Report:
         >>> assert json.loads(report.to_json())["subject"] == "mine"
         """
         fields = {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
-        return json.dumps({"holds": bool(self), **fields}, indent=2, allow_nan=False)
+        known = {"schema": SCHEMA, "holds": bool(self), **fields}
+        return json.dumps(known, indent=2, allow_nan=False)
 
     def _head(self):
         dtypes = listed(list(dict.fromkeys(row.dtype for row in self.rows)))
@@ -216,11 +239,11 @@ class Report:
         held_to = "what holds of any method" if self.method == "any" else self.method
         versions = ", ".join(f"{name} {number}" for name, number in self.versions.items())
         return [
-            *wrapped(f"{self.subject}, held to {held_to} ({where})", indent=2),
-            *wrapped(versions),
+            *marked(wrapped(f"{self.subject}, held to {held_to} ({where})", indent=2)),
+            *marked(wrapped(versions), role="aside"),
         ]
 
-    def _smallest(self, theorems):
+    def _smallest(self, theorems, command):
         """Return the first violation in numbers one can check on paper, and where to read on."""
         shown = [
             theorem
@@ -235,13 +258,13 @@ class Report:
         together = f"{case.smallest}, {sides}"
         if 15 + len(together) > WIDTH:  # breaks between the case and its two sides, if anywhere
             together = f"{case.smallest},\n{sides}"
-        # Only what has a name like this can be named on the command line.
-        named = ":" in self.subject and " " not in self.subject
-        command = f"gdpure check {self.subject} --only {theorem.name}"
+        if command is None and as_target(self.subject) is not None:
+            command = f"gdpure check {shlex.quote(self.subject)}"
+        more = f"{command} --only {theorem.name}" if command else "print(report.details())"
         return [
-            *beside("smallest case:", together, 15),
-            *(beside("likely cause:", case.cause, 15) if case.cause else []),
-            *beside("details:", command if named else "print(report.details())", 15),
+            *_titled("smallest case:", together),
+            *(_titled("likely cause:", case.cause) if case.cause else []),
+            *marked(labeled("details:", [more], 15), Span("details:", "label")),  # to be copied
         ]
 
     def _violation(self, theorem):
@@ -261,7 +284,10 @@ class Report:
         if case is not None:
             pairs.append(("try it", case.reproduction))
         title = wrapped(f"VIOLATED  {theorem.name:<28}   {where}", indent=10)
-        return [*title, *_blocks([pair for pair in pairs if pair[1]])]
+        return [
+            *marked(title, shown(Verdict.VIOLATED)),
+            *_blocks([pair for pair in pairs if pair[1]]),
+        ]
 
 
 # What is said by definition is understood at once: a case of one of these is shown first.
@@ -280,6 +306,24 @@ def versions() -> dict[str, str]:
 
 
 _TRIED = {Verdict.HOLDS, Verdict.VIOLATED, Verdict.EXPECTED_FAILURE, Verdict.ERROR}
+
+
+def _titled(label, text):
+    """Return a text below those of a family, beside a label."""
+    return marked(beside(label, text, 15), Span(label, "label"))
+
+
+_ROLES = {
+    Verdict.HOLDS: "good",
+    Verdict.VIOLATED: "bad",
+    Verdict.ERROR: "bad",
+    Verdict.NOT_APPLICABLE: "aside",
+}
+
+
+def shown(verdict: Verdict, text: str = "") -> Span:
+    """Return a verdict, or a text on it, with its role."""
+    return Span(text or verdict, _ROLES.get(verdict, ""))
 
 
 # -- one theorem, several dtypes -------------------------------------------------------------------
@@ -321,29 +365,37 @@ def _families(theorems):
         remarks = _remarks([theorem for theorem in theorems if theorem.row.family == family])
         entries += [(family if k == 0 else "", *pair) for k, pair in enumerate(remarks)]
     names = max(18, *(len(name) for name, _, _ in entries)) + 4
-    counts = max((len(count) for _, count, text in entries if text), default=0) + 3
+    counts = max((_length(count) for _, count, text in entries if text), default=0) + 3
     lines = []
     for name, count, text in entries:
-        start = f"  {name}".ljust(names)
+        start = Span(f"  {name}".ljust(names))
         if text:
-            lines += beside(f"{start}{count}", text, names + counts)
+            rows = beside(unmarked([[start, *count]]), text, names + counts)
+            lines += marked(rows, start, *count)
+        elif len(count) == 1:  # a verdict on all of the family, and why
+            rows = beside(start.text, count[0].text, names)
+            lines += marked(rows, start, role=count[0].role)
         else:
-            lines += beside(start, count, names)
+            lines.append([start, *count])
     return lines
 
 
+def _length(spans):
+    return sum(len(span.text) for span in spans)
+
+
 def _remarks(theorems):
-    """Return what is to be said about a family: pairs (count, text)."""
+    """Return what is to be said about a family: pairs (count, text), the first of them spans."""
     found = {(theorem.verdict, theorem.reason) for theorem in theorems}
     [(verdict, reason), *others] = found
     if not others and verdict not in _COUNTED:
-        return [(f"{verdict} ({reason})" if reason else verdict, "")]
+        return [([shown(verdict, f"{verdict} ({reason})" if reason else verdict)], "")]
     counted = [theorem for theorem in theorems if theorem.verdict in _COUNTED]
     remarks = [(_counts(counted), _violations(counted))] if counted else []
     for theorem in counted:
         if theorem.verdict is Verdict.HOLDS and theorem.row.reason:
             why = f"expected to fail, but holds ({theorem.reason})"
-            remarks.append(("1 unexpected", f"{theorem.name}: {why}"))
+            remarks.append(([Span("1 unexpected")], f"{theorem.name}: {why}"))
     others = [theorem for theorem in theorems if theorem.verdict not in _COUNTED]
     others.sort(key=lambda theorem: _GRAVEST_FIRST.index(theorem.verdict))
     for kind in dict.fromkeys((theorem.verdict, theorem.reason) for theorem in others):
@@ -371,14 +423,15 @@ def _violations(theorems):
 
 
 def _counts(theorems):
-    """Return ``4 hold, 5 VIOLATED``."""
+    """Return ``4 hold, 5 VIOLATED``, as spans."""
     verdicts = [theorem.verdict for theorem in theorems]
     counts = {verdict: verdicts.count(verdict) for verdict in (*_COUNTED, *Verdict)}
-    return ", ".join(
-        f"{count} {'hold' if verdict is Verdict.HOLDS and count > 1 else verdict}"
-        for verdict, count in counts.items()
-        if count
-    )
+    spans = []
+    for verdict, count in counts.items():
+        if count:
+            word = "hold" if verdict is Verdict.HOLDS and count > 1 else verdict
+            spans += [Span(", "), shown(verdict, f"{count} {word}")]
+    return spans[1:]
 
 
 def _tested(theorems):
@@ -394,7 +447,7 @@ def _tested(theorems):
         closest = max(held, key=lambda row: row.excess)
         used = f"used {share(closest.excess)} of what rounding allows"
         text += f"; the closest, {closest.theorem}, {used}"
-    return wrapped(f"  {text}", indent=2)
+    return marked(wrapped(f"  {text}", indent=2))
 
 
 # -- all about a theorem ---------------------------------------------------------------------------
@@ -405,7 +458,12 @@ _SAYS, _WHY, _CODE = ("theorem", "assumes", "smallest"), ("cause", "how often"),
 def _one_by_one(theorems):
     """Return lines on each of some theorems that are not violated."""
     names = max((len(theorem.name) for theorem in theorems), default=0) + 5
-    return [line for t in theorems for line in beside(f"  {t.name}", _remark(t), names)]
+    lines = []
+    for theorem in theorems:
+        role = shown(theorem.verdict).role
+        label = Span(f"  {theorem.name}".ljust(names))
+        lines += marked(beside(label.text, _remark(theorem), names), label, role=role)
+    return lines
 
 
 def _remark(theorem):
@@ -457,11 +515,12 @@ def _blocks(pairs):
     lines = []
     for block in (_SAYS, where, _WHY, _CODE):
         mine = [(label, text) for label, text in pairs if label in block]
-        lines += [""] if mine else []
+        lines += [[]] if mine else []
         for label, text in mine:
             if block is _CODE:  # to be copied as it is
-                lines += labeled(f"  {label}", text.split("\n"), labels)
+                rows = labeled(f"  {label}", text.split("\n"), labels)
             else:
                 text = "\n".join(map(line, text.split("\n")))
-                lines += beside(f"  {label}", text, labels)
+                rows = beside(f"  {label}", text, labels)
+            lines += marked(rows, Span(f"  {label}", "label"))
     return lines

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import textwrap
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 WIDTH = 100
+
+
+class Span(NamedTuple):
+    """A part of a line, and its role: a label, a name, good, bad, or aside; by default none."""
+
+    text: str
+    role: str = ""
+
+
+Line = list[Span]
 
 
 def listed(names: list[str]) -> str:
@@ -18,6 +30,12 @@ def listed(names: list[str]) -> str:
 def named(names: list[str]) -> str:
     """Return names, not too many of them."""
     return ", ".join(names if len(names) <= 7 else [*names[:6], f"and {len(names) - 6} more"])
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """Return which of the known names may be meant, to follow a sentence that knows none such."""
+    found = difflib.get_close_matches(name, list(dict.fromkeys(known)), 3)
+    return f"; near it: {', '.join(found)}" if found else ""
 
 
 def number(x, digits=3) -> str:
@@ -53,6 +71,31 @@ def beside(label: str, text: str, column: int) -> list[str]:
     """Return a label and beside it a text of one or more lines, wrapped where they are too long."""
     lines = [part for line in text.split("\n") for part in wrapped(line, WIDTH - column)]
     return labeled(label, lines, column)
+
+
+def marked(rows: list[str], *label: Span, role: str = "") -> list[Line]:
+    """Return rows of text as lines: the first begins with a label, and all else has a role.
+
+    Examples
+    --------
+    >>> marked(["note:  all", "       is well"], Span("note:", "label"), role="good")[0]
+    [Span(text='note:', role='label'), Span(text='  all', role='good')]
+    """
+    known = sum(len(span.text) for span in label)
+    return [
+        [*label, Span(row[known:], role)] if label and k == 0 else [Span(row, role)]
+        for k, row in enumerate(rows)
+    ]
+
+
+def apart(parts: Iterable[list[Line]]) -> list[Line]:
+    """Return the lines of several parts, with an empty one between two of them."""
+    return [line for k, part in enumerate(parts) for line in ([[], *part] if k else part)]
+
+
+def unmarked(lines: Iterable[Line]) -> str:
+    """Return lines as text, without roles."""
+    return "\n".join("".join(span.text for span in line).rstrip() for line in lines)
 
 
 def plain(x: Any) -> Any:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from gdpure.specs import instances
+from gdpure.specs.diagnosis.causes import likely_cause, possible_causes
 from gdpure.specs.instances import SHAPES, Instance
-from gdpure.specs.optimizer.causes import likely_cause, possible_causes
 
 DTYPES = (np.float32, np.float64)
 RUNS = 18
@@ -407,6 +407,8 @@ GENERAL = (
     "the steps have a length of their own",
     "every coordinate has a step size of its own",
     "the first step alone is wrong",
+    "rows are there twice",
+    "rows are missing",
 )
 
 # Bugs that are others with a constant of 0 or 1, and one that rounding does not tell from another.
@@ -419,6 +421,7 @@ EQUAL = {
         "the gradient is clipped:",
         "the move is clipped: its length is cut to 0;",
         "the run stops early:",
+        "the run stands still after 0 steps",
         "small moves are dropped:",
         "coordinate 0 and coordinate 1",
         "the last coordinate and the last coordinate but one",

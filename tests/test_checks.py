@@ -12,7 +12,7 @@ import numpy as np
 import optax
 import pytest
 from hypothesis import settings
-from planted import honest, stopping
+from planted import descents, honest, stopping
 
 import gdpure as gd
 from gdpure import specs
@@ -20,9 +20,9 @@ from gdpure.__main__ import main
 from gdpure.specs import instances
 from gdpure.specs.optimizer import check as checks
 from gdpure.specs.optimizer import search
-from gdpure.specs.optimizer.subjects import as_subject
 from gdpure.specs.report import Verdict
-from gdpure.specs.theorem import ASSUMPTIONS, NEEDS
+from gdpure.specs.subjects import as_subject
+from gdpure.specs.theorem import ASSUMPTIONS, NEEDS, Finding
 
 SMALL = 192
 SHRINKING = checks._SHRINKING  # what users get
@@ -190,8 +190,47 @@ def test_what_only_the_compiler_rounds_apart_is_not_held_against_a_subject(in_fl
 
     assert check(honest.rows_compiled_apart)
     # It is excused because it shows there alone, and only as far as rounding explains it.
-    monkeypatch.setattr(search, "_alike", lambda trace, other: np.zeros(trace.x.shape[-1:], bool))
+    monkeypatch.setattr(search, "_alike", lambda trace, lanes, other: np.zeros(len(lanes), bool))
     assert violated(check(honest.rows_compiled_apart)) == {"step-identity"}
+
+
+@pytest.fixture
+def apart(monkeypatch):
+    """How many instances were run operation by operation, each time."""
+    sizes, run = [], search.run
+
+    def seen(subject, batch, *args, compiled=True, **kwargs):
+        sizes.extend([] if compiled else [batch.start.shape[-1]])
+        return run(subject, batch, *args, compiled=compiled, **kwargs)
+
+    monkeypatch.setattr(search, "run", seen)
+    return sizes
+
+
+def test_few_of_what_is_violated_run_operation_by_operation(apart, monkeypatch):
+    monkeypatch.setattr(search, "AGAIN", 2)
+    subject, shape = as_subject(honest.rows_compiled_apart), instances.SHAPES[1]
+    theorems = [theorem for theorem in specs.THEOREMS if theorem.name == "step-identity"]
+    batch = search.draw(subject, np.random.default_rng(0), SMALL, shape, np.float32)
+    [[found], _] = search._tried(subject, shape, np.float32, False, theorems, batch)
+    assert found.violated.sum() > search.AGAIN and not apart  # of the compiled program
+    [found] = search.judge(subject, theorems, batch, shape, np.float32)
+    assert apart == [search.AGAIN] and not found.violated.any()
+
+
+def test_what_is_known_runs_operation_by_operation_where_it_is_shown(apart, in_float32):
+    assert violated(specs.check_optimizer(twice, instances=SMALL, only=["step-identity"]))
+    assert apart == [search.AGAIN, 1]  # in the first shape, and the case that is shown
+
+
+def test_less_than_what_is_excused_is_excused_with_it():
+    excess = np.array([9.0, 5.0, 4.0, 3.0, 5.5])
+    found = Finding(*[excess > 0] * 2, excess, *[excess] * 6)
+    lanes, right = np.array([0, 1, 2]), np.array([False, True, False])
+    other = Finding(*[lanes < 0] * 2, 0 * excess[lanes], *[excess[lanes]] * 6)
+    excused = search._excused(found, lanes, right, other)
+    assert excused.violated.tolist() == [True, False, True, False, True]
+    assert excused.excess.tolist() == [9, 0, 4, 1, 5.5]
 
 
 def test_what_a_compiled_program_does_otherwise_is_held_against_it(in_float32):
@@ -434,3 +473,15 @@ def test_theorems_are_data_with_one_line_each():
         assert "\n" not in theorem.statement and len(theorem.statement) <= 92
         assert theorem.source and set(theorem.assumes) <= set(ASSUMPTIONS)
         assert set(theorem.needs) <= set(NEEDS) and theorem.methods in checks.METHODS
+
+
+def test_what_is_violated_is_told_at_once():
+    told = []
+    specs.check_optimizer(
+        descents.gradient_sign,
+        instances=192,
+        only=["step-identity", "starts"],
+        progress=lambda *done: told.append(done),
+    )
+    done, first = next((done, text) for done, text in told if "violated" in text)
+    assert done < 0.2 and first.endswith("gradient_sign in float32: step-identity violated")

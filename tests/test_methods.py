@@ -19,9 +19,9 @@ from gdpure.specs import instances, rounding
 from gdpure.specs.balls import Ball
 from gdpure.specs.instances import FAMILIES, SHAPES, Setting
 from gdpure.specs.optimizer import search
-from gdpure.specs.optimizer.subjects import as_subject
 from gdpure.specs.report import Verdict
-from gdpure.specs.theorem import Run, observe
+from gdpure.specs.rows import Run, observe
+from gdpure.specs.subjects import as_subject
 from gdpure.specs.theorems import methods, recurrences
 from gdpure.specs.theorems.recurrences import Always
 

@@ -13,8 +13,8 @@ from gdpure.specs import peers
 from gdpure.specs.instances import Shape
 from gdpure.specs.optimizer import check as checks
 from gdpure.specs.optimizer import search
-from gdpure.specs.optimizer.subjects import as_subject
 from gdpure.specs.report import Verdict
+from gdpure.specs.subjects import as_subject
 
 SEARCH = gd.Backtracking(1.0, 0.5, 0.5, 15)
 STOPS = [theorem.name for theorem in specs.THEOREMS if "stopping" in theorem.needs]

@@ -26,6 +26,7 @@ COVER = {
     "mini-batch": ("mini-batch",),
     "silver": ("form", "recurrence"),
     "chebyshev": ("form", "recurrence"),
+    "corrected": ("form", "recurrence"),
 }
 
 

@@ -15,7 +15,7 @@ import gdpure as gd
 from gdpure import specs
 from gdpure.specs import instances
 from gdpure.specs.optimizer import search
-from gdpure.specs.optimizer.subjects import as_subject
+from gdpure.specs.subjects import as_subject
 
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 paper = settings(max_examples=1000, derandomize=True, database=None)

@@ -12,8 +12,8 @@ from gdpure import specs
 from gdpure.specs import bounds, extremal, instances
 from gdpure.specs.instances import SHAPES
 from gdpure.specs.optimizer import search
-from gdpure.specs.optimizer.subjects import as_subject
 from gdpure.specs.report import Verdict
+from gdpure.specs.subjects import as_subject
 from gdpure.specs.theorems import methods
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")

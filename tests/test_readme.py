@@ -9,20 +9,24 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes
 
+from gdpure.specs import settings
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+SPECS = (ROOT / "specs" / "README.md").read_text()
 BLOCK = re.compile(r"```(\w+)\n(.*?)```\n", re.DOTALL)
 
 
 def examples():
     """Each python block, with the text block that follows it before the next python block."""
-    found = []
-    for kind, body in BLOCK.findall(README.split("\n## Layout\n")[0]):
-        if kind == "python":
-            found.append([body, ""])
-        elif kind == "text":
-            found[-1][1] = body
-    return [pytest.param(*pair, id=f"block{k}") for k, pair in enumerate(found)]
+    for page, text in (("README", README.split("\n## Layout\n")[0]), ("specs/README", SPECS)):
+        found = []
+        for kind, body in BLOCK.findall(text):
+            if kind == "python":
+                found.append([body, ""])
+            elif kind == "text":
+                found[-1][1] = body
+        yield from (pytest.param(*pair, id=f"{page}-{k}") for k, pair in enumerate(found))
 
 
 @pytest.fixture
@@ -34,10 +38,10 @@ def data_csv(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("code, shown", examples())
+@pytest.mark.parametrize("code, shown", list(examples()))
 @pytest.mark.usefixtures("data_csv")
 def test_a_block_runs_and_prints_what_is_shown(code, shown, capsys):
-    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    exec(compile(code, "a block", "exec"), {"__name__": "readme"})
     assert capsys.readouterr().out == shown
     assert shown or "assert" in code
 
@@ -81,8 +85,17 @@ def test_the_table_of_other_libraries_is_the_one_that_was_made():
     assert (ROOT / "tests" / "benchmarks" / "peers.txt").read_text().rstrip() in README
 
 
+def test_the_page_of_specs_is_short_and_its_settings_are_read(tmp_path):
+    assert SPECS.count("\n") <= 150
+    [toml] = [body for kind, body in BLOCK.findall(SPECS) if kind == "toml"]
+    (tmp_path / "pyproject.toml").write_text(toml)
+    [(target, said)] = settings.read(tmp_path).check.items()
+    assert str(target) in README + SPECS and said.method == "any" and "decrease" in said.expected
+
+
 def test_links_lead_somewhere():
     links = re.findall(r"\]\((?!http)([^)]+)\)", README)
+    links += [f"specs/{link}" for link in re.findall(r"\]\((?!http)([^)]+)\)", SPECS)]
     pictures = re.findall(r'(?:src|srcset)="([^"]+)"', README)
     assert len(pictures) == 8  # four figures, on light and on dark paper
     for target in [*links, *pictures]:

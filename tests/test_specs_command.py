@@ -1,18 +1,23 @@
 """The command line of the theorems: what is printed where, exit statuses, what is refused."""
 
 import contextlib
+import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
 from gdpure import specs
+from gdpure.specs import targets
 from gdpure.specs.__main__ import main
 from gdpure.specs.optimizer import check as checks
-from gdpure.specs.report import Report, Row, Verdict
+from gdpure.specs.report import Counterexample, Report, Row, Verdict
+from gdpure.specs.run.certificate import Finding
 
 HOMEWORK = """
     print("what a module prints when it is imported")
@@ -88,7 +93,7 @@ def test_a_report_is_printed_and_nothing_else(calls, capsys):
     for words in ("module prints when", "subject prints when"):
         assert words in printed.err and words not in printed.out
     _, call = calls
-    assert call["subject"] is sys.modules["homework"].my_descent
+    assert call["subject"](None, "it", 0.1, 1) == "it"
     assert call["only"] is call["method"] is call["platform"] is None and call["seed"] == 0
 
 
@@ -177,23 +182,333 @@ def test_an_error_of_our_own_is_shown_in_full(calls, monkeypatch):
         main(["check", "homework:my_descent"])
 
 
+# -- files -----------------------------------------------------------------------------------------
+
+
+def write(folder, **programs):
+    """Files of a folder, by their stems."""
+    folder.mkdir(exist_ok=True)
+    for name, program in programs.items():
+        (folder / f"{name}.py").write_text(textwrap.dedent(program))
+
+
+def descent(name, *lines):
+    """A homework that returns a name where iterates should be."""
+    return "\n".join([*lines, "def my_descent(gradient, start):", f"    return {name}"])
+
+
+def returned(calls):
+    """What the subjects of all calls return, in their order."""
+    return [call["subject"](None, None) for call in calls[1:]]
+
+
+def test_a_file_is_checked_under_the_name_that_was_typed(calls, homework, capsys):
+    write(homework / "class", anna=descent("'anna'"))
+    assert main(["check", "class/anna.py:my_descent"]) == 0
+    assert capsys.readouterr().out.startswith("class/anna.py:my_descent, held to descent")
+    assert main(["check", f"{homework}/class/anna.py:my_descent"]) == 0
+    assert returned(calls) == ["anna", "anna"]
+
+
+def test_files_of_one_name_do_not_meet_nor_do_their_neighbors(calls, homework):
+    for name in ("a", "b"):
+        program = descent("mine", "from helper import mine")
+        write(homework / name, homework=program, helper=f"mine = {name!r}")
+    before = set(sys.modules), list(sys.path)
+    paths = ["a/homework.py", "b/homework.py", "homework", "a/homework.py"]
+    write(homework, homework=descent("'here'"))
+    assert main(["check", *(f"{path}:my_descent" for path in paths)]) == 0
+    assert returned(calls) == ["a", "b", "here"]
+    assert (set(sys.modules), list(sys.path)) == before
+
+
+@pytest.mark.parametrize("name", ["json", "class", "hw-1", "anna (2)"])
+def test_a_file_may_be_called_anything(calls, homework, name):
+    import json as before
+
+    write(homework / "class", **{name: descent("json.dumps(neighbor.x)", "import json, neighbor")})
+    write(homework / "class", neighbor="x = 1")
+    assert main(["check", f"class/{name}.py:my_descent"]) == 0
+    assert sys.modules["json"] is before and returned(calls) == ["1"]
+
+
+@pytest.mark.parametrize("path", ["homework.py", "class/anna.py", "class/hw-1 (2).py", "json.py"])
+def test_what_is_said_of_a_file_can_be_pasted(homework, path):
+    write(homework / "class")
+    program = "def my_descent(point, gradient, step_size):\n    return point + step_size"
+    (homework / path).write_text(program)
+    subject = targets.load(targets.one(f"{path}:my_descent", ""))
+    options = {"only": ["step-identity"], "instances": 3, "name": f"{path}:my_descent"}
+    report = specs.check_optimizer(subject, **options)
+    case = report.rows[0].counterexample
+    done = subprocess.run(
+        [sys.executable, "-"], input=case.reproduction, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "must be" in done.stdout
+    five = [dataclasses.replace(report.rows[0], theorem=f"t{k}") for k in range(5)]
+    [details] = [
+        line for line in str(dataclasses.replace(report, rows=tuple(five))).splitlines()
+        if line.startswith("details:")
+    ]  # fmt: skip
+    quoted = f"'{path}:my_descent'" if " " in path else f"{path}:my_descent"
+    assert details.split(maxsplit=1)[1] == f"gdpure check {quoted} --only t0"
+
+
+@pytest.mark.parametrize("name", ["optax:sgd(0.1)", "<lambda>", "f at (1, 2): it"])
+def test_what_cannot_be_typed_is_no_target(name):
+    assert targets.as_target(name) is None
+
+
+def test_the_details_are_those_of_the_same_command(calls, capsys, monkeypatch):
+    case = Counterexample((), "it", "1", "2", 1.0, 0.0, "", "")
+
+    def check_optimizer(*_, name, seed, **__):
+        row = Row("it", "odd", "float32", Verdict.VIOLATED, counterexample=case)
+        rows = [dataclasses.replace(row, theorem=f"t{k}") for k in range(5)]
+        return Report(name, "descent", "cpu", {}, seed, tuple(rows))
+
+    monkeypatch.setattr(checks, "check_optimizer", check_optimizer)
+    options = ["--method", "homework:course.solution", "--instances", "9", "--seed", "7"]
+    assert main(["check", "homework:my_descent", *options]) == 1
+    details = capsys.readouterr().out.splitlines()[-1].split(maxsplit=1)[1]
+    assert details == " ".join(["gdpure check homework:my_descent", *options, "--only t0"])
+
+
+# -- several ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def submissions(homework):
+    """A class of four, one of whom cannot be imported, and a file that is none of theirs."""
+    programs = {name: descent(repr(name)) for name in ("ben", "anna", "dora")}
+    write(homework / "submissions", cleo="\ndef f(:", **programs)
+    (homework / "submissions" / "notes.txt").write_text("late: cleo")
+    return homework
+
+
+def test_of_a_few_each_has_its_report(calls, submissions, capsys):
+    options = [f"submissions/{name}.py:my_descent" for name in ("anna", "cleo", "ben")]
+    assert main(["check", *options]) == 2
+    printed = capsys.readouterr()
+    first, second = printed.out.split("\n\n")
+    assert first.startswith(f"{options[0]}, held to") and second.startswith(f"{options[2]}, held")
+    assert "gdpure: importing submissions/cleo.py raised SyntaxError" in printed.err
+    assert returned(calls) == ["anna", "ben"]
+
+
+def test_of_many_each_has_a_line_in_the_order_of_their_names(calls, submissions, capsys):
+    calls[0].verdict = Verdict.ERROR
+    assert main(["check", "submissions/*.py:my_descent"]) == 2
+    printed = capsys.readouterr()
+    lines = [line.split(maxsplit=2) for line in printed.out.splitlines()]
+    assert [line[:2] for line in lines[:2]] == [
+        [f"submissions/{name}.py:my_descent", "ERROR"] for name in ("anna", "ben")
+    ]
+    assert lines[0][2].startswith("why") and returned(calls) == ["anna", "ben", "dora"]
+    words = " ".join(printed.out.split())
+    assert "cleo.py:my_descent not tried importing submissions/cleo.py raised Syn" in words
+    assert "3 ERROR, 1 not tried; gdpure check TARGET says all about one of them" in words
+
+
+@pytest.mark.parametrize(("verdict", "status"), [("holds", 0), ("VIOLATED", 1), ("vacuous", 1)])
+def test_the_status_of_several_is_that_of_the_worst(calls, submissions, verdict, status):
+    (submissions / "submissions" / "cleo.py").unlink()
+    calls[0].verdict = Verdict(verdict)
+    assert main(["check", "homework:my_descent", "submissions/*.py:my_descent"]) == status
+
+
+def test_json_is_a_list_if_several_may_come(calls, submissions, capsys):
+    def read(*asked):
+        main(["check", *asked, "--json"])
+        return json.loads(capsys.readouterr().out)
+
+    of_class = read("submissions/*.py:my_descent")
+    names = [f"submissions/{name}.py:my_descent" for name in ("anna", "ben", "cleo", "dora")]
+    assert [document["subject"] for document in of_class] == names
+    assert [document["holds"] for document in of_class] == [True, True, False, True]
+    assert len(read("submissions/a*.py:my_descent")) == 1
+    assert len(read("homework:my_descent", "homework:course.solution")) == 2
+    assert read("submissions/anna.py:my_descent")["schema"] == 1
+
+
+def test_a_table_tells_platforms_apart(calls, submissions, capsys, monkeypatch):
+    monkeypatch.setattr("jax.devices", lambda platform: [platform])
+    assert main(["check", "submissions/*.py:my_descent", "--platform", "all"]) == 2
+    words = [line.split()[:3] for line in capsys.readouterr().out.splitlines()]
+    anna = "submissions/anna.py:my_descent"
+    assert words[:2] == [[anna, "cpu", "holds"], [anna, "gpu", "holds"]]
+
+
+def test_a_subject_that_ends_the_process_is_refused(calls, refused, monkeypatch):
+    def stop(*_, **__):
+        raise SystemExit(0)
+
+    monkeypatch.setattr(checks, "check_optimizer", stop)
+    assert "ends the process: it raised SystemExit" in refused("check", "homework:my_descent")
+
+
+# -- the keys of JSON ------------------------------------------------------------------------------
+
+KEYS = {
+    "report": "schema holds subject method platform versions seed rows notes",
+    "row": "theorem family dtype verdict reason instances informative violated excess first "
+    "counterexample",
+    "counterexample": "lines smallest must_be returned off_by explained cause reproduction",
+    "certificate": "schema holds subject story findings known estimated",
+    "finding": "law statement verdict sentence first off allowed used cause where",
+    "refusal": "schema holds subject refused",
+}
+
+
+def test_whoever_changes_a_key_changes_the_number_of_the_schema(submissions, capsys):
+    case = Counterexample((), "", "", "", 1.0, 0.0, "", "")
+    row = Row("it", "odd", "float32", Verdict.VIOLATED, counterexample=case)
+    report = json.loads(Report("", "", "", {}, 0, (row,)).to_json())
+    law = Finding("step", "", Verdict.HOLDS)
+    certificate = json.loads(specs.Certificate("", ("",), (law,), {}, {}).to_json())
+    main(["check", "submissions/c*.py:my_descent", "--json"])
+    [refusal] = json.loads(capsys.readouterr().out)
+    found = {
+        "report": report,
+        "row": report["rows"][0],
+        "counterexample": report["rows"][0]["counterexample"],
+        "certificate": certificate,
+        "finding": certificate["findings"][0],
+        "refusal": refusal,
+    }
+    assert {kind: " ".join(keys) for kind, keys in found.items()} == KEYS
+    assert report["schema"] == certificate["schema"] == refusal["schema"] == 1
+    page = (Path(__file__).parents[1] / "specs" / "README.md").read_text().replace("**", "")
+    for kind, keys in KEYS.items():
+        lines = page.partition(f"\n| {kind} | |\n")[2].partition("| |\n| `")[0].splitlines()
+        named = [key for line in lines for key in re.findall(r"`(\w+)`", line.split(" | ")[0])]
+        assert sorted(named) == sorted(keys.split()), kind
+
+
+# -- pyproject.toml --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def project(homework):
+    """A function that writes a pyproject.toml into the current folder."""
+
+    def write(*lines, folder=homework):
+        (folder / "pyproject.toml").write_text("\n".join(lines))
+
+    return write
+
+
+TABLE = '[tool.gdpure.check."homework:my_descent"]'
+
+
+def test_targets_methods_and_expected_failures_are_read(calls, homework, project, capsys):
+    write(homework / "class", anna=descent("'anna'"), ben=descent("'ben'"))
+    project(
+        TABLE,
+        'method = "descent"',
+        'expected-failures = { value-rate = "not proven", fejer = "momentum" }',
+        '[tool.gdpure.check."class/anna.py:my_descent"]',
+        'method = "homework.py:course.solution"',
+        '[tool.gdpure.check."class/*.py:my_descent"]',
+        'method = "any"',
+    )
+    assert main(["check", "--json"]) == 0
+    names = ["homework:my_descent", "class/anna.py:my_descent", "class/ben.py:my_descent"]
+    assert [report["subject"] for report in json.loads(capsys.readouterr().out)] == names
+    here, anna, ben = calls[1:]
+    assert here["method"] == "descent"
+    assert here["expected_failures"] == {"value-rate": "not proven", "fejer": "momentum"}
+    assert anna["method"] == "a solution" and ben["method"] == "any"
+    assert anna["expected_failures"] == {}
+
+
+def test_the_command_line_wins_over_the_file(calls, project):
+    project(TABLE, 'method = "descent"', 'expected-failures.fejer = "momentum"')
+    assert main(["check", "homework:my_descent", "--method", "any"]) == 0
+    assert main(["check", "./homework.py:my_descent"]) == 0
+    assert [call["method"] for call in calls[1:]] == ["any", None]
+    assert calls[1]["expected_failures"] == {"fejer": "momentum"}
+
+
+def test_a_file_above_speaks_of_what_is_beside_it(calls, homework, project, monkeypatch, capsys):
+    write(homework / "class", anna=descent("'anna'"))
+    project(TABLE, '[tool.gdpure.check."class/anna.py:my_descent"]', 'method = "any"')
+    monkeypatch.chdir(homework / "class")
+    project("[tool.other]", folder=homework / "class")
+    assert main(["check", "--json"]) == 0
+    found = [report["subject"] for report in json.loads(capsys.readouterr().out)]
+    assert found == ["homework:my_descent", "anna.py:my_descent"]
+    assert main(["check", "./anna.py:my_descent"]) == 0
+    assert [call["method"] for call in calls[1:]] == [None, "any", "any"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        (["x = "], "cannot be read: Invalid value (at end of document)"),
+        (["tool = 3"], "tool must be a table, got 3"),
+        (["[tool]", "gdpure = []"], "tool.gdpure must be a table, got an array"),
+        (["[tool.gdpure.chek]"], "tool.gdpure has no key 'chek'; the key of it is check"),
+        (["[tool.gdpure.check.homework]"], 'check."homework" must be module:attribute, as in opta'),
+        (['[tool.gdpure.check."no/*.py:f"]'], 'check."no/*.py:f": there is no file no/*.py'),
+        (
+            [TABLE, "x = 1"],
+            "my_descent\" has no key 'x'; the keys are method and expected-failures",
+        ),
+        ([TABLE, "method = 1"], '.method must be "descent", "any" or a rule, got 1'),
+        ([TABLE, 'method = "gd.Polyak()"'], ".method must be module:attribute, as in optax:sgd, o"),
+        ([TABLE, "expected-failures = true"], "expected-failures must be a table, got a boolean"),
+        (
+            [TABLE, 'expected-failures.value-rte = "why"'],
+            "expected-failures: no theorem is called 'value-rte'; near it: value-rate",
+        ),
+        (
+            [TABLE, "expected-failures.value-rate = 3"],
+            "expected-failures.value-rate must be the reason, a text, got 3",
+        ),
+        ([TABLE, 'expected-failures.fejer = " "'], "fejer must be the reason, a text, got an empt"),
+    ],
+)
+def test_a_file_that_means_nothing(calls, refused, project, lines, sentence):
+    project(*lines)
+    told = refused("check", "homework:my_descent")
+    assert told.startswith("pyproject.toml") and sentence in told and len(calls) == 1
+
+
+def test_what_the_checks_refuse_names_the_file(homework, refused, project):
+    table = '[tool.gdpure.check."optax:sgd"]'
+    project(table, 'expected-failures.heavy-ball-rate = "why"')
+    for options in ([], ["--method", "any"]):
+        told = refused("check", "optax:sgd", *options)
+        assert told.startswith('pyproject.toml: tool.gdpure.check."optax:sgd".expected-failures: ')
+    project(table, 'method = "homework:course.solution"')
+    told = refused("check", "optax:sgd")
+    assert told.startswith('pyproject.toml: tool.gdpure.check."optax:sgd".method must be None')
+
+
 # -- what is refused -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("target", "sentence"),
     [
-        ("homework", "TARGET must be module:attribute, as in optax:sgd, got 'homework'"),
-        ("homework:f(0.1)", "TARGET must be module:attribute, as in optax:sgd"),
         (
-            "homework.py:my_descent",
-            "TARGET names a module, not a file: write homework:my_descent, in its folder",
+            "homework",
+            "TARGET must be module:attribute, as in optax:sgd, or FILE.py:attribute, got "
+            "'homework'",
         ),
-        ("some/homework.py", "write homework:NAME, in its folder"),
+        ("homework:f(0.1)", "TARGET must be module:attribute, as in optax:sgd"),
+        ("homework.py", "or FILE.py:attribute, got 'homework.py'"),
+        ("some/homework:f", "or FILE.py:attribute, got 'some/homework:f'"),
+        ("some/homework.py:f", "there is no file some/homework.py"),
+        ("homewrok.py:f", "there is no file homewrok.py; near it: homework.py"),
+        ("nobody/*.py:f", "TARGET: there is no file nobody/*.py"),
+        ("homework.py:descent", "homework.py has no attribute 'descent'; near it: my_descent"),
+        ("homework.py:course.s", "homework.py:course has no attribute 's'"),
         ("homwork:f", "there is no module 'homwork', in this folder or installed; near it: home"),
         ("homework.f:f", "there is no module 'homework.f', in this folder or installed"),
         ("homework:descent", "homework has no attribute 'descent'; near it: my_descent"),
-        ("homework:course.solutoin", "homework.course has no attribute 'solutoin'; near it: solu"),
+        ("homework:course.solutoin", "homework:course has no attribute 'solutoin'; near it: solu"),
     ],
 )
 def test_a_target_that_is_not_there(homework, refused, target, sentence):

@@ -12,8 +12,7 @@ import gdpure as gd
 from gdpure.specs import THEOREMS, instances, problems
 from gdpure.specs.instances import SHAPES
 from gdpure.specs.optimizer import search
-from gdpure.specs.optimizer.running import Malformed
-from gdpure.specs.optimizer.subjects import as_subject
+from gdpure.specs.subjects import Malformed, as_subject
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
@@ -100,10 +99,10 @@ def test_a_theorem_asked_for_alone_catches_a_bug(theorem):
     if theorem.name == "form":
         with pytest.raises(Malformed, match="changes the dtype"):
             search.survey(as_subject(descents.rows_in_another_dtype), [theorem], np.float32,
-                          count=3, seed=0, progress=lambda done: None)  # fmt: skip
+                          count=3, seed=0, progress=lambda *_: None)  # fmt: skip
         return
     [tally] = search.survey(
-        bug_of(theorem), [theorem], np.float32, count=192, seed=0, progress=lambda done: None
+        bug_of(theorem), [theorem], np.float32, count=192, seed=0, progress=lambda *_: None
     )
     assert tally.violated
 
@@ -113,7 +112,7 @@ def test_the_bug_of_each_theorem_is_no_bug_of_the_judge():
     for theorem in THEOREMS:
         if {*theorem.needs} <= STEPS.brings:
             [tally] = search.survey(
-                STEPS, [theorem], np.float32, count=192, seed=0, progress=lambda done: None
+                STEPS, [theorem], np.float32, count=192, seed=0, progress=lambda *_: None
             )
             assert not tally.violated, theorem.name
 

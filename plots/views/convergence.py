@@ -18,7 +18,7 @@ from gdpure import guards
 
 from ...specs import bounds
 from ...specs.report import Verdict
-from ...specs.run.recorded import Rows, read, truth
+from ...specs.run.recorded import Record, read, truth
 from ...specs.run.steps import steps_of
 from .fields import as_argument, values_along
 
@@ -151,13 +151,13 @@ def points_recorded(run):
 def the_step_size(caller, run, given=None, known=None):
     """Return the step size of a run: as given, or the one that all its rows show, or None.
 
-    The run brings gradients, or else it is `Rows` and `known` is what is true at them.
+    The run brings gradients, or else it is a `Record` and `known` is what is true at them.
     """
     if given is not None:
         guards.in_range(caller, "step_size", given, guards.Range(0))
         sizes = np.unique(np.asarray(given, np.float64))
         return float(sizes[0]) if sizes.shape == (1,) else None
-    rows = run if isinstance(run, Rows) else read(run)
+    rows = run if isinstance(run, Record) else read(run)
     with np.errstate(over="ignore", invalid="ignore"):  # the gradients of what runs away
         steps = steps_of(rows, truth(None, rows) if known is None else known, None)
     if steps.how != "inferred" or steps.finding.verdict is Verdict.VIOLATED:

@@ -14,7 +14,7 @@ from gdpure import guards
 from ...specs import THEOREMS
 from ...specs.instances import FAMILIES, Setting, Shape, instance, sample
 from ...specs.optimizer.search import judge
-from ...specs.optimizer.subjects import as_subject
+from ...specs.subjects import as_subject
 from ...specs.theorem import NEEDS, Theorem
 
 _CLEAR = 1e-9  # of a bound: what rounding may change more of is not shown

@@ -13,16 +13,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..optimizer.subjects import name_of
 from ..report import Counterexample
 from ..rounding import unit_roundoff
+from ..subjects import name_of
 from .remainder import EVERY, TERMS, Slope
 from .subjects import Form, Subject, data_of, flat, wide
 
 _FEW = 6  # so many numbers are shown one by one
 
 
-class Finding(NamedTuple):
+class Comparison(NamedTuple):
     """What came from a gradient at one point, beside what must be.
 
     Attributes
@@ -75,7 +75,7 @@ class Cause(NamedTuple):
     text: str
 
 
-def likely_cause(subject: Subject, found: Finding) -> Cause:
+def likely_cause(subject: Subject, found: Comparison) -> Cause:
     """Return what is wrong with a gradient, as far as the numbers show it.
 
     Parameters
@@ -88,7 +88,7 @@ def likely_cause(subject: Subject, found: Finding) -> Cause:
     >>> from .subjects import form_of
     >>> form, x = form_of("f", np.array([1.0, 3.0]))
     >>> subject = Subject(np.sum, np.negative, form, 0, None, "")
-    >>> found = Finding(x, -x, x, 1e-15 * x, None, [])
+    >>> found = Comparison(x, -x, x, 1e-15 * x, None, [])
     >>> assert likely_cause(subject, found).text == "every coordinate is of the wrong sign"
     """
     if not found.wrong.any() and found.wrong_value:
@@ -296,8 +296,8 @@ def _named(form, which):
 
 def counterexample(
     subject: Subject,
-    found: Finding,
-    again: Callable[[np.ndarray], Finding | None],
+    found: Comparison,
+    again: Callable[[np.ndarray], Comparison | None],
     theorem: tuple[tuple[str, str], ...],
 ) -> Counterexample:
     """Return a violation in words, at the simplest point that shows it in the same way.

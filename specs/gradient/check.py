@@ -17,10 +17,10 @@ import numpy as np
 
 from gdpure import gradients, guards
 
-from ..optimizer.subjects import name_of
 from ..report import Report, Row, Verdict, versions
+from ..subjects import name_of
 from .autodiff import derivative
-from .causes import Finding, counterexample
+from .causes import Comparison, counterexample
 from .remainder import slopes, value_rounding
 from .subjects import (
     Formless,
@@ -59,7 +59,7 @@ def check_gradient(
     Returns
     -------
     Report
-        True if nothing is violated and the numbers were really tested. A theorem is inconclusive
+        True if nothing is violated and the numbers were really tested. A theorem is vacuous
         where rounding, or a kink of f, hides what it says.
 
     Raises
@@ -168,7 +168,7 @@ def _against_autodiff(subject, x, came, known, reason, said):
         why = f"{changed}: f has a kink here, or is stationary"
     for j in np.flatnonzero(~np.isfinite(truth))[:1]:
         why = f"autodiff gives {truth[j]} for {labels[j]}"
-    return _row(subject, AUTODIFF, Verdict.INCONCLUSIVE, why, **counts)
+    return _row(subject, AUTODIFF, Verdict.VACUOUS, why, **counts)
 
 
 def _allowed(subject, known):
@@ -176,10 +176,10 @@ def _allowed(subject, known):
     return known.rounding + known.jump + least
 
 
-def _beside_autodiff(subject, x, came, known, said) -> Finding:
+def _beside_autodiff(subject, x, came, known, said) -> Comparison:
     truth, allowed = known.exact, _allowed(subject, known)
     value = None if came.value is None else (came.value, float(truth[0]), float(allowed[0]))
-    return Finding(x, came.gradient, truth[1:], allowed[1:], value, said)
+    return Comparison(x, came.gradient, truth[1:], allowed[1:], value, said)
 
 
 # -- against the values of f -----------------------------------------------------------------------
@@ -210,10 +210,10 @@ def _against_values(subject, x, came, known, said):
     if told:
         return _row(subject, TAYLOR, Verdict.HOLDS, **counts)
     reasons = dict.fromkeys(slope.why for slope in said)
-    return _row(subject, TAYLOR, Verdict.INCONCLUSIVE, "; ".join(reasons), **counts)
+    return _row(subject, TAYLOR, Verdict.VACUOUS, "; ".join(reasons), **counts)
 
 
-def _beside_values(subject, x, came, known, said) -> Finding:
+def _beside_values(subject, x, came, known, said) -> Comparison:
     """Return what came beside the slopes of f along coordinates, as far as they are known."""
     truth, allowed = np.full(len(x), np.nan), np.full(len(x), np.inf)
     for slope in said:
@@ -226,4 +226,4 @@ def _beside_values(subject, x, came, known, said) -> Finding:
         value = (came.value, *value_rounding(subject, x))
     elif came.value is not None:
         value = (came.value, came.value, 0.0)  # what is known of it is known to autodiff
-    return Finding(x, came.gradient, truth, allowed, value, said)
+    return Comparison(x, came.gradient, truth, allowed, value, said)

@@ -9,37 +9,51 @@ import numpy as np
 from ..gradient.causes import digits_of, import_of, lengths_of, source_of, text_of
 from ..gradient.subjects import Subject
 from ..report import Counterexample
-from .claims import Cases, Claim, Known, Points, judged, products
+from ..rows import Points
+from ..theorem import Sides
+from .claims import Claim
 
 _NEARLY = 0.99  # a simple case must show so much of what the worst one shows
 _MANY = 200
 
 
 def counterexample(
-    subject: Subject, claim: Claim, known: Known, points: Points, cases: Cases, evaluated
+    subject: Subject, claim: Claim, points: Points, seen: Sides, judged
 ) -> Counterexample:
     """Return the simplest case that shows nearly as much as the worst one.
 
     Parameters
     ----------
-    subject, claim, known
-        What was checked, and what is claimed.
-    points, cases
+    subject, claim
+        What was checked.
+    points, seen
         Where it was checked, and what came out.
-    evaluated
-        ``(subject, vectors) -> Points``.
+    judged
+        ``vectors -> (points, seen)`` of other points.
     """
-    tried, share = [(points, cases)], cases.share
-    there, here = np.unravel_index(np.argmax(share), share.shape)
+    tried, share = [(points, seen)], _share(seen)
     if claim.points != ("x*",):
-        simple = evaluated(subject, _simpler(points.x, here, there))
-        tried.append((simple, judged(claim, known, products(simple))))
+        here, there = _places(claim, np.unravel_index(np.argmax(share), share.shape))
+        tried.append(judged(_simpler(points.noted.x.middle[..., 0], here, there)))
     found = [
-        _Case(subject, claim, known, some, cases, here, there)
-        for some, cases in tried
-        for there, here in np.argwhere(cases.share >= _NEARLY * share.max())[:_MANY]
+        _Case(subject, claim, some, seen, place)
+        for some, seen in tried
+        for place in np.argwhere(_share(seen).T >= _NEARLY * share.max())[:_MANY, ::-1]
     ]
     return min(found, key=_length).told()
+
+
+def _share(seen):
+    """Return how much of both sides they are apart, where the claim is violated."""
+    sizes = abs(seen.measured) + abs(seen.bound)
+    there = seen.broken & (sizes > 0)
+    return np.divide(seen.off, sizes, out=np.zeros_like(sizes), where=there)
+
+
+def _places(claim, place):
+    """Return at which points a claim is violated: x, and y, or else the minimizer."""
+    here = 0 if claim.points == ("x*",) else place[0]
+    return here, place[1] if claim.points == ("x", "y") else 0
 
 
 def _length(case):
@@ -47,28 +61,29 @@ def _length(case):
 
 
 def _simpler(x, here, there):
-    """Return as many points, among them those of a case, rounded to a few digits."""
+    """Return points, the first and those of a case, rounded to a few digits."""
     gap = abs(x[here] - x[there]).max()
     digits = -math.floor(math.log10(gap)) if gap > 0 else 0
     rounded = [np.round(x[k], digits + more) for more in range(4) for k in (here, there)]
-    simple = np.array([x[0], *rounded])
-    return np.concatenate([simple, np.repeat(x[:1], max(0, len(x) - len(simple)), axis=0)])
+    return np.array([x[0], *rounded])
 
 
 class _Case:
     """One violation of a claim."""
 
-    def __init__(self, subject, claim, known, points, cases, here, there):
-        self.subject, self.claim, self.known = subject, claim, known
+    def __init__(self, subject, claim, points, seen, place):
+        self.subject, self.claim, self.known = subject, claim, points
         self.must_be, self.returned, self.off_by, self.explained = (
-            float(part[there, here]) for part in (cases.bound, cases.measured, *cases[2:4])
+            float(part[tuple(place)])
+            for part in (seen.bound, seen.measured, seen.off, seen.allowed)
         )
-        there, here = (0, 0) if claim.points == ("x*",) else (there, here)
-        self.x, self.y = points.x[here], points.x[there]
+        here, there = _places(claim, place)
+        x, f, g = (part.middle[..., 0] for part in (points.noted.x, points.noted.f, points.noted.g))
+        self.x, self.y = x[here], x[there]
         self.scope = {
-            **{"x": self.x, "fx": points.f.middle[here], "gx": points.g.middle[here]},
-            **{"y": self.y, "fy": points.f.middle[there], "gy": points.g.middle[there]},
-            **{"norm": np.linalg.norm, "minimum": float(known.minimum.middle)},
+            **{"x": self.x, "fx": f[here], "gx": g[here]},
+            **{"y": self.y, "fy": f[there], "gy": g[there]},
+            **{"norm": np.linalg.norm, "minimum": float(points.minimum.middle)},
         }
         named = {"x": self.x, "y": self.y, "x*": self.y}
         self.text = ", ".join(
@@ -88,7 +103,7 @@ class _Case:
             f"off by     {self.off_by:.3g}; rounding explains at most {self.explained:.2g}"
         )
         lines = (
-            ("theorem", f"{claim.statement}\t{claim.source}"),
+            ("theorem", f"{claim.theorem.statement}\t{claim.theorem.source}"),
             ("smallest", self.text),
             (left, sides),
         )
@@ -110,7 +125,8 @@ class _Case:
         fact = self.claim.facts[0]
         if "{claimed}" not in self.claim.wrong:
             return self.claim.wrong.format(implied=shown(implied)), shown(implied)
-        claimed = float(getattr(self.known, fact).middle)
+        name = "L" if fact == "smoothness" else "mu" if fact == "strong_convexity" else fact
+        claimed = float(getattr(self.known, name).middle)
         small = abs(self.must_be) <= self.explained and self.claim.compared[1] != "0"
         if small and fact != "smoothness":
             implied = 0.0  # as far as rounding lets see

@@ -1,8 +1,8 @@
-"""The facts that an objective claims, attacked: by samples, by ascent, by descent.
+"""The facts that an objective claims, points: by samples, by ascent, by descent.
 
 Points are looked for where a claim is most likely to fail: where the curvature that ascent finds is
 largest and least, along the axes of the Hessian at the minimizer, where descents end, and at random
-on many scales. All of them are then judged in float64 by the formulas of `claims`. What
+on many scales. All of them are then judged in float64 by the laws of `theorems.facts`. What
 rounding explains is measured on f in `autodiff`, for the dtype in which the facts are claimed: that
 of a coarser dtype allows for data, and for a minimizer, that are rounded to it.
 """
@@ -13,6 +13,7 @@ import contextlib
 import functools
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -23,16 +24,18 @@ import gdpure as gd
 from gdpure import guards
 from gdpure.objectives import Objective
 
-from ..balls import Ball, ball, dot
+from ..balls import Ball, ball, dot, widened
 from ..gradient.autodiff import derivative, derivatives
 from ..gradient.check import AUTODIFF, check_gradient
-from ..gradient.subjects import Subject, flat, form_of, passed, scalar, traced, wide
-from ..optimizer.subjects import name_of
+from ..gradient.subjects import Subject, flat, form_of, passed, scalar, traced
 from ..report import Report, Row, Verdict, versions
 from ..rounding import unit_roundoff
+from ..rows import QUIET, Points, Rows
+from ..subjects import name_of
+from ..theorem import Sides, sides
 from .attack import Curved, curved, low, starts
 from .cases import counterexample, shown
-from .claims import CLAIMS, FLAT, Known, Points, judged, products
+from .claims import CLAIMS, FLAT, Claim
 
 _NUMBERS = ("smoothness", "strong_convexity", "growth", "minimum")
 _CURVATURE = ("smoothness", "strong_convexity", "growth", "flat")
@@ -223,11 +226,11 @@ def _unit(fact):
 
 
 def _row(form, claim, verdict, reason="", **known):
-    return Row(claim.name, claim.family, form.dtype, verdict, reason, **known)
+    return Row(claim.name, claim.theorem.family, form.dtype, verdict, reason, **known)
 
 
 def _unknown(form, why):
-    return [_row(form, claim, Verdict.INCONCLUSIVE, why) for claim in (*CLAIMS, FLAT)]
+    return [_row(form, claim, Verdict.VACUOUS, why) for claim in (*CLAIMS, FLAT)]
 
 
 def _gradient_rows(subject, objective, x):
@@ -259,22 +262,21 @@ def _rows(subject, x, claimed, instances):
     if any(fact in claimed for fact in _CURVATURE):
         found = curved(subject, around)
     vectors = np.concatenate([around.points, low(subject, around), found.points])
-    points = _evaluated(subject, vectors)
-    with wide():
-        known = _known(claimed, points, found, _computed(subject))
-        if "minimizer" in claimed:
-            points = _moved(points, known, _computed(subject) * np.linalg.norm(first))
-        rows, of = [], products(points)
-        for claim in CLAIMS:
-            why = _missing(claim, claimed)
-            if why:
-                rows.append(_row(form, claim, Verdict.NOT_APPLICABLE, why))
-            elif claim.name == "interpolation" and any(r.verdict is Verdict.VIOLATED for r in rows):
-                why = "rests on smoothness and strong-convexity, of which one is violated"
-                rows.append(_row(form, claim, Verdict.BLOCKED, why))
-            else:
-                rows.append(_judged(subject, claim, known, points, of))
-        rows += _flat_rows(subject, claimed, known, first)
+    noted = _evaluated(subject, vectors)
+    points = _known(claimed, noted, found, _computed(subject))
+    if "minimizer" in claimed:
+        points = _moved(points, _computed(subject) * np.linalg.norm(first))
+    rows = []
+    for claim in CLAIMS:
+        why = _missing(claim, claimed)
+        if why:
+            rows.append(_row(form, claim, Verdict.NOT_APPLICABLE, why))
+        elif claim.name == "interpolation" and any(r.verdict is Verdict.VIOLATED for r in rows):
+            why = "rests on smoothness and strong-convexity, of which one is violated"
+            rows.append(_row(form, claim, Verdict.BLOCKED, why))
+        else:
+            rows.append(_judged(subject, claim, points))
+    rows += _flat_rows(subject, claimed, points, first)
     return rows, _notes(claimed, found)
 
 
@@ -297,27 +299,26 @@ def _computed(subject):
     return max(sum(subject.form.sizes), *itertools.chain((1,), *shapes)) * unit_roundoff("float64")
 
 
-def _known(claimed, points, found, error):
+def _known(claimed, noted, found, error) -> Points:
     smoothness = claimed.get("smoothness", ball(max(found.most, -found.least)))
-    lowest = points.f[int(np.argmin(points.f.middle))]
+    lowest = noted.f[int(np.argmin(noted.f.middle)), 0]
     # What is L-smooth is -L-strongly convex.
     convexity, growth = claimed.get("strong_convexity", -smoothness), claimed.get("growth", ball(0))
     # Eigenvalues are off by as much as their matrix is, by Weyl.
     off = error * abs(float(smoothness.middle))
-    smoothness, convexity, growth = (
-        Ball(fact.middle, fact.radius + off) for fact in (smoothness, convexity, growth)
-    )
-    return Known(smoothness, convexity, growth, claimed.get("minimum", lowest))
+    L, mu, growth = (widened(fact, off) for fact in (smoothness, convexity, growth))
+    return Points(noted, L, mu, growth, claimed.get("minimum", lowest))
 
 
-def _moved(points, known, off):
+@QUIET
+def _moved(points, off):
     """Allow for a minimizer, the first of the points, that is off by so much."""
-    f, g = points.f.radius.copy(), points.g.radius.copy()
-    L, slope = float(known.smoothness.middle), points.g.middle[0]
-    L = L if np.isfinite(L) else 0.0
-    f[0] += (np.linalg.norm(abs(slope) + g[0]) + L * off / 2) * off
-    g[0] += L * off
-    return points._replace(f=Ball(points.f.middle, f), g=Ball(points.g.middle, g))
+    L = float(points.L.middle)
+    first = points.noted[:1].strayed(np.full((1, 1), off), L if np.isfinite(L) else 0.0)
+    # The gradient may be off by that in one coordinate as in another, the point is as it is.
+    first = Rows(points.noted.x[:1], first.f, first.g)
+    noted = first.beside(points.noted[1:])
+    return replace(points, noted=noted)
 
 
 def _notes(claimed, found):
@@ -344,47 +345,63 @@ def _evaluated(subject, vectors):
     lost = ~(np.isfinite(exact).all(1) & np.isfinite(radius).all(1))
     for array in (exact, radius, x):
         array[lost] = array[0]
-    return Points(x, Ball(exact[:, 0], radius[:, 0]), Ball(exact[:, 1:], radius[:, 1:]))
+    balls = Ball(exact[..., None], radius[..., None])
+    return Rows(ball(x[..., None]), balls[:, 0], balls[:, 1:])
 
 
 # -- judging ---------------------------------------------------------------------------------------
 
 
-def _judged(subject, claim, known, points, of):
-    cases = judged(claim, known, of)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        excess = np.nanmax(cases.gap / cases.radius, initial=0.0)
+@QUIET
+def _sides(claim: Claim, points: Points) -> Sides:
+    """Return both sides at all points, or pairs of them."""
+    seen = sides(claim.theorem, points).each(lambda x: x[..., 0])
+    # Where squares overflow, nothing is said.
+    lost = ~np.isfinite(seen.off)
+    measured, bound = (np.where(lost, 0.0, side) for side in seen[:2])
+    return seen._replace(measured=measured, bound=bound, allowed=np.where(lost, np.inf, seen[2]))
+
+
+def _judged(subject, claim, points):
+    seen = _sides(claim, points)
     counts = {
-        "instances": cases.gap.size,
-        "informative": int(cases.informative.sum()),
-        "violated": int(cases.wrong.sum()),
-        "excess": float(excess),
+        "instances": seen.off.size,
+        "informative": int(seen.informative.sum()),
+        "violated": int(seen.broken.sum()),
+        "excess": float(seen.excess.max()),
     }
     if counts["violated"]:
-        case = counterexample(subject, claim, known, points, cases, _evaluated)
+
+        def judged(vectors):
+            noted = _evaluated(subject, vectors)
+            there = replace(points, noted=noted)
+            return there, _sides(claim, there)
+
+        case = counterexample(subject, claim, points, seen, judged)
         return _row(subject.form, claim, Verdict.VIOLATED, counterexample=case, **counts)
     if counts["informative"]:
         return _row(subject.form, claim, Verdict.HOLDS, **counts)
     why = "rounding explains as much as is claimed"
-    return _row(subject.form, claim, Verdict.INCONCLUSIVE, why, **counts)
+    return _row(subject.form, claim, Verdict.VACUOUS, why, **counts)
 
 
-def _flat_rows(subject, claimed, known, first):
+@QUIET
+def _flat_rows(subject, claimed, points, first):
     """Judge the flat directions: their projector, and f along them."""
     form, why = subject.form, _missing(FLAT, claimed)
     if not why and not claimed["flat"].middle.any():
         why = "claims no flat direction"
     if why:
         verdict = Verdict.NOT_APPLICABLE
-        row = Row(PROJECTOR, FLAT.family, form.dtype, verdict, why)
+        row = Row(PROJECTOR, FLAT.theorem.family, form.dtype, verdict, why)
         return [row, _row(form, FLAT, verdict, why)]
     draws = subject.random.normal(size=(_PROBES, len(first)))
-    moves, off = jax.tree.map(np.asarray, _projected(claimed["flat"], draws))
+    moves, off = _projected(claimed["flat"], draws)
     why = "" if off <= 1 else "flat is no projector: it is not its own transpose, or square"
     rows = [
         Row(
             PROJECTOR,
-            FLAT.family,
+            FLAT.theorem.family,
             form.dtype,
             Verdict.VIOLATED if why else Verdict.HOLDS,
             why,
@@ -395,19 +412,16 @@ def _flat_rows(subject, claimed, known, first):
         )
     ]
     lengths = 2.0 ** np.linspace(-4, 4, _PROBES)[:, None] * max(1.0, abs(first).max())
-    points = _evaluated(subject, [first, *(first + lengths * moves.middle)])
+    noted = _evaluated(subject, [first, *(first + lengths * moves.middle)])
     # What is rounded in the projector leads astray, by so much.
-    astray = np.append(0.0, lengths[:, 0] * np.linalg.norm(moves.radius, axis=1))
-    slope = np.linalg.norm(points.g.middle, axis=1) + np.linalg.norm(points.g.radius, axis=1)
-    lost = (slope + float(known.smoothness.middle) / 2 * astray) * astray
-    points = points._replace(f=Ball(points.f.middle, points.f.radius + lost))
-    return [*rows, _judged(subject, FLAT, known, points, products(points))]
+    astray = np.append(0.0, lengths[:, 0] * np.linalg.norm(moves.radius, axis=1))[:, None]
+    noted = Rows(noted.x, noted.strayed(astray, float(points.L.middle)).f, noted.g)
+    return [*rows, _judged(subject, FLAT, replace(points, noted=noted))]
 
 
-@jax.jit
 def _projected(projector, draws):
     """Return flat directions, a ball, and how far off a projector is, in units of its rounding."""
     turned = Ball(projector.middle.T, projector.radius.T)
     moves = dot(ball(draws)[:, None], projector[None], axis=-1)
     gaps = dot(moves[:, None], projector[None], axis=-1) - moves, projector - turned
-    return moves, jnp.stack([jnp.max(abs(gap.middle) / gap.radius) for gap in gaps]).max()
+    return moves, max((abs(gap.middle) / gap.radius).max() for gap in gaps)

@@ -12,20 +12,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..diagnosis.causes import likely_cause
 from ..families import THEOREMS
 from ..instances import SHAPES, as_batch, one_of
 from ..report import DEFINITIONS, Report, Row, Verdict, versions
+from ..subjects import Malformed, Subject, as_subject, name_of
 from ..theorem import NEEDS, Theorem
 from ..theorems import methods
-from . import causes, search
+from . import search
 from .explain import explain
-from .running import Malformed
-from .shrinking import shrink
-from .subjects import Subject, as_subject, name_of
+from .shrinking import rewritten, shrink
 
 _DTYPES = (jnp.float32, jnp.float64)
 # What JAX cannot trace is run one by one.
-_INSTANCES, _ONE_BY_ONE = 6_144, 768
+_INSTANCES, _ONE_BY_ONE = 6_144, 384
 # Rounds, each to a simpler case, until none is: the planted bugs need 3 to 22 of them.
 _SHRINKING = 64
 METHODS = ("any", "descent", "gradient descent")
@@ -37,7 +37,7 @@ def check_optimizer(
     *,
     method: Any = None,
     instances: int | None = None,
-    only: Iterable[str] | str | None = None,
+    only: Iterable[str | Theorem] | str | Theorem | None = None,
     expected_failures: Mapping[str, str] | None = None,
     seed: int = 0,
     platform: str | None = None,
@@ -63,10 +63,10 @@ def check_optimizer(
         rule or a schedule says of itself.
     instances
         How many to try in each dtype, of three shapes, rounded up to a multiple of three. By
-        default 6,144, or 768 for a function that JAX cannot trace. What the first 64 of a shape
+        default 6,144, or 384 for a function that JAX cannot trace. What the first 64 of a shape
         violate is tried on no more.
     only
-        Names of theorems or families; all by default.
+        Names of theorems or families, or theorems of your own; all that are known by default.
     expected_failures
         Names of theorems and the reason why each may be broken.
     seed
@@ -97,26 +97,34 @@ def check_optimizer(
     >>> report = check_optimizer(uphill, instances=96, only=["step-identity"])
     >>> assert not report
     """
-    made = as_subject(subject, method, name)
+    held = as_subject(subject, method, name)
     expected = dict(expected_failures or {})
-    known = (*THEOREMS, *_of_its_method(made))
+    known = (*THEOREMS, *_of_its_method(held))
     chosen = _chosen(known, only)
-    _names("expected_failures", expected, [theorem.name for theorem in known])
+    _names("expected_failures", expected, [theorem.name for theorem in (*known, *chosen)])
     tell = progress or (lambda fraction, text: None)
     rows: list[Row] = []
+    small: list[search.Case] = []
     with jax.default_device(jax.devices(platform)[0] if platform else None):
         for k, dtype in enumerate(_DTYPES):
-            title = f"{made.name} in {jnp.dtype(dtype).name}"
+            title = f"{held.name} in {jnp.dtype(dtype).name}"
 
-            def share(fraction, k=k, title=title):
-                tell((k + fraction) / len(_DTYPES), title)
+            def share(fraction, violated, k=k, title=title):
+                tell((k + fraction) / len(_DTYPES), title + _so_far(violated))
 
-            share(0.0)
-            rows += _check(made, chosen, dtype, instances, expected, seed, share)
+            share(0.0, [])
+            rows += _check(held, chosen, dtype, instances, expected, seed, share, small)
         where = platform or jax.default_backend()
-    return Report(
-        made.name, _method_text(made), where, versions(), seed, tuple(rows), _notes(made, rows)
-    )
+    return Report(held.name, _method_text(held), where, versions(), seed, tuple(rows), held.notes)
+
+
+def _so_far(violated):
+    """Return what is known to be violated, in a few words."""
+    if not violated:
+        return ""
+    first = min(violated, key=lambda theorem: theorem.name not in DEFINITIONS)
+    others = f" and {len(violated) - 1} more" if len(violated) > 1 else ""
+    return f": {first.name}{others} violated"
 
 
 def _of_its_method(subject):
@@ -132,16 +140,14 @@ def _method_text(subject: Subject) -> str:
     return f"the recurrence of gd.{type(subject.method(0.125)).__name__}"
 
 
-def _notes(subject, rows):
-    return subject.notes
-
-
 def _chosen(theorems, only):
     if only is None:
         return theorems
-    wanted = [only] if isinstance(only, str) else list(only)
-    _names("only", wanted, [name for t in theorems for name in (t.name, t.family)])
-    return tuple(t for t in theorems if t.name in wanted or t.family in wanted)
+    wanted = [only] if isinstance(only, str | Theorem) else list(only)
+    own = tuple(asked for asked in wanted if isinstance(asked, Theorem))
+    names = [asked for asked in wanted if asked not in own]
+    _names("only", names, [name for t in theorems for name in (t.name, t.family)])
+    return tuple(t for t in theorems if t.name in names or t.family in names) + own
 
 
 def _names(argument, names, known):
@@ -248,8 +254,8 @@ class Claim:
 # -- one dtype -------------------------------------------------------------------------------------
 
 
-def _check(subject, theorems, dtype, instances, expected, seed, progress):
-    """Return the rows of one dtype."""
+def _check(subject, theorems, dtype, instances, expected, seed, progress, small):
+    """Return the rows of one dtype; cases that are small enough for paper are added to `small`."""
     refused = {t: _refusal(t, subject) for t in theorems}
     tried = [t for t in theorems if not refused[t]]
     count = instances or (_INSTANCES if subject.compiled else _ONE_BY_ONE)
@@ -266,7 +272,7 @@ def _check(subject, theorems, dtype, instances, expected, seed, progress):
     except Exception as error:  # whatever a stranger's code may raise
         rows.update(_failed(tried or _FORM, dtype, error))
     else:
-        shown = _counterexamples(subject, tallies, dtype, expected)
+        shown = _counterexamples(subject, tallies, dtype, expected, small)
         rows.update(
             {t.theorem: _verdict(t, dtype, expected, shown.get(t.theorem)) for t in tallies}
         )
@@ -274,27 +280,38 @@ def _check(subject, theorems, dtype, instances, expected, seed, progress):
     return [rows[theorem] for theorem in dict.fromkeys((*theorems, *rows))]
 
 
-def _counterexamples(subject, tallies, dtype, expected):
-    """Shrink and explain the violations; what is small for one theorem often is for another."""
+def _counterexamples(subject, tallies, dtype, expected, small):
+    """Shrink and explain the violations; what is small for one often is for another.
+
+    That they are violations is known: a case is run operation by operation when it is small, and if
+    it is excused there, so is every step on the way to another one.
+    """
     violated = [t for t in tallies if t.violated and t.theorem.name not in expected]
     violated.sort(key=lambda tally: tally.theorem.name not in DEFINITIONS)
-    small, shown = [], {}
+    shown = {}
     for tally in violated:
         theorem, begin = tally.theorem, tally.simplest()
 
-        def judged(tried, shape=begin.shape, attained=begin.attained, theorem=theorem):
-            [found] = search.judge(subject, [theorem], as_batch(tried), shape, dtype)
+        def judged(tried, known=(theorem,), shape=begin.shape, attained=begin.attained, of=theorem):
+            batch = as_batch(tried)
+            [found] = search.judge(subject, [of], batch, shape, dtype, known=known)
             return [
                 search.Case(one, shape, attained, one_of(found, k)) for k, one in enumerate(tried)
             ]
 
-        known = [case.instance for case in small if case.shape == begin.shape]
+        known = [rewritten(case.instance, dtype) for case in small if case.shape == begin.shape]
         again = [case for case in judged(known) if case.finding.violated] if known else []
         if begin.attained or again:
             case = again[0] if again else begin
         else:
             fixed = subject.step_size is not None
-            case = shrink(begin, judged, dtype, fixed_step_size=fixed, rounds=_SHRINKING)
+            smallest = functools.partial(
+                shrink, begin, dtype=dtype, fixed_step_size=fixed, rounds=_SHRINKING
+            )
+            case = smallest(judged)
+            [alone] = judged([case.instance], ())
+            if not alone.finding.violated:
+                case = smallest(functools.partial(judged, known=()))
             small.append(case)
         points = _points(subject, case, dtype)
         pairs = [(case.instance, points)] + [
@@ -314,16 +331,15 @@ def _points(subject, case, dtype):
 def _cause(subject, pairs, dtype):
     if subject.method != "gradient descent" or subject.run is None:
         return ""
-    return causes.likely_cause(pairs, dtype)
+    return likely_cause(pairs, dtype)
 
 
 def _preflight(subject, dtype, seed):
-    """Run no step, and one: what is no run at all is found before the many instances."""
+    """Make the few steps that are tried first: what is no run is found before the many."""
     shape = SHAPES[0]
     batch = search.draw(subject, np.random.default_rng(seed), 4, shape, dtype)
-    if subject.call in ("iterates", "next point"):  # gd.descend runs all others
-        for steps in (0, 1):
-            search.run(subject, batch, shape._replace(steps=steps), dtype)
+    for steps in subject.first:
+        search.run(subject, batch, shape._replace(steps=steps), dtype)
 
 
 def _refusal(theorem, subject):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..instances import Instance
 from ..report import Counterexample
+from ..subjects import Code, Subject
+from ..targets import as_target, importing
 from ..theorem import Theorem
 from .search import Case, Tally
-from .subjects import Subject
 
 _LETTERS = "abcdefgh"
 
@@ -35,7 +37,7 @@ def explain(
     theorem, instance, found = tally.theorem, case.instance, case.finding
     row, worst = int(found.row), _worst(theorem, case)
     # Of a gradient there is no run: what is wrong is wrong at the point of that row alone.
-    alone = subject.call in ("gradient", "mini-batches")
+    alone = subject.method == "gradient"
     if alone:
         instance = replace(instance, start=points[row])
     off = (
@@ -174,8 +176,8 @@ def function_text(instance: Instance, dtype) -> str:
 
     Examples
     --------
-    >>> from gdpure.specs.optimizer.running import example
-    >>> function_text(example((1, 1, 1)), "float32")
+    >>> from gdpure.specs import instances
+    >>> function_text(instances.example(instances.Shape(1, 1, 1)), "float32")
     'f(x) = x^2 / 2'
     """
     names, unit = _names(instance), np.sqrt(len(instance.features))
@@ -216,8 +218,7 @@ def _array(numbers, dtype):
     def texts(x):
         return [texts(y) for y in x] if np.ndim(x) else _number(x, dtype)
 
-    text = str(texts(np.asarray(numbers))).replace("'", "").replace("inf", "np.inf")
-    return text
+    return str(texts(np.asarray(numbers))).replace("'", "").replace("inf", "np.inf")
 
 
 def reproduction(subject: Subject, instance: Instance, steps: int, dtype) -> str:
@@ -227,43 +228,25 @@ def reproduction(subject: Subject, instance: Instance, steps: int, dtype) -> str
     that is a point of gradient descent, what it must be is in `wanted`. It imports gdpure only for
     a subject that takes its objectives: a gradient of mini-batches.
     """
-    name, bent = np.dtype(dtype).name, bool(np.isfinite(instance.bend))
-    module, _, attribute = subject.name.partition(":")
-    unit = np.sqrt(len(instance.features))
-    kept = np.any(instance.features != 0, axis=1)
-    kept[0] |= not kept.any()
-    rows = instance.features[kept] / unit
-    lines = ["import numpy as np", f'X = np.array({_array(rows, dtype)}, "{name}")']
-    lines.append(f'c = np.array({_array(instance.center, dtype)}, "{name}")')
-    if bent:
-        bend = _number(float(instance.bend) / unit, dtype)
-        tail = _number(instance.tail, dtype)
-        lines += [
-            "def phi(t): k = t.clip(-BEND, BEND); return k * (t - k / 2) + TAIL * (t - k) ** 2 / 2",
-            "def slope(t): k = t.clip(-BEND, BEND); return k + TAIL * (t - k)",
-            "def value(x): return phi(X @ (x - c)).sum()",
-            "def gradient(x): return slope(X @ (x - c)) @ X",
-        ]
-        lines = [line.replace("BEND", bend).replace("TAIL", tail) for line in lines]
+    name, array = np.dtype(dtype).name, partial(_array, dtype=dtype)
+    if target := as_target(subject.name):
+        load, attribute = importing(target), target.attribute
     else:
-        lines += [
-            "def value(x): return ((X @ (x - c)) ** 2).sum() / 2",
-            "def gradient(x): return (X @ (x - c)) @ X",
-        ]
-    if instance.minimum:
-        lines = [
-            line + f" + {_number(instance.minimum, dtype)}"
-            if line.startswith("def value")
-            else line
-            for line in lines
-        ]
-    if ":" not in subject.name or "(" in subject.name:
-        lines.append(f"# {subject.name} has no name to import it by: put it here as `subject`")
-        module, attribute = "", "subject"
-    lines += _call(subject, instance, module, attribute, steps, name, dtype)
-    if subject.method == "gradient descent" and subject.call != "stopping":
-        start = f'np.array({_array(instance.start, dtype)}, "{name}")'
-        eta = _number(instance.step_size, dtype)
+        load = [f"# {subject.name} has no name to import it by: put it here as `subject`"]
+        attribute = "subject"
+    start, eta = f'np.array({array(instance.start)}, "{name}")', array(instance.step_size)
+    arguments = {
+        "point": "x",
+        "value": "value",
+        "gradient": "gradient",
+        "start": start,
+        "step_size": eta,
+        "steps": str(steps),
+        "tolerance": array(instance.tolerance),
+    }
+    code = Code(attribute, arguments, array, instance, name)
+    lines = [*_functions(instance, name, dtype), *load, *subject.reproduction(code)]
+    if subject.method == "gradient descent" and subject.run is not None:
         lines += [
             f"wanted = {start}",
             f"for _ in range({steps}): wanted = wanted - {eta} * gradient(wanted)",
@@ -274,70 +257,29 @@ def reproduction(subject: Subject, instance: Instance, steps: int, dtype) -> str
     return "\n".join(lines)
 
 
-def _call(subject, instance, module, attribute, steps, name, dtype):
-    """Return the lines that import the subject and run it."""
-    top = attribute.split(".")[0]
-    load = [f"from {module} import {top}"] if module else []
-    start = f'np.array({_array(instance.start, dtype)}, "{name}")'
-    eta = _number(instance.step_size, dtype)
-    known = {
-        "value": "value",
-        "gradient": "gradient",
-        "start": start,
-        "step_size": eta,
-        "steps": str(steps),
-        "tolerance": _number(instance.tolerance, dtype),
-    }
-    if subject.call in ("iterates", "stopping"):
-        asked = ", ".join(f"{key}={known[key]}" for key in known if key in subject.takes)
-        last = f"[{steps}]" if subject.call == "iterates" else ""
-        return [*load, f"returned = {attribute}({asked}){last}"]
-    if subject.call == "next point":
-        takes = (key for key in known if key in subject.takes)
-        asked = ", ".join(["point=x", *(f"{key}={known[key]}" for key in takes)])
-        loop = f"for _ in range({steps}): x = {attribute}({asked})"
-        return [*load, f"x = {start}", loop, "returned = x"]
-    if subject.call == "gradient":
+def _functions(instance, name, dtype):
+    """Return the lines that define the value and the gradient of an instance."""
+    unit = np.sqrt(len(instance.features))
+    kept = np.any(instance.features != 0, axis=1)
+    kept[0] |= not kept.any()
+    raised = f" + {_number(instance.minimum, dtype)}" if instance.minimum else ""
+    lines = [
+        "import numpy as np",
+        f'X = np.array({_array(instance.features[kept] / unit, dtype)}, "{name}")',
+        f'c = np.array({_array(instance.center, dtype)}, "{name}")',
+    ]
+    if np.isinf(instance.bend):
         return [
-            *load,
-            "class objective:",
-            f"    data = X * np.sqrt(len(X)).astype(X.dtype), c, {_array(instance.bend, dtype)}, "
-            f"{_number(instance.tail, dtype)}, {_number(instance.minimum, dtype)}",
-            "    def __call__(self, x): return value(x)",
-            f"x = {start}",
-            f"returned = {attribute}(objective())(x)",
+            *lines,
+            f"def value(x): return ((X @ (x - c)) ** 2).sum() / 2{raised}",
+            "def gradient(x): return (X @ (x - c)) @ X",
         ]
-    if subject.call == "mini-batches":
-        rows = _array(instance.features, dtype)
-        numbers = (instance.bend, instance.tail, instance.minimum)
-        rest = ", ".join(f"np.{name}({float(x)!r})" for x in numbers).replace("(inf", "(np.inf")
-        return [
-            *load,
-            "import gdpure as gd  # the subject takes its objectives",
-            "from gdpure.specs.instances import gradient, minibatches, value",
-            f'data = np.array({rows}, "{name}"), c, {rest}',
-            "objective = gd.Objective(value, data, gradient, axes=(0, None, None, None, None))",
-            f"batches = minibatches({len(instance.features)})",
-            f"x = {start}",
-            f"returned = [{attribute}(objective, batch)(x)[1] for batch in batches]",
-        ]
-    if subject.call == "schedule":
-        step = f"x = x - np.{name}({eta} * h) * gradient(x)"
-        return [
-            *load,
-            f"x = {start}",
-            f"for h in np.asarray({attribute}({steps})): {step}",
-            "returned = x",
-        ]
-    made = attribute if subject.step_size is not None else f"{attribute}({eta})"
+    bend, tail = _number(float(instance.bend) / unit, dtype), _number(instance.tail, dtype)
     return [
-        "import jax.numpy as jnp",
-        *load,
-        f"optimizer, x = {made}, jnp.asarray({start})",
-        "memory = optimizer.init(x)",
-        f"for _ in range({steps}):",
-        "    g = jnp.asarray(gradient(np.asarray(x)))",
-        "    move, memory = optimizer.update(g, memory, x)",
-        "    x = x + move",
-        "returned = x",
+        *lines,
+        f"def phi(t): k = t.clip(-{bend}, {bend}); "
+        f"return k * (t - k / 2) + {tail} * (t - k) ** 2 / 2",
+        f"def slope(t): k = t.clip(-{bend}, {bend}); return k + {tail} * (t - k)",
+        f"def value(x): return phi(X @ (x - c)).sum(){raised}",
+        "def gradient(x): return slope(X @ (x - c)) @ X",
     ]

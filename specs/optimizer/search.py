@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
+from itertools import zip_longest
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +17,13 @@ import numpy as np
 
 from .. import instances, rounding
 from ..instances import SHAPES, Instance, Shape
-from ..theorem import QUIET, Finding, Run, Theorem, find, observe
-from .subjects import Subject
+from ..rows import QUIET, Run, observe
+from ..subjects import Subject
+from ..theorem import Finding, Theorem, find
 
 LANES = 512  # so many instances are run, and judged, at once; more leave the cache of a processor
 FIRST = 64  # so many of each shape decide which theorems are tried on all
+AGAIN = 32  # so many are run operation by operation at once
 
 
 @dataclass
@@ -60,7 +63,8 @@ def run(
 ) -> Run:
     """Run a subject on a batch of instances, in a dtype, as its user would; in float64 after."""
     count = batch.start.shape[-1]
-    lanes = np.minimum(np.arange(LANES if subject.compiled else count), count - 1)
+    size = (LANES if compiled else AGAIN) if subject.compiled else count
+    lanes = np.minimum(np.arange(size), count - 1)
     problems = jax.tree.map(lambda leaf: np.moveaxis(leaf[..., lanes], -1, 0).astype(dtype), batch)
     # A method that only stops has no other runs; what it needs no steps for is told by those.
     call = subject.stop if stopping else subject.run or subject.stop
@@ -89,55 +93,98 @@ def judge(
     dtype,
     *,
     attained: bool = False,
+    known: Sequence[Theorem] = (),
 ) -> list[Finding]:
     """Run a subject on a batch, and return what each theorem finds in it.
 
     XLA may compute a number twice and round it in two ways, so that a row is not, to the last bits,
     the point that the next step starts from. What is compiled is therefore run again operation by
-    operation where it breaks a theorem, and accused of what it breaks there as well, or if it
-    returns what rounding does not explain.
+    operation where it breaks a theorem, and excused if it breaks it there no more and returns
+    nothing but what rounding explains.
+
+    Run again are the instances that break a theorem most, of each theorem one at least. What breaks
+    it less than one that is excused is excused with it; where none is, all the others stand. What
+    is `known` to be broken, by an instance that was run again, needs no more of them: it takes a
+    hundred small programs, where the whole is one.
     """
-    parts = [_judged(subject, theorems, part, shape, dtype, attained) for part in _parts(batch)]
-    together = zip(*parts, strict=True)
-    return [jax.tree.map(lambda *leaves: np.concatenate(leaves, -1), *found) for found in together]
+    parts = [
+        _judged(subject, theorems, part, shape, dtype, attained, known) for part in _parts(batch)
+    ]
+    return [_joined(found) for found in zip(*parts, strict=True)]
 
 
-def _parts(batch):
+def _parts(batch, size=LANES):
     """Return a batch in parts of as many as are run at once."""
-    count = batch.start.shape[-1]
-    for k in range(0, count, LANES):
-        yield jax.tree.map(lambda leaf, k=k: leaf[..., k : k + LANES], batch)
+    for k in range(0, batch.start.shape[-1], size):
+        yield _some(batch, slice(k, k + size))
 
 
-def _judged(subject, theorems, batch, shape, dtype, attained):
-    tried = partial(_tried, subject, batch, shape, dtype, attained)
-    findings, traces = tried(theorems)
-    broken = [t for t, found in zip(theorems, findings, strict=True) if found.violated.any()]
+def _some(batch, lanes):
+    return jax.tree.map(lambda leaf: leaf[..., lanes], batch)
+
+
+def _joined(batches):
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves, -1), *batches)
+
+
+def _judged(subject, theorems, batch, shape, dtype, attained, known):
+    tried = partial(_tried, subject, shape, dtype, attained)
+    findings, traces = tried(theorems, batch)
+    broken = [k for k, t in enumerate(theorems) if findings[k].violated.any() and t not in known]
     if not subject.compiled or not broken:
         return findings
-    try:
-        apart, others = tried(broken, compiled=False)
-    except Exception:  # a stranger's code, which may only run where it is compiled
-        return findings
-    alike = np.all([_alike(traces[stopping], others[stopping]) for stopping in others], axis=0)
-    accused = dict(zip(theorems, findings, strict=True))
-    for theorem, other in zip(broken, apart, strict=True):
-        found = accused[theorem]
-        excused = alike & found.violated & ~other.violated
-        accused[theorem] = jax.tree.map(partial(np.where, excused), other, found)
-    return list(accused.values())
+    lanes, apart, alike = _to_run_again([findings[k] for k in broken]), [], []
+    for k in range(0, len(lanes), AGAIN):
+        some = lanes[k : k + AGAIN]
+        try:
+            found, others = tried([theorems[k] for k in broken], _some(batch, some), compiled=False)
+        except Exception:  # a stranger's code, which may only run where it is compiled
+            return findings
+        apart.append(found)
+        kinds = [_alike(traces[stopping], some, other) for stopping, other in others.items()]
+        alike.append(np.all(kinds, axis=0))
+    alike = np.concatenate(alike)
+    for k, other in zip(broken, map(_joined, zip(*apart, strict=True)), strict=True):
+        findings[k] = _excused(findings[k], lanes, alike & ~other.violated, other)
+    return findings
+
+
+def _to_run_again(broken):
+    """Return instances, those first that break one of the theorems most, then the next of each."""
+    ranked = [
+        np.lexsort([-found.excess, ~found.violated])[: found.violated.sum()].tolist()
+        for found in broken
+    ]
+    in_turn = (lane for ranks in zip_longest(*ranked) for lane in ranks if lane is not None)
+    least = len({lanes[0] for lanes in ranked})
+    return np.array(list(dict.fromkeys(in_turn)))[: max(least, AGAIN)]
 
 
 @QUIET
-def _alike(trace, other):
-    """Return which runs of a batch differ by no more than rounding may make of them, (B,)."""
-    grown = trace.drift_of(trace.stray + other.stray)
-    off = np.sqrt(((trace.x - other.x) ** 2).sum(axis=1))
-    same = (trace.x == other.x) | (np.isnan(trace.x) & np.isnan(other.x))
+def _alike(trace, lanes, other):
+    """Return which instances of a batch run as another one does, but for rounding."""
+    x, stray = trace.x[..., lanes], trace.stray[..., lanes]
+    grown = other.drift_of(stray + other.stray)
+    off = np.sqrt(((x - other.x) ** 2).sum(axis=1))
+    same = (x == other.x) | (np.isnan(x) & np.isnan(other.x))
     return ((off <= grown) | same.all(axis=1)).all(axis=0)
 
 
-def _tried(subject, batch, shape, dtype, attained, theorems, *, compiled=True):
+def _excused(found, lanes, right, other):
+    """Return a finding of which those of some lanes that are right have another in its place."""
+    right = right & found.violated[lanes]
+    if not right.any():
+        return found
+    as_much = found.violated & (found.excess <= found.excess[lanes[right]].max())
+    as_much[lanes] = False
+    found = jax.tree.map(np.array, found)
+    found.violated[as_much], found.excess[as_much] = False, 1.0
+    for leaf, another in zip(found, other, strict=True):
+        leaf[..., lanes[right]] = another[..., right]
+    return found
+
+
+def _tried(subject, shape, dtype, attained, theorems, batch, *, compiled=True):
     """Return what each theorem finds in a batch, and what was observed."""
     model = rounding.arithmetic(dtype)
 
@@ -151,10 +198,10 @@ def _tried(subject, batch, shape, dtype, attained, theorems, *, compiled=True):
         with np.errstate(all="ignore"):
             twin = theorem.twin(trace)
         order = theorem.order(np.arange(batch.start.shape[-1]))
-        turned = jax.tree.map(lambda leaf: leaf[..., order], twin)
+        turned = _some(twin, order)
         runs = run(subject, turned, shape, dtype, compiled=compiled)
         back = np.argsort(order)
-        return observe(twin, jax.tree.map(lambda leaf: leaf[..., back], runs), model)
+        return observe(twin, _some(runs, back), model)
 
     def found(theorem):
         trace = observed("stopping" in theorem.needs)
@@ -175,7 +222,7 @@ def survey(
     *,
     count: int,
     seed: int,
-    progress: Callable[[float], None],
+    progress: Callable[[float, list[Theorem]], None],
 ) -> list[Tally]:
     """Try theorems on many instances; those that are violated by the first of them, on no more.
 
@@ -188,7 +235,7 @@ def survey(
     seed
         Of everything random.
     progress
-        Told which fraction is done.
+        Told which fraction is done, and what is violated so far.
     """
     tallies = {theorem: Tally(theorem) for theorem in theorems}
     share = -(-count // len(SHAPES))
@@ -198,18 +245,22 @@ def survey(
     }
     first, rest = slice(FIRST), slice(FIRST, None)
     rounds = [(shape, lanes) for lanes in (first, rest) for shape in SHAPES]
+
+    def broken():
+        return [theorem for theorem, tally in tallies.items() if tally.violated]
+
     for k, (shape, lanes) in enumerate(rounds):
         if shape is SHAPES[0] and lanes is rest:
             _attain(subject, tallies, dtype, min(share, LANES), seed)
-            progress(k / len(rounds))
-        batch = jax.tree.map(lambda leaf, lanes=lanes: leaf[..., lanes], batches[shape])
+            progress(k / len(rounds), broken())
+        batch = _some(batches[shape], lanes)
         holding = [t for t, tally in tallies.items() if lanes is first or not tally.violated]
         if not batch.start.shape[-1] or not holding:
             continue
-        found = judge(subject, holding, batch, shape, dtype)
+        found = judge(subject, holding, batch, shape, dtype, known=broken())
         for theorem, finding in zip(holding, found, strict=True):
             _count(tallies[theorem], batch, shape, finding)
-        progress((k + 1) / len(rounds))
+        progress((k + 1) / len(rounds), broken())
     return list(tallies.values())
 
 
@@ -236,7 +287,8 @@ def _attain(subject, tallies, dtype, size, seed):
             # Every number of them is short in any dtype, but for the bend.
             batch = jax.tree.map(partial(instances.rounded, dtype=dtype), made)
             about = [theorem for theorem in theorems if function in of(theorem)]
-            found = judge(subject, about, batch, shape, dtype, attained=attained)
+            known = [theorem for theorem in about if tallies[theorem].violated]
+            found = judge(subject, about, batch, shape, dtype, attained=attained, known=known)
             for theorem, finding in zip(about, found, strict=True):
                 _count(tallies[theorem], batch, shape, finding, attained)
 

@@ -1,7 +1,9 @@
 """Shrinking: from any violating instance to one that a person can check on paper.
 
 All simplifications of an instance are tried at once, as one batch of the size that the hunt has
-compiled already; the simplest that is violated in the same way is simplified next.
+compiled already; the simplest that is violated in the same way is simplified next. Hypothesis
+shrinks what it has drawn itself, one by one; it would have to find again what one instance in
+thousands shows, or an extremal function alone.
 """
 
 from __future__ import annotations
@@ -75,6 +77,15 @@ def _digest(instance):
     return b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(instance))
 
 
+def rewritten(instance: Instance, dtype) -> Instance:
+    """Return an instance of float32 in another dtype, in the decimals that it is written with."""
+    unit = np.sqrt(len(instance.features))
+    decimals = np.vectorize(lambda x: float(str(np.float32(x))), otypes=[float])
+    written = replace(instance, features=instance.features / unit)
+    written = jax.tree.map(decimals, written)
+    return _made(replace(written, features=written.features * unit), dtype)
+
+
 def _made(instance: Instance, dtype) -> Instance:
     """Round the numbers of an instance to the dtype, and bring its claims up to date."""
     rounded: dict[str, Any] = {
@@ -107,7 +118,8 @@ def _price(x) -> int:
         return 2
     if x in (0.5, 0.25, 0.125, 1.5, 0.75):
         return 3
-    return 4 + len(f"{x:.17g}".strip("0").replace(".", ""))
+    single = np.float32(x)  # numbers of float32 are written with its digits
+    return 4 + len(str(single if single == x else x).strip("0").replace(".", ""))
 
 
 def _cost(instance: Instance) -> int:
@@ -152,8 +164,8 @@ def _near(x, unit) -> list[float]:
     if x == 0 or not np.isfinite(x):
         return []
     power = 2.0 ** np.round(np.log2(abs(x)))
-    digit = float(f"{x:.0e}")
-    found = {0.0, -x, np.sign(x), np.round(x), np.sign(x) * power, digit, np.round(2 * x) / 2}
+    digits = (float(f"{x:.{k}e}") for k in (0, 1))
+    found = {0.0, -x, np.sign(x), np.round(x), np.sign(x) * power, *digits, np.round(2 * x) / 2}
     return [unit * y for y in found if y != x]
 
 

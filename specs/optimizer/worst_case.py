@@ -23,10 +23,11 @@ from gdpure import guards
 from .. import instances, rounding
 from ..families import THEOREMS
 from ..instances import Instance
-from ..theorem import ASSUMPTIONS, NEEDS, Theorem, observe, sides
+from ..rows import observe
+from ..subjects import as_subject
+from ..theorem import ASSUMPTIONS, NEEDS, Theorem, sides
 from ..theorems import methods
 from ..words import wrapped
-from .subjects import as_subject
 
 # What a climb evaluates, from steps of 0.1 down to 1e-7. Ridges are followed slowly: few long
 # climbs come closer than many short ones.
@@ -295,7 +296,7 @@ def _closeness(theta, numbers, theorem, run, steps):
     batch = jax.tree.map(lambda leaf: leaf[..., None], instance)
     rows = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), runs)
     trace = observe(batch, rows, rounding.arithmetic(np.float64))
-    measured, bound, allowed, _ = (jnp.ravel(x[-1]) for x in sides(theorem, trace))
+    measured, bound, allowed = (jnp.ravel(x[-1]) for x in sides(theorem, trace)[:3])
     off, allowed = measured - bound, lax.stop_gradient(allowed)
     # 0 <= 0 within rounding is not close, it is nothing.
     nothing = (abs(bound) <= allowed) & (off <= allowed)

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
-from ..report import Verdict
+from ..report import SCHEMA, Verdict
 from ..words import WIDTH, beside, plain, share, wrapped
 
 
@@ -123,7 +123,8 @@ class Certificate:
     def to_json(self) -> str:
         """Return everything as JSON; numbers that are not finite are strings, as ``"Infinity"``."""
         fields = {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
-        return json.dumps({"holds": bool(self), **fields}, indent=2, allow_nan=False)
+        known = {"schema": SCHEMA, "holds": bool(self), **fields}
+        return json.dumps(known, indent=2, allow_nan=False)
 
 
 def _row(finding):

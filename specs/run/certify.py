@@ -18,9 +18,9 @@ from gdpure import guards
 from .. import rounding
 from ..report import Verdict
 from .certificate import Certificate
-from .laws import case_of, laws_of, least_smoothness
+from .laws import evidence, laws_of, least_smoothness
 from .readings import readings
-from .recorded import Rows, facts_of, read
+from .recorded import Record, facts_of, read
 from .steps import norm
 
 
@@ -103,7 +103,7 @@ def _broken(found):
     return [f for f in found.findings if f.verdict is Verdict.VIOLATED]
 
 
-def _step_size(step_size, rows: Rows):
+def _step_size(step_size, rows: Record):
     """Return the step sizes, one a step that is judged, or None."""
     if step_size is None:
         return None
@@ -125,25 +125,25 @@ def _step_size(step_size, rows: Rows):
 
 def _certificate(reading, step_size, facts) -> Certificate:
     rows = reading.rows
-    case = case_of(reading.truth, rows, step_size, facts)
-    findings = laws_of(case)
-    story = [s for s in (*_accusation(case, findings), *_events(case)) if s]
+    of = evidence(reading.truth, rows, step_size, facts)
+    findings = laws_of(of)
+    story = [s for s in (*_accusation(of, findings), *_events(of)) if s]
     if not {Verdict.VIOLATED, Verdict.HOLDS} & {f.verdict for f in findings}:
         story.append("nothing could be tested, so nothing is shown")
     steps, d = len(rows.point) - 1, rows.point.shape[1]
     subject = f"{steps} step{'s' * (steps != 1)} of {d} parameter{'s' * (d != 1)}, {rows.dtype}"
-    subject += f"; rounding is {case.truth.how}" + (
-        f": half of the digits, for {case.truth.why}" if case.truth.how == "assumed" else ""
+    subject += f"; rounding is {of.truth.how}" + (
+        f": half of the digits, for {of.truth.why}" if of.truth.how == "assumed" else ""
     )
     known = {"L": facts.smoothness, "mu": facts.strong_convexity, "f*": facts.minimum}
     known = {name: float(x) for name, x in known.items() if x is not None}
-    return Certificate(subject, tuple(story), findings, known, _estimated(case))
+    return Certificate(subject, tuple(story), findings, known, _estimated(of))
 
 
-def _accusation(case, findings):
+def _accusation(of, findings):
     """Yield the headline of a run that breaks a law, the one that others rest on, and on what."""
     broken = {f.law: f for f in findings if f.verdict is Verdict.VIOLATED}
-    unseen = case.truth.gradient is None
+    unseen = of.truth.gradient is None
     order = ("value", "gradient", *(("interpolation", "step") if unseen else ("step",)))
     first = next((broken[law] for law in (*order, *broken) if law in broken), None)
     if first is None:
@@ -160,23 +160,23 @@ def _accusation(case, findings):
         yield f"the gradient does not belong to the values: {told}"
         yield first.cause
     else:
-        yield f"f is not what the facts say: {_fact(case) or told}"
+        yield f"f is not what the facts say: {_fact(of) or told}"
 
 
-def _fact(case):
+def _fact(of):
     """Return which fact the gradients of f refute, or ""."""
-    least = least_smoothness(case)
-    if case.L is None or least is None or least <= case.L:
+    least = least_smoothness(of)
+    if of.L is None or least is None or least <= of.L:
         return ""
-    return f"L is {least:.4g} at least, not {case.L:.4g}"
+    return f"L is {least:.4g} at least, not {of.L:.4g}"
 
 
-def _events(case):
+def _events(of):
     """Yield what happened, in sentences: divergence, the floor, how far f fell."""
-    rows, eta, F = case.rows, case.steps.eta, case.F
-    over = _over(case)
+    rows, eta, F = of.rows, of.steps.eta, of.F
+    over = _over(of)
     rose = F is not None and F[-1] > F[0 if over is None else over[0]]
-    grew = case.G is not None and norm(case.G[-1]) > norm(case.G[0])
+    grew = of.G is not None and norm(of.G[-1]) > norm(of.G[0])
     if rows.lost is not None or (rose and (over is not None or grew)):
         lost = "" if rows.lost is None else f"row {rows.lost} is not finite"
         yield f"diverged: {over[1] if over else lost or 'the values rise'}"
@@ -185,18 +185,18 @@ def _events(case):
         if F is not None:
             yield _fall(F)
         return
-    floor = _floor(case)
+    floor = _floor(of)
     if floor:
         yield floor
     if F is not None:
         kept = _fall(F)
-        if case.steps.finding.verdict is Verdict.HOLDS and case.steps.how != "inferred row by row":
+        if of.steps.finding.verdict is Verdict.HOLDS and of.steps.how != "inferred row by row":
             sizes = sorted(set(eta.tolist()))
             size = f"{sizes[0]:.4g}" if len(sizes) == 1 else f"{sizes[0]:.4g} to {sizes[-1]:.4g}"
             kept = f"gradient descent with step {size}: {kept}"
         yield kept
-    if case.G is not None:
-        yield f"|gradient| went from {norm(case.G[0]):.3g} to {norm(case.G[-1]):.3g}"
+    if of.G is not None:
+        yield f"|gradient| went from {norm(of.G[0]):.3g} to {norm(of.G[-1]):.3g}"
     if over is not None:
         yield f"{over[1]}, and yet f falls: the run keeps clear of the steepest direction"
 
@@ -205,20 +205,20 @@ def _fall(F):
     return f"f went from {F[0]:.4g} to {F[-1]:.4g} in {len(F) - 1} step{'s' * (len(F) > 2)}"
 
 
-def _over(case):
+def _over(of):
     """Return the first iteration whose step exceeds 2/L, and a clause; None where there is none."""
-    eta = case.steps.eta
+    eta = of.steps.eta
     # What is said is certain: L is claimed within a unit, and eta may be rounded to the dtype.
-    L = least_smoothness(case) if case.L is None else case.L * (1 - 2 * case.unit)
-    if eta is None or not L or case.steps.finding.verdict is Verdict.VIOLATED:
+    L = least_smoothness(of) if of.L is None else of.L * (1 - 2 * of.unit)
+    if eta is None or not L or of.steps.finding.verdict is Verdict.VIOLATED:
         return None
-    doubt = np.zeros_like(eta) if case.steps.doubt is None else case.steps.doubt
-    beyond = (eta - doubt) * L * (1 - 2 * rounding.unit_roundoff(case.rows.dtype)) > 2
+    doubt = np.zeros_like(eta) if of.steps.doubt is None else of.steps.doubt
+    beyond = (eta - doubt) * L * (1 - 2 * rounding.unit_roundoff(of.rows.dtype)) > 2
     if not beyond.any():
         return None
     k = int(np.argmax(beyond))
     last = len(eta) - 1 - int(np.argmax(beyond[::-1]))
-    limit = f"2/L = {2 / L:.3g}" if case.L is not None else f"2/L, which is at most {2 / L:.3g}"
+    limit = f"2/L = {2 / L:.3g}" if of.L is not None else f"2/L, which is at most {2 / L:.3g}"
     if beyond.all():
         when = ""
     elif beyond[k:].all():
@@ -228,25 +228,25 @@ def _over(case):
     return k, f"step {eta[k]:.4g} exceeds {limit}{when}"
 
 
-def _floor(case):
+def _floor(of):
     """Return where a step no longer shows in the dtype, or where the points stand still, or ""."""
-    rows, eta, F = case.rows, case.steps.eta, case.F
+    rows, eta, F = of.rows, of.steps.eta, of.F
     k = _from((np.diff(rows.point, axis=0) == 0).all(axis=1))
     if k is not None and np.any(rows.blur[0]):
         return f"the point stands still from k = {k} on, in the digits that it has"
     rests = "" if k is None else f"the point stands still from k = {k} on"
-    if rests and case.G is not None and not case.G[-1].any():
+    if rests and of.G is not None and not of.G[-1].any():
         return f"{rests}: the gradient is 0 there"
-    if case.steps.finding.verdict is not Verdict.HOLDS or not eta[-1] > 0:
-        if rests and case.G is not None and case.steps.how == "given" and eta[-1] > 0:
-            steps = abs(eta[k:, None] * case.G[k:-1])
+    if of.steps.finding.verdict is not Verdict.HOLDS or not eta[-1] > 0:
+        if rests and of.G is not None and of.steps.how == "given" and eta[-1] > 0:
+            steps = abs(eta[k:, None] * of.G[k:-1])
             if (steps <= rounding.spacing(rows.point[k:-1], rows.dtype) / 2).all():
                 return f"{rests}: a step there is shorter than half a unit in the last place"
         return rests  # nothing says that it is rounding which holds it
     floor = None
-    if F is not None and case.G is not None:
+    if F is not None and of.G is not None:
         # A convex f falls by no more than that.
-        most = eta * norm(case.G[:-1]) ** 2
+        most = eta * norm(of.G[:-1]) ** 2
         floor = _from((most <= rounding.spacing(F[:-1], rows.dtype) / 2) & (F[:-1] != 0))
     if floor is not None:
         why = "from there on a step lowers f by less than half a unit in the last place"
@@ -261,16 +261,16 @@ def _from(flags):
     return k if k < len(flags) else None
 
 
-def _estimated(case):
+def _estimated(of):
     found = {}
-    obeyed = case.steps.finding.verdict is not Verdict.VIOLATED
-    if case.steps.how != "given" and case.steps.eta is not None and obeyed:
-        eta = case.steps.eta[case.steps.doubt < abs(case.steps.eta) / 2]
+    obeyed = of.steps.finding.verdict is not Verdict.VIOLATED
+    if of.steps.how != "given" and of.steps.eta is not None and obeyed:
+        eta = of.steps.eta[of.steps.doubt < abs(of.steps.eta) / 2]
         least, most = eta.min(), eta.max()
         size = f"= {least:.5g}" if least == most else f"from {least:.4g} to {most:.4g}"
-        found["eta"] = f"{size} ({case.steps.how})"
-    L = least_smoothness(case)
-    if L is not None and case.L is None:
-        whose = "recorded gradients" if case.truth.gradient is None else "gradients of these rows"
+        found["eta"] = f"{size} ({of.steps.how})"
+    L = least_smoothness(of)
+    if L is not None and of.L is None:
+        whose = "recorded gradients" if of.truth.gradient is None else "gradients of these rows"
         found["L"] = f">= {L:.4g} (from the {whose})"
     return found

@@ -1,11 +1,14 @@
 """The laws that one recorded run is held to, as far as what is known of f allows.
 
-They are written in float64, over what is true at the recorded points, or, where nobody knows that,
-over what was recorded. Facts are good to their dtype, and a minimizer to the gradient there.
+They are those of `theorems`, over what is true at the recorded points, or, where nobody knows that,
+over what was recorded. A law of a step sees a batch of runs of one step each, for every step may
+have a size of its own; a rate sees one run. Facts are good to their dtype, and a minimizer to the
+gradient there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -13,26 +16,35 @@ import numpy as np
 
 import gdpure as gd
 
-from .. import bounds, rounding
+from .. import rounding
+from ..balls import Ball, ball
 from ..gradient.subjects import flat
 from ..report import Verdict
+from ..rows import QUIET, Points, Rows, Run, Trace
+from ..theorem import Sides, sides
+from ..theorems import convergence, gradient_agreement, monotone_descent
+from ..theorems.facts import FACTS
 from ..words import listed
 from .certificate import Finding
 from .readings import blurred
-from .recorded import Rows, Truth
+from .recorded import Record, Truth
 from .steps import Steps, above, compared, norm, steps_of
 
 _U = rounding.unit_roundoff("float64")
-_PAIRS = 256  # rows that are held against each other; of a longer run, as many, evenly spaced
+# Rows that are held against each other, evenly spaced, and so many numbers of all pairs of them.
+_PAIRED, _NUMBERS = 256, 2**26
+_FAMILIES = (gradient_agreement, monotone_descent, convergence)
+_THEOREMS = {theorem.name: theorem for family in _FAMILIES for theorem in family.THEOREMS}
+_FACTS = {theorem.name: theorem for theorem in FACTS}
 
 
 # -- what is known ---------------------------------------------------------------------------------
 
 
-class Case(NamedTuple):
+class Evidence(NamedTuple):
     """A run with all that is known about it; F, G and their doubts are the truth, or the record."""
 
-    rows: Rows
+    rows: Record
     truth: Truth
     steps: Steps
     F: Any
@@ -47,7 +59,7 @@ class Case(NamedTuple):
     unit: float
 
 
-def case_of(known: Truth, rows: Rows, step_size: Any, facts: gd.Facts) -> Case:
+def evidence(known: Truth, rows: Record, step_size: Any, facts: gd.Facts) -> Evidence:
     """Return a run beside what is known of the objective."""
     L, mu, growth, unit = _curvatures(facts, rows.point.shape[1])
     known = blurred(known, rows, L)
@@ -58,7 +70,7 @@ def case_of(known: Truth, rows: Rows, step_size: Any, facts: gd.Facts) -> Case:
         G, dG = rows.gradient, known.gradient_error
     minimizer, minimum, strayed = _minimizer(known, facts, growth)
     steps = steps_of(rows, known, step_size)
-    return Case(rows, known, steps, F, dF, G, dG, L, mu, minimizer, minimum, strayed, unit)
+    return Evidence(rows, known, steps, F, dF, G, dG, L, mu, minimizer, minimum, strayed, unit)
 
 
 def _curvatures(facts, d):
@@ -100,6 +112,66 @@ def _minimizer(known: Truth, facts: gd.Facts, growth: float | None):
     return x, float(value), float(above(abs(slope) + doubt) / growth) * (1 + 4 * _U)
 
 
+# -- what the laws see -----------------------------------------------------------------------------
+
+
+class _Problem(NamedTuple):
+    """What is known of f, as laws ask an instance for it; the axis of runs comes last."""
+
+    step_size: Any
+    smoothness: Any
+    strong_convexity: Any
+    center: Any
+    minimum: Any
+
+
+def _trace(of: Evidence, batched: Callable, step_size) -> Trace:
+    """Return the record as laws see it, with steps as far off as they were seen to be.
+
+    `batched` makes rows first and runs last of what has rows first.
+    """
+    L, mu = (np.array([0.0 if x is None else x]) for x in (of.L, of.mu))
+    x, d = of.rows.point, of.rows.point.shape[1]
+    center = np.full(d, np.nan) if of.minimizer is None else of.minimizer
+    minimum = np.nan if of.minimum is None else of.minimum
+    # A minimum that is claimed is rounded to its dtype.
+    u = 0.0 if of.truth.at is not None else rounding.unit_roundoff(of.rows.dtype)
+    minimum = Ball(np.array([minimum]), np.array([(u + _U) * abs(minimum)]))
+    problem = _Problem(step_size, L, np.minimum(mu, L), center[:, None], minimum)
+    f = (0 * x[:, 0], np.inf) if of.F is None else (of.F, of.dF)
+    f, g = (Ball(*map(batched, np.broadcast_arrays(*known))) for known in (f, (of.G, of.dG)))
+    rows = Rows(ball(batched(x)), f, g)
+    moves = rows.x[1:] - rows.x[:-1] + ball(rows.g.middle[:-1]) * step_size
+    strays = abs(moves.middle) + moves.radius
+    off = 0.0 if of.strayed is None else of.strayed
+    run, model = Run(batched(x)), rounding.arithmetic(of.rows.dtype)
+    return Trace(problem, run, rows, 0.0, 0.0, strays, model, off)  # pyright: ignore
+
+
+def _whole(x):
+    """Return rows as one run."""
+    return x[..., None]
+
+
+def _steps(x):
+    """Return rows as a batch of runs of one step."""
+    return np.moveaxis(np.stack([x[:-1], x[1:]]), 1, -1)
+
+
+def _by_row(of):
+    return of[..., 0]
+
+
+def _by_step(of):
+    return np.moveaxis(of[0], -1, 0)
+
+
+def _points(x, f, df, g, dg) -> Points:
+    """Return rows as laws of pairs see them, of which nothing is claimed yet."""
+    x, f, df, g, dg = map(_whole, (x, f, df, g, dg))
+    return Points(Rows(ball(x), Ball(f, df), Ball(g, dg)), ball(0.0), ball(0.0))
+
+
 # -- the laws --------------------------------------------------------------------------------------
 
 
@@ -116,42 +188,42 @@ def _not_judged(law: tuple[str, str], why: str):
     return Finding(*law, Verdict.NOT_APPLICABLE, why)
 
 
-def laws_of(case: Case) -> tuple[Finding, ...]:
+@QUIET
+def laws_of(of: Evidence) -> tuple[Finding, ...]:
     """Return what each law says; what rests on the step says nothing where that is broken."""
-    blocked = case.steps.finding.verdict is Verdict.VIOLATED
+    blocked = of.steps.finding.verdict is Verdict.VIOLATED
     ours = []
     for judge in (_descent, _contraction, _value_rate):
-        found = judge(case)
+        found = judge(of)
         if blocked and found.verdict is not Verdict.NOT_APPLICABLE:
             found = replace(found, verdict=Verdict.BLOCKED, sentence="rests on step", cause="")
         ours.append(found)
-    return _values(case), _gradients(case), case.steps.finding, _interpolation(case), *ours
+    return _values(of), _gradients(of), of.steps.finding, _interpolation(of), *ours
 
 
-def _values(case):
+def _values(of):
     law = ("value", "the value of row k is f(x[k])")
-    v, f, error = case.rows.value, case.truth.value, case.truth.value_error
+    v, f, error = of.rows.value, of.truth.value, of.truth.value_error
     if v is None:
         return _not_judged(law, "no values were recorded")
     if f is None:
-        return _not_judged(law, case.truth.why)
-    found = compared(*law, abs(v - f), error, abs(f) > error)
-    return _with_cause(found, v[:, None], f[:, None], error[:, None], "the value", "f")
+        return _not_judged(law, of.truth.why)
+    return _recorded(law, v[:, None], f[:, None], error[:, None], "the value", "f")
 
 
-def _gradients(case):
+def _gradients(of):
     law = ("gradient", "the gradient of row k is grad f(x[k])")
-    r, g, error = case.rows.gradient, case.truth.gradient, case.truth.gradient_error
+    r, g, error = of.rows.gradient, of.truth.gradient, of.truth.gradient_error
     if r is None:
         return _not_judged(law, "no gradients were recorded")
     if g is None:
-        return _not_judged(law, case.truth.why)
-    found = compared(*law, abs(r - g), error, abs(g) > error)
-    return _with_cause(found, r, g, error, "the gradient", "that of f")
+        return _not_judged(law, of.truth.why)
+    return _recorded(law, r, g, error, "the gradient", "that of f")
 
 
-def _with_cause(found, came, exact, error, name, whose):
-    """Return a finding with what was recorded instead, if something simple explains all rows."""
+def _recorded(law: tuple[str, str], came, exact, error, name, whose):
+    """Judge what was recorded, and tell what it is instead, if something simple explains it."""
+    found = compared(*law, Sides(came, exact, error, abs(exact), equality=True))
     if found.verdict is not Verdict.VIOLATED:
         return found
     bad = np.flatnonzero((abs(came - exact) > error).any(axis=1))
@@ -172,154 +244,106 @@ def _with_cause(found, came, exact, error, name, whose):
     return found
 
 
-def _interpolation(case):
+def _interpolation(of):
     """Hold all pairs of rows against each other: some function of the class has both of them."""
     law = ("interpolation", "f[i] >= f[j] + <g[j], x[i] - x[j]> + ...")
-    rows, known = case.rows, case.truth
-    f, df = (case.F, case.dF) if rows.value is None else (rows.value, known.value_error)
-    g, dg = (case.G, case.dG) if rows.gradient is None else (rows.gradient, known.gradient_error)
+    rows, known = of.rows, of.truth
+    f, df = (of.F, of.dF) if rows.value is None else (rows.value, known.value_error)
+    g, dg = (of.G, of.dG) if rows.gradient is None else (rows.gradient, known.gradient_error)
     if f is None or g is None:
         return _not_judged(law, _missing(F=f, G=g))
-    if case.L is None and np.any(rows.blur[0]):
+    if of.L is None and np.any(rows.blur[0]):
         return _not_judged(law, known.why)
-    if case.L is None and (case.mu is None or case.mu < 0):
-        return _not_judged(law, _missing(L=None, mu=None if case.mu is None else 0.0))
-    chosen = _some(len(f))
-    x, f, df, g, dg = (part[chosen] for part in (rows.point, f, df, g, dg))
-    slack = f[:, None] - f[None]
-    off, steep = np.zeros_like(slack), np.zeros_like(slack)
-    allowed = df[:, None] + df[None] + 8 * _U * (abs(f)[:, None] + abs(f)[None])
-    own = (x.shape[1] + 16) * _U  # of sums of d products, and of the few operations on them
-    for i in range(len(f)):
-        move, change = x[i] - x, g[i] - g
-        lost = own * (abs(x[i]) + abs(x))
-        need, room = (g * move).sum(1), (abs(move) * dg + abs(g) * lost).sum(1)
-        if case.L is not None:
-            L = case.L
-            # Any smaller mu is true as well, and far from L nothing is divided by 0.
-            mu = -L if case.mu is None else min(max(case.mu, -L), L / 2)
-            e = norm(dg[i] + dg)
-            w = norm(move - change / L)
-            m = mu / (1 - mu / L)
-            need = need + (change**2).sum(1) / (2 * L) + m / 2 * w**2
-            room = room + (norm(change) * e + e**2 / 2) / L
-            room += abs(m) * (w * (e / L + norm(lost)) + (e / L + norm(lost)) ** 2 / 2)
-            room += own * ((change**2).sum(1) / (2 * L) + abs(m) / 2 * w**2)
-        off[i], allowed[i] = need - slack[i], allowed[i] + room
-        # What is left of it whatever L is.
-        bent = 0.0 if case.mu is None else case.mu / 2 * (move**2).sum(1)
-        steep[i] = (g * move).sum(1) + bent - slack[i]
-    np.fill_diagonal(off, 0.0)
-    bad, later = off > allowed, np.maximum(chosen[:, None], chosen[None])
+    if of.L is None and (of.mu is None or of.mu < 0):
+        return _not_judged(law, _missing(L=None, mu=None if of.mu is None else 0.0))
+    chosen = _some(rows.point)
+    points = _points(*(part[chosen] for part in (rows.point, f, df, g, dg)))
+    points = replace(points, mu=ball(0.0 if of.mu is None else of.mu))
+    convex = seen = sides(_FACTS["convexity"], points).each(_by_row)
+    if of.L is not None:
+        least = points.mu if of.mu is not None else ball(-of.L)
+        points = replace(points, L=ball(of.L), mu=least)
+        seen = sides(_FACTS["interpolation"], points).each(_by_row)
+    bad = seen.broken
     if not bad.any():
         few = f"{len(chosen)} of {len(rows.point)} rows" if len(chosen) < len(rows.point) else ""
-        clear = (abs(slack) > allowed).any()
-        return compared(*law, off, allowed, clear, sentence=few)
+        return compared(*law, seen, sentence=few)
     # The pair that rounding explains least; or the one row without which all others agree.
-    ratio = np.where(bad, off / np.maximum(allowed, 5e-324), -1)
-    i, j = np.unravel_index(np.argmax(ratio), off.shape)
+    ratio = np.where(bad, seen.excess, -1)
+    i, j = np.unravel_index(np.argmax(ratio), bad.shape)
     pair = sorted((int(chosen[i]), int(chosen[j])))
-    far, most = float(off[i, j]), float(allowed[i, j])
+    far, most = float(seen.off[i, j]), float(seen.allowed[i, j])
     where = f"between rows {pair[0]} and {pair[1]}"
     against = (bad | bad.T).sum(axis=1)
     odd = [row for row in (i, j) if against[row] > 1 and against[row] == (bad | bad.T).sum() / 2]
     if odd:
         where = f"between row {chosen[odd[0]]} and {against[odd[0]]} others"
     sentence = f"{where}, by {far:.3g} where rounding allows {most:.2g}"
+    later = np.maximum(chosen[:, None], chosen[None])
     used, first = float(ratio.max()), int(later[bad].min())
-    if case.mu is None or not (bad & (steep > allowed)).any():
-        cause = f"this rests on L = {case.L:.4g}: a larger one would explain these rows"
+    if of.mu is None or not (bad & convex.broken).any():
+        cause = f"this rests on L = {of.L:.4g}: a larger one would explain these rows"
     else:
-        bent = f"mu is {case.mu:.4g} or more" if case.mu else "f is convex"
+        bent = f"mu is {of.mu:.4g} or more" if of.mu else "f is convex"
         cause = f"no L explains it, as long as {bent}"
     return Finding(*law, Verdict.VIOLATED, sentence, first, far, most, used, cause, where)
 
 
-def _some(count):
-    return np.unique(np.linspace(0, count - 1, min(count, _PAIRS)).round().astype(int))
+def _some(points):
+    """Return rows to be held against each other."""
+    count, d = points.shape
+    most = max(2, min(count, _PAIRED, int((_NUMBERS / d) ** 0.5)))
+    return np.unique(np.linspace(0, count - 1, most).round().astype(int))
 
 
-def _strays(case):
-    """Return how far each step is from the exact one, (N,), by the truth as far as it is known."""
-    moves, eta = np.diff(case.rows.point, axis=0), case.steps.eta[:, None]
-    pull, doubt = eta * case.G[:-1], abs(eta) * case.dG[:-1]
-    return above(abs(moves + pull) + doubt + 4 * _U * (abs(moves) + abs(pull)))
-
-
-def _descent(case):
+def _descent(of):
     law = ("descent lemma", "f(x+) <= f(x) - eta (1 - eta L/2) |g|^2")
-    eta = case.steps.eta
-    why = _missing(L=case.L, eta=eta, F=case.F, G=case.G)
+    why = _missing(L=of.L, eta=of.steps.eta, F=of.F, G=of.G)
     if why:
         return _not_judged(law, why)
-    slope, e, h = norm(case.G[:-1]), _strays(case), eta * case.L
-    unsure = norm(case.dG[:-1])
-    promised = eta * (1 - h / 2) * slope**2
-    off = np.diff(case.F) + promised
-    allowed = case.dF[1:] + case.dF[:-1] + abs(1 - h) * (slope + unsure) * e + case.L * e**2 / 2
-    allowed += 2 * abs(eta * (1 - h / 2)) * unsure * (slope + unsure)
-    # A square of d terms; that 1 - eta L/2 cancels is less than L is larger than what is claimed.
-    own = (case.G.shape[1] + 16) * _U
-    allowed += own * (abs(case.F[:-1]) + abs(case.F[1:]) + abs(promised))
-    clear = abs(promised) > allowed
-    sentence = f"{int(clear.sum())} of {len(clear)} steps clear of rounding"
-    return compared(*law, off, allowed, clear, shift=1, sentence="" if clear.all() else sentence)
+    seen = sides(_THEOREMS["descent-lemma"], _trace(of, _steps, of.steps.eta)).each(_by_step)
+    clear = seen.informative.sum()
+    few = "" if seen.informative.all() else f"{clear} of {len(seen.off)} steps clear of rounding"
+    return compared(*law, seen, shift=1, sentence=few)
 
 
-def _contraction(case):
+def _contraction(of):
     law = ("contraction", "|x+ - x*| <= rho |x - x*|")
-    eta = case.steps.eta
-    convex = case.mu if case.mu is not None and case.mu >= 0 else None
-    why = _missing(L=case.L, mu=convex, eta=eta, G=case.G, minimizer=case.minimizer)
-    why = why or ("" if case.strayed is not None else "nobody knows how exact the minimizer is")
+    convex = of.mu if of.mu is not None and of.mu >= 0 else None
+    why = _missing(L=of.L, mu=convex, eta=of.steps.eta, G=of.G, minimizer=of.minimizer)
+    why = why or ("" if of.strayed is not None else "nobody knows how exact the minimizer is")
     if why:
         return _not_judged(law, why)
-    offset = case.rows.point - case.minimizer
-    far = norm(offset)
-    rho = np.maximum(abs(1 - eta * case.L), abs(1 - eta * convex))
-    own = (offset.shape[1] + 4) * _U * norm(abs(case.rows.point) + abs(case.minimizer))
-    allowed = _strays(case) + (1 + rho) * (case.strayed + own[1:] + own[:-1])
-    off = far[1:] - rho * far[:-1]
-    return compared(*law, off, allowed, far[:-1] > allowed, shift=1)
+    seen = sides(_THEOREMS["contraction"], _trace(of, _steps, of.steps.eta)).each(_by_step)
+    return compared(*law, seen, shift=1)
 
 
-def _value_rate(case: Case):
+def _value_rate(of: Evidence):
     law = ("value rate", "f(x[k]) - f* <= c[k] |x[0] - x*|^2")
-    eta, minimum = case.steps.eta, case.minimum
-    convex = case.mu if case.mu is not None and case.mu >= 0 else None
-    minimizer = None if minimum is None or case.strayed is None else case.minimizer
-    why = _missing(L=case.L, mu=convex, eta=eta, F=case.F, G=case.G, minimizer=minimizer)
-    if not why and (len(set(eta.tolist())) > 1 or not 0 < eta[0] * case.L < 2):
+    eta, minimum = of.steps.eta, of.minimum
+    convex = of.mu if of.mu is not None and of.mu >= 0 else None
+    minimizer = None if minimum is None or of.strayed is None else of.minimizer
+    why = _missing(L=of.L, mu=convex, eta=eta, F=of.F, G=of.G, minimizer=minimizer)
+    if not why and (len(set(eta.tolist())) > 1 or not 0 < eta[0] * of.L < 2):
         why = "the step size is not one number in (0, 2/L)"
     if why:
         return _not_judged(law, why)
-    k, mu = np.arange(len(case.F)), min(case.mu, case.L)
-    offset = case.rows.point[0] - case.minimizer
-    far = above(abs(offset) + 2 * _U * (abs(case.rows.point[0]) + abs(case.minimizer)))
-    far += case.strayed
-    rate = bounds.value_rate(case.L, mu, eta[0], k)
-    # A power of k, by way of its logarithm, which is off by few units relative to itself.
-    fallen = np.log(rate[0] / np.maximum(rate, np.finfo(float).tiny))
-    rate = rate * (1 + 16 * _U * (k + 1 + fallen))
-    bound, drift = rate * far**2, np.concatenate([[0.0], np.cumsum(_strays(case))])
-    allowed = np.sqrt(2 * case.L * bound) * drift + case.L / 2 * drift**2 + case.dF
-    if case.truth.at is None:
-        allowed += rounding.unit_roundoff(case.rows.dtype) * abs(case.minimum)
-    allowed += 4 * _U * (abs(case.F) + abs(case.minimum))
-    return compared(*law, case.F - case.minimum - bound, allowed, bound > allowed)
+    seen = sides(_THEOREMS["value-rate"], _trace(of, _whole, eta[:1])).each(_by_row)
+    return compared(*law, seen)
 
 
 # -- what the run itself shows ---------------------------------------------------------------------
 
 
-def least_smoothness(case: Case) -> float | None:
+@QUIET
+def least_smoothness(of: Evidence) -> float | None:
     """Return what the run shows of L, a lower bound: ``max |g_i - g_j| / |x_i - x_j|``."""
-    if case.G is None:
+    if of.G is None:
         return None
-    chosen, best = _some(len(case.G)), 0.0
-    x, g, dg = (part[chosen] for part in (case.rows.point, case.G, case.dG))
-    for i in range(1, len(g)):
-        apart = norm(x[i] - x[:i])
-        rise = norm(g[i] - g[:i]) - norm(dg[i] + dg[:i])
-        best = max(best, float((rise[apart > 0] / apart[apart > 0]).max(initial=0.0)))
-    return best or None
+    chosen = _some(of.rows.point)
+    x, g, dg = (part[chosen] for part in (of.rows.point, of.G, of.dG))
+    found = _points(x, x[:, 0], x[:, 0], g, dg).pairs  # of values nothing is asked
+    apart, change = found.apart.sqrt(), found.change.sqrt()
+    least, most = change.middle - change.radius, apart.middle + apart.radius
+    clear = apart.middle > apart.radius
+    return float((least[clear] / most[clear]).max(initial=0.0)) or None

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..gradient.subjects import data_of
 from ..words import listed
-from .recorded import Rows, Truth, assumed, fits, truth
+from .recorded import Record, Truth, assumed, fits, truth
 
 _NAMES = ("the points", "the values", "the gradients")
 
@@ -24,12 +24,12 @@ _NAMES = ("the points", "the values", "the gradients")
 class Reading(NamedTuple):
     """What numbers may stand for, beside what is true; and why, if not for themselves."""
 
-    rows: Rows
+    rows: Record
     truth: Truth
     why: str = ""
 
 
-def readings(objective: Any, rows: Rows) -> Iterator[Reading]:
+def readings(objective: Any, rows: Record) -> Iterator[Reading]:
     """Yield what rows may stand for: themselves, then decimals, float32, or both.
 
     Examples
@@ -87,7 +87,7 @@ def _digits(part, dtype):
     return digits, np.maximum(10.0 ** (leading - digits + 1), 10.0**-places) / 2
 
 
-def blurred(known: Truth, rows: Rows, L: float | None) -> Truth:
+def blurred(known: Truth, rows: Record, L: float | None) -> Truth:
     """Return the truth with errors that allow for the digits that decimals lack.
 
     What was recorded was computed at a point near by, where a gradient is another by L times as

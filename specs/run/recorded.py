@@ -30,7 +30,7 @@ _EXTENDED_UNIT: Any = 16 * np.finfo(np.longdouble).eps
 _EXTENDED = rounding.Arithmetic(_EXTENDED_UNIT, float(np.finfo(np.float64).tiny))
 
 
-class Rows(NamedTuple):
+class Record(NamedTuple):
     """What was recorded, in float64; values and gradients None where there are none.
 
     Attributes
@@ -97,7 +97,7 @@ class Truth(NamedTuple):
 # -- reading ---------------------------------------------------------------------------------------
 
 
-def read(run: Any, values: Any = None, gradients: Any = None) -> Rows:
+def read(run: Any, values: Any = None, gradients: Any = None) -> Record:
     """Return what was recorded as rows; refuse what is no run.
 
     Examples
@@ -156,7 +156,7 @@ def read(run: Any, values: Any = None, gradients: Any = None) -> Rows:
     if not declared and all(fits(part) for part in (x, v, r)):
         dtype = max(dtype, np.dtype(np.float32), key=rounding.unit_roundoff)
     one = jax.tree.map(lambda leaf: np.asarray(leaf[0]).astype(dtype), points)
-    return Rows(x, v, r, np.dtype(dtype), declared, lost, count, one)
+    return Record(x, v, r, np.dtype(dtype), declared, lost, count, one)
 
 
 def _parts(run):
@@ -236,7 +236,7 @@ def fits(part: Any) -> bool:
 # -- the truth -------------------------------------------------------------------------------------
 
 
-def truth(objective: Any, rows: Rows) -> Truth:
+def truth(objective: Any, rows: Record) -> Truth:
     """Return what is true at the recorded points, as far as an objective tells.
 
     Examples
@@ -299,7 +299,7 @@ def _told(parts, at, how):
     return Truth(**{name: np.array(part) for name, part in numbers}, how=how, why="", at=at)
 
 
-def assumed(rows: Rows, value: Any, why: str) -> Truth:
+def assumed(rows: Record, value: Any, why: str) -> Truth:
     """Return what there is without a truth: recorded numbers, good for half of their digits.
 
     Half of those of the largest row, for what becomes small is the difference of what was large.

@@ -1,7 +1,7 @@
 """The steps of a recorded run: the law ``x[k+1] = x[k] - eta g``, and what was done instead.
 
-A law may be broken in one row or in all of them. What was done instead is a hypothesis with numbers
-that are fitted to all rows; it is named only if it explains every row.
+A law may be broken in one row or in all of them. What was done instead is named only if it explains
+every row.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import rounding
+from ..diagnosis.causes import cause_of_record
+from ..diagnosis.seen import of_record
 from ..report import Verdict
+from ..theorem import Sides
 from .certificate import Finding
-from .recorded import Rows, Truth
+from .recorded import Record, Truth
 
 _U = rounding.unit_roundoff("float64")
 _LAW = ("step", "x[k+1] = x[k] - eta g(x[k])")
@@ -59,7 +62,7 @@ def above(x):
     return norm(x) * (1 + (x.shape[-1] + 4) * _U)
 
 
-def steps_of(rows: Rows, known: Truth, step_size) -> Steps:
+def steps_of(rows: Record, known: Truth, step_size) -> Steps:
     """Return the steps of a run, by the gradients of f or the recorded ones, whichever they follow.
 
     Examples
@@ -95,23 +98,20 @@ def steps_of(rows: Rows, known: Truth, step_size) -> Steps:
     return best
 
 
-def allowed_step(rows: Rows, slopes, eta):
+def allowed_step(rows: Record, slopes, eta):
     """Return how far steps in the dtype of the run may be from the exact ones, (N, d).
 
-    A product and a step size that were rounded, a sum, and what a row may not show of the point in
-    use, a unit in the last place, or a print leave out; the differences of float64 come on top.
+    To what `rounding.step` allows come a step size that was rounded itself, what a row may not show
+    of the point in use, a unit in the last place, what a print leaves out, and differences of
+    float64.
     """
-    model = rounding.arithmetic(rows.dtype)
-    u, tiny = model.unit_roundoff, model.least_normal
-    x, after = rows.point[:-1], rows.point[1:]
-    size = eta[:, None] * abs(slopes.g)
-    moved = eta[:, None] * slopes.error * (1 + u) ** 2 + 2 * u * (1 + u) * size
-    target = abs(x - eta[:, None] * slopes.g)
-    blur = np.broadcast_to(rows.blur[0], rows.point.shape)
-    moved = moved + blur[:-1] + blur[1:]
-    shown = rounding.spacing(rows.point, rows.dtype)
-    moved = moved + shown[:-1] + shown[1:]
-    return moved + u * (target + moved) + 4 * _U * (abs(x) + abs(after)) + 2 * tiny
+    x, after, u = rows.point[:-1], rows.point[1:], rounding.unit_roundoff(rows.dtype)
+    evaluation = rounding.Evaluation(None, slopes.g, None, slopes.error)
+    moved = rounding.step_as_given(evaluation, x, eta[:, None], rows.dtype)
+    unseen = np.broadcast_to(rows.blur[0], rows.point.shape)
+    unseen = unseen + rounding.spacing(rows.point, rows.dtype)
+    rest = u * (1 + u) * eta[:, None] * abs(slopes.g) + unseen[:-1] + unseen[1:]
+    return moved + (1 + u) * rest + 4 * _U * (abs(x) + abs(after))
 
 
 # -- the law ---------------------------------------------------------------------------------------
@@ -124,10 +124,9 @@ def _given(rows, slopes, eta):
 def _follows(rows, slopes, eta, doubt):
     """Return the verdict on steps of known sizes."""
     moves = np.diff(rows.point, axis=0)
-    off = abs(moves + eta[:, None] * slopes.g)
     allowed = allowed_step(rows, slopes, eta) + doubt[:, None] * abs(slopes.g)
-    clear = (abs(eta[:, None] * slopes.g) > allowed).any(axis=1)
-    return compared(*_LAW, off, allowed, clear, shift=1)
+    pull = -eta[:, None] * slopes.g
+    return compared(*_LAW, Sides(moves, pull, allowed, abs(pull), equality=True), shift=1)
 
 
 def _inferred(rows, slopes, _):
@@ -141,7 +140,7 @@ def _inferred(rows, slopes, _):
         why = "no step is larger than rounding"
         if not moves.any():
             why = "the points stand still"
-        return Steps(None, None, "", Finding(*_LAW, Verdict.INCONCLUSIVE, why))
+        return Steps(None, None, "", Finding(*_LAW, Verdict.VACUOUS, why))
     # The median of the sharper half of the rows: a few bad rows do not move it.
     relative = np.where(clear, doubt / np.where(clear, abs(each), 1), np.inf)
     sharp = np.flatnonzero(relative <= np.median(relative[clear]))
@@ -161,27 +160,25 @@ def _inferred(rows, slopes, _):
     if several or (abs(each - eta) <= doubt + unsure)[clear].mean() > 0.5:
         return alike
     why = "of one parameter, every move is a multiple of the gradient, and no step size is known"
-    return apart._replace(finding=Finding(*_LAW, Verdict.INCONCLUSIVE, why))
+    return apart._replace(finding=Finding(*_LAW, Verdict.VACUOUS, why))
 
 
-def compared(law, statement, off, allowed, clear, *, shift=0, sentence="", rows=None) -> Finding:
-    """Return the verdict on ``off <= allowed``, row by row; `shift` tells rows from steps."""
-    off, allowed = np.broadcast_arrays(off, allowed)
-    bad = ~(off <= allowed)
-    ratio = np.where(off <= 0, 0.0, off / np.where(allowed > 0, allowed, 5e-324))
-    used = float(np.nan_to_num(ratio, nan=np.inf).max(initial=0.0))
+def compared(law, statement, seen: Sides, *, shift=0, sentence="") -> Finding:
+    """Return the verdict on both sides of a law, row by row; `shift` tells rows from steps."""
+    bad, ratio = seen.broken, seen.excess
+    used = float(ratio.max(initial=0.0))
     broken = bad.reshape(len(bad), -1).any(axis=1)
     if broken.any():
         k = int(np.argmax(broken))
-        j = np.unravel_index(np.nanargmax(np.where(bad[k], ratio[k], -1)), np.shape(ratio[k]))
-        far, most = float(off[k][j]), float(allowed[k][j])
+        j = np.unravel_index(np.argmax(np.where(bad[k], ratio[k], -1)), np.shape(ratio[k]))
+        far, most = float(seen.off[k][j]), float(seen.allowed[k][j])
         k += shift
         where = named(np.flatnonzero(broken) + shift, len(bad) + shift)
         sentence = f"{where}, by {far:.3g} at k = {k}, where rounding allows {most:.2g}"
         return Finding(law, statement, Verdict.VIOLATED, sentence, k, far, most, used, where=where)
-    if not np.any(clear):
+    if not seen.informative.any():
         why = "rounding hides what it says"
-        return Finding(law, statement, Verdict.INCONCLUSIVE, why, used=used)
+        return Finding(law, statement, Verdict.VACUOUS, why, used=used)
     return Finding(law, statement, Verdict.HOLDS, sentence, used=used)
 
 
@@ -201,74 +198,16 @@ def named(which: Any, count: int) -> str:
 # -- what was done instead -------------------------------------------------------------------------
 
 
-# The thresholds below choose words for steps that are wrong already; they accuse nobody.
-_FITS = 4  # times what rounding allows: coefficients are fitted to rows that are rounded, too
-_ALIKE = 1.001
-
-
 def _cause(rows, known, slopes, steps):
     """Return what the steps were instead, in a clause, or ""."""
-    x, moves, g = rows.point[:-1], np.diff(rows.point, axis=0), slopes.g
-    eta = steps.eta
-    allowed = allowed_step(rows, slopes, abs(eta)) + steps.doubt[:, None] * abs(g)
-    broken = (abs(moves + eta[:, None] * g) > allowed).any(axis=1)
-    size = norm(allowed)
-    once = _one_by_one(rows, known, eta, broken, size)
-    if once:
-        return once
-    # Of one known step size the multiple is told, of a schedule the factor.
-    constant = len(set(eta.tolist())) == 1
-    pull = -g if constant else -eta[:, None] * g
-    named = "" if constant else " times what it was to be"
 
-    def fitted(first, *parts):
-        """Return the coefficients by which these moves explain all rows from one on, or None."""
-        if moves[first:].size <= 2 * len(parts):
-            return None
-        weights = 1 / size[first:, None]
-        design = np.stack([(part * weights).ravel() for part in parts], axis=1)
-        found, *_ = np.linalg.lstsq(design, (moves[first:] * weights).ravel(), rcond=None)
-        rest = moves[first:] - sum(a * part for a, part in zip(found, parts, strict=True))
-        return found if (norm(rest) <= _FITS * size[first:]).all() else None
+    def at(x):
+        value, slope, _, _, value_error, slope_error = known.at(x)
+        return value, slope, value_error, slope_error
 
-    if (a := fitted(0, pull)) is not None:
-        told = f", not {eta[0]:.5g}" if constant and steps.how == "given" else ""
-        return f"the step size is {a[0]:.5g}{named}{told}"
-    if (a := fitted(1, pull[:-1])) is not None:
-        return "each step follows the gradient of the row before: it is stale"
-    if (a := fitted(0, pull, -x)) is not None:
-        decay = f"{a[1]:.3g} x is taken away in each step"
-        return f"weight decay: {decay}, beside a step size of {a[0]:.4g}{named}"
-    if (a := fitted(1, pull[1:], moves[:-1])) is not None:
-        return f"momentum {a[1]:.4g}, beside a step size of {a[0]:.4g}{named}"
-    if (a := fitted(1, pull[1:], moves[:-1], pull[:-1])) is not None:
-        return f"momentum {a[1]:.4g} with a look ahead, as Nesterov's"
-    start, slope = abs(moves[0]), abs(g[0])
-    uneven = slope.max() > _ALIKE * slope.min()
-    if len(start) > 1 and uneven and 0 < start.max() < _ALIKE * start.min():
-        together = f"in the first step every coordinate moves by {start[0]:.4g}"
-        return f"{together}, whatever its gradient, as with Adam or signs of gradients"
-    length, along = norm(moves), -(moves * g).sum(1)
-    straight = along >= length * norm(g) * (1 - 1e-6)
-    cut = length[broken]
-    if len(cut) > 1 and straight[broken].all() and cut.max() < _ALIKE * cut.min():
-        return f"the steps are clipped to length {cut[0]:.4g}"
-    return ""
-
-
-def _one_by_one(rows, known, eta, broken, size):
-    """Return what the broken rows are, if they are all of one simple kind."""
-    at, x = np.flatnonzero(broken), rows.point
-    if not (x[at + 1] != x[at]).any():
-        which = f"row {at[0] + 1} repeats row {at[0]}"
-        return which if len(at) == 1 else f"{which}, and {len(at) - 1} more rows do"
-    if known.at is None or len(at) > 3:
-        return ""
-    for k in at:
-        middle = x[k] - eta[k] * known.gradient[k]
-        _, slope, _, _, _, error = known.at(middle)
-        # Two steps, each of them rounded; the error of the first enters the gradient of the second.
-        far = abs(middle - eta[k] * slope - x[k + 1])
-        if norm(far) > _FITS * (size[k] + eta[k] * norm(error)):
-            return ""
-    return f"a row is missing between rows {at[0]} and {at[0] + 1}: they are two steps apart"
+    # What a row may not show of the point in use, and what the differences of float64 lose.
+    blur = rounding.spacing(rows.point, rows.dtype) + 4 * _U * abs(rows.point) + rows.blur[0]
+    model = rounding.arithmetic(rows.dtype)
+    sizes = abs(steps.eta), steps.doubt
+    run = of_record(rows.point, blur, slopes.g, slopes.error, *sizes, model, known.at and at)
+    return cause_of_record(run, given=steps.how == "given")

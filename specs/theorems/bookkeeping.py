@@ -8,13 +8,14 @@ import numpy as np
 
 from ..balls import ball, widened
 from ..instances import Instance
-from ..theorem import Theorem, Trace
+from ..rows import Trace
+from ..theorem import Theorem
 
 _ALWAYS = np.inf  # what no rounding drowns
 
 
 def _form(t: Trace):
-    """State what a run has to be to be traced at all; `running.Malformed` is its violation."""
+    """State what a run has to be to be traced at all; `subjects.Malformed` is its violation."""
     return ball(0 * t.eta)[None], ball(0 * t.eta)[None], _ALWAYS
 
 

@@ -10,17 +10,14 @@ import numpy as np
 
 from .. import bounds, extremal, instances, rounding
 from ..balls import Ball, ball, dot, library, most, norm, where, widened
-from ..theorem import Theorem, Trace, exact_run, step_errors
+from ..rows import Trace, exact_run, step_errors
+from ..theorem import Theorem
 
 _U = rounding.unit_roundoff(np.float64)
 
 
 def _gap(rows, t):
     return rows.f - t.minimum
-
-
-def _distance(rows, t):
-    return norm(rows.x - t.center)
 
 
 # -- constants: h is rounded, a power of k magnifies that k times ----------------------------------
@@ -69,18 +66,18 @@ def _hankel(t: Trace):
 
 
 def _divergence(t: Trace):
-    return _distance(t.exact, t), _distance(t.rows[0], t) * abs(1.0 - t.h) ** t.counts
+    return t.distance(t.exact), t.distance(t.rows[0]) * abs(1.0 - t.h) ** t.counts
 
 
 # -- rates -----------------------------------------------------------------------------------------
 
 
 def _value_rate(t: Trace):
-    return _gap(t.exact, t), _value_rate_of(t) * _distance(t.rows[0], t) ** 2
+    return _gap(t.exact, t), _value_rate_of(t) * t.distance(t.rows[0]) ** 2
 
 
 def _quadratic_value_rate(t: Trace):
-    return _gap(t.exact, t), _quadratic_value_rate_of(t) * _distance(t.rows[0], t) ** 2
+    return _gap(t.exact, t), _quadratic_value_rate_of(t) * t.distance(t.rows[0]) ** 2
 
 
 def _gradient_rate(t: Trace):
@@ -113,7 +110,7 @@ def _more_parameters(t: Trace):
 
 
 def _linear_distance(t: Trace):
-    return _distance(t.exact, t), _distance(t.rows[0], t) * t.contraction**t.counts
+    return t.distance(t.exact), t.distance(t.rows[0]) * t.contraction**t.counts
 
 
 def _linear_gradient(t: Trace):

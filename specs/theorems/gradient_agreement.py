@@ -6,15 +6,11 @@ smooth convex functions need no oracle: they hold the recorded numbers against e
 
 from __future__ import annotations
 
-from ..balls import Ball, ball, concatenate, dot, library, norm, widened
-from ..theorem import Theorem, Trace
+from ..balls import Ball, ball, concatenate, dot, library, widened
+from ..rows import Pairs, Rows, Trace, pairs
+from ..theorem import Theorem
 
 NESTEROV = "Nesterov, Lectures on Convex Optimization, 2nd ed., Springer, 2018"
-
-
-def _pairs(rows: Ball):
-    """Return all differences of rows, first axis i, second j, a ball."""
-    return rows[:, None] - rows[None]
 
 
 def _value(t: Trace):
@@ -25,48 +21,59 @@ def _gradient(t: Trace):
     return ball(t.run.gradient), widened(t.rows.g, t.gradient_error)
 
 
-def _above(t):
-    """Return f(y) - f(x) - <g(x), y - x> for all pairs, and y - x: from row j to row i."""
-    move = _pairs(t.noted.x)
-    return _pairs(t.noted.f) - dot(move, t.noted.g), move
+# -- pairs of rows: of a run, of a record, of points that attack an objective ----------------------
 
 
 def _taylor_identity(t: Trace):
-    above, move = _above(t)
-    features = t.instance.features
-    curved = (dot(move[:, :, None], features) ** 2).sum() * (0.5 / len(features))
-    return above, curved, curved.middle
+    moves, features = t.noted.x[:, None] - t.noted.x[None], t.instance.features
+    curved = (dot(moves[:, :, None], features) ** 2).sum() * (0.5 / len(features))
+    return t.pairs.rise - t.pairs.along, curved, curved.middle
 
 
 def _taylor_remainder(t: Trace):
-    above, move = _above(t)
-    bound = dot(move, move) * (t.L / 2)
-    return abs(above), bound, bound.middle
+    bound = t.pairs.apart * (t.L / 2)
+    return abs(t.pairs.rise - t.pairs.along), bound, bound.middle
 
 
-def _lipschitz(t: Trace):
-    bound = norm(_pairs(t.noted.x)) * t.L
-    return norm(_pairs(t.noted.g)), bound, bound.middle
+def lipschitz(t):
+    """Return both sides of the definition of L."""
+    bound = t.pairs.apart.sqrt() * t.L
+    return t.pairs.change.sqrt(), bound, bound.middle
 
 
 def _cocoercive(t: Trace):
-    change, move = _pairs(t.noted.g), _pairs(t.noted.x)
-    bound = dot(change, move) * t.L
-    return dot(change, change), bound, bound.middle
+    bound = t.pairs.bent * t.L
+    return t.pairs.change, bound, bound.middle
+
+
+def strongly_convex(t):
+    """Return both sides of the definition of mu by gradients."""
+    return t.pairs.apart * t.mu, t.pairs.bent, t.pairs.bent.middle
+
+
+def convex(t):
+    """Return both sides of the definition of mu by values."""
+    return t.pairs.along + t.pairs.apart * (ball(t.mu) / 2), t.pairs.rise, t.pairs.rise.middle
+
+
+def interpolated(t):
+    """State that some function of the class has both rows of each pair."""
+    return _interpolated(t.pairs, ball(t.L), ball(t.mu))
+
+
+def _interpolated(of: Pairs, L, mu):
+    # Any smaller mu is true as well, and far from L nothing is divided by 1 - mu / L = 0.
+    xp = library(L.middle)
+    least = xp.minimum(xp.maximum(mu.middle, -L.middle), L.middle / 2)
+    mu = Ball(least, mu.radius + L.radius)
+    bent = of.change / L + mu * (of.apart - of.bent * 2.0 / L)
+    return of.along + bent / (2.0 * (1.0 - mu / L)), of.rise, of.rise.middle
 
 
 def _interpolation(t: Trace):
     """State that some function of the class has these rows, and x*."""
-    x = concatenate([t.noted.x, t.center[None]])
-    f = concatenate([t.noted.f, t.minimum[None]])
-    g = concatenate([t.noted.g, 0 * t.center[None]])
-    move, change, bound = _pairs(x), _pairs(g), _pairs(f)
-    # Any smaller mu is true as well, and far from L nothing is divided by 1 - mu / L = 0.
-    mu = library(t.L).minimum(t.mu, t.L / 2)
-    steep = ball(mu / 2) / (1.0 - ball(mu) / t.L)
-    rest = move - change / t.L
-    needed = dot(move, g) + dot(change, change) / (2 * t.L)
-    return needed + dot(rest, rest) * steep, bound, bound.middle
+    minimizer = Rows(ball(t.center)[None], ball(t.minimum)[None], ball(0 * t.center)[None])
+    return _interpolated(pairs(t.noted.beside(minimizer)), ball(t.L), ball(t.mu))
 
 
 def examples(t: Trace) -> tuple[Ball, Ball]:
@@ -143,7 +150,7 @@ THEOREMS = tuple(
             "name": "lipschitz",
             "statement": "|g(x) - g(y)| <= L |x - y|",
             "source": "definition of L",
-            "law": _lipschitz,
+            "law": lipschitz,
             "assumes": ("f L-smooth",),
             "needs": _TRIPLES,
         },

@@ -13,7 +13,8 @@ import numpy as np
 from .. import extremal, rounding
 from ..balls import Ball, ball, dot, most, norm, stack, where, widened
 from ..instances import SHAPES
-from ..theorem import Theorem, Trace, evaluations, exact_run, step_errors
+from ..rows import Trace, evaluations, exact_run, step_errors
+from ..theorem import Theorem
 
 _NESTEROV = "Nesterov, Lectures on Convex Optimization, 2nd ed., Springer, 2018"
 
@@ -98,7 +99,7 @@ def _nonexpansive(t: Trace):
 
 
 def _contraction(t: Trace):
-    return norm(t.after.x - t.center), norm(t.now.x - t.center) * t.contraction
+    return t.distance(t.after), t.distance(t.now) * t.contraction
 
 
 # -- potentials ------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import bounds, instances, rounding
 from ..balls import Ball, ball, dot, library, most, norm, stack, where, widened
-from ..theorem import Rows, Trace
+from ..rows import Rows, Trace
 from . import recurrences
 from .recurrences import Always, number
 

@@ -16,7 +16,7 @@ from gdpure import rules
 
 from .. import rounding
 from ..balls import Ball, ball, concatenate, dot, library, most, where, widened
-from ..theorem import Trace, evaluations, shown
+from ..rows import Trace, evaluations, shown
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import numpy as np
 from .. import rounding
 from ..balls import Ball, ball, concatenate, dot, where, widened
 from ..instances import Instance, minibatches
-from ..theorem import Theorem, Trace
+from ..rows import Trace
+from ..theorem import Theorem
 from .gradient_agreement import examples
 
 # -- examples --------------------------------------------------------------------------------------

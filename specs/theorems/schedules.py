@@ -17,7 +17,8 @@ import gdpure as gd
 
 from .. import bounds, extremal, rounding
 from ..balls import Ball, ball, dot, norm, where, widened
-from ..theorem import Theorem, Trace
+from ..rows import Trace
+from ..theorem import Theorem
 from . import recurrences
 from .promises import strays
 

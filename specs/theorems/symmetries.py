@@ -19,7 +19,8 @@ import numpy as np
 from .. import instances, rounding
 from ..balls import Ball, ball, dot, most, norm, where, widened
 from ..instances import Instance
-from ..theorem import Theorem, Trace, evaluations
+from ..rows import Trace, evaluations
+from ..theorem import Theorem
 
 # -- the same bits ---------------------------------------------------------------------------------
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import gdpure as gd
 from gdpure.specs import THEOREMS
-from gdpure.specs.optimizer.subjects import as_subject
 from gdpure.specs.optimizer.worst_case import ASCENTS, in_words, worst_case
 from gdpure.specs.report import versions
+from gdpure.specs.subjects import as_subject
 from gdpure.specs.theorems.methods import theorems_of
 
 _TABLE = Path(__file__).with_suffix(".txt")

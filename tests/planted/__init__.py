@@ -5,6 +5,7 @@ optax#1405 are issues of the projects where they were met.
 """
 
 from planted import (
+    corrections,
     descents,
     gradients,
     line_searches,
@@ -23,6 +24,7 @@ __all__ = [
     "CATALOGUE",
     "METHODS",
     "Planted",
+    "corrections",
     "descents",
     "gradients",
     "line_searches",

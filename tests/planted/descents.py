@@ -58,6 +58,12 @@ def learning_rate_twice(gradient, start, step_size, steps):
 
 
 @bug
+def learning_rate_unused(gradient, start, step_size, steps):
+    """The step size is accepted and not used; aima-python#285."""
+    return walk(lambda x, _: x - gradient(x), start, steps)
+
+
+@bug
 def gauss_seidel(gradient, start, step_size, steps):
     """Coordinates are updated one after the other, each sees the ones before it; m07."""
 
@@ -107,6 +113,12 @@ def parameters_in_float16(gradient, start, step_size, steps):
 def weight_decay(gradient, start, step_size, steps):
     """A default weight decay is left on; m12, keras#19051, tensorflow/addons#2282."""
     return walk(lambda x, _: x - step_size * (gradient(x) + 1e-3 * x), start, steps)
+
+
+@bug
+def decay_of_no_parameter(gradient, start, step_size, steps):
+    """The decay itself is subtracted, not the decay times the point; jettify's #454."""
+    return walk(lambda x, _: x - step_size * 1e-3 - step_size * gradient(x), start, steps)
 
 
 @bug

@@ -11,7 +11,7 @@ import optax
 from jax import lax
 
 import gdpure as gd
-from planted import descents, gradients, line_searches, momentum, steps, stopping
+from planted import corrections, descents, gradients, line_searches, momentum, steps, stopping
 from planted.momentum import BETA
 
 # -- gradient descent, in as many ways -------------------------------------------------------------
@@ -43,6 +43,17 @@ def in_place(gradient, start, step_size, steps):
         x += -(step_size * gradient(x))
         rows.append(x.copy())
     return np.stack(rows)
+
+
+def gradient_in_place(gradient, start, step_size, steps):
+    """The array of the gradient, which is the caller's own, becomes the move."""
+
+    def move(x, _):
+        g = gradient(x)
+        g *= step_size
+        return x - g
+
+    return descents.walk(move, start, steps)
 
 
 def entry_by_entry(gradient, start, step_size, steps):
@@ -239,6 +250,11 @@ def heavy_ball_with_velocity(gradient, start, step_size, steps):
     return momentum.with_velocity(move, start, steps)
 
 
+def no_decay(gradient, start, step_size, steps):
+    """A heavy ball whose weight decay is 0."""
+    return momentum.descend_with(gradient, start, step_size, steps, 0.0, BETA)
+
+
 def nesterov_in_two_sequences(gradient, start, step_size, steps):
     """Nesterov's method as he writes it: x+ = y - eta g(y), y+ = x+ + beta (x+ - x)."""
     last = start
@@ -250,6 +266,17 @@ def nesterov_in_two_sequences(gradient, start, step_size, steps):
         return y
 
     return descents.walk(move, start, steps)
+
+
+def nesterov_by_interim_points(gradient, start, step_size, steps):
+    """Nesterov's method as Sutskever writes it: an interim point, the velocity, the point."""
+    x, v = start, np.zeros_like(start)
+    rows = [start]
+    for _ in range(steps):
+        v = BETA * v - step_size * gradient(rows[-1])
+        x = x + v
+        rows.append(x + BETA * v)
+    return np.stack(rows)
 
 
 def heavy_ball_of_optax(step_size):
@@ -269,6 +296,7 @@ HONEST = {
         list_of_rows,
         rows_allocated_first,
         in_place,
+        gradient_in_place,
         entry_by_entry,
         compensated,
         master_in_float64,
@@ -291,8 +319,14 @@ HONEST = {
     ),
     "stopping": (stopping.minimize, minimize_compiled),
     "line search": (line_searches.backtracking, backtracking_compiled),
-    "heavy ball": (momentum.heavy_ball, heavy_ball_with_velocity, heavy_ball_of_optax),
-    "nesterov": (momentum.nesterov, nesterov_in_two_sequences, nesterov_of_optax),
+    "heavy ball": (momentum.heavy_ball, heavy_ball_with_velocity, heavy_ball_of_optax, no_decay),
+    "nesterov": (
+        momentum.nesterov,
+        nesterov_in_two_sequences,
+        nesterov_by_interim_points,
+        nesterov_of_optax,
+    ),
+    "corrected": (corrections.corrected, corrections.corrected_by_hand, corrections.one_count),
 }
 
 

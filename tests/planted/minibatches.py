@@ -62,6 +62,14 @@ def sum_over_the_batch(objective, batch):
 
 
 @bug
+def mean_taken_twice(objective, batch):
+    """The loss is a mean over the batch, and the step divides by the batch again; d2l-en#1000."""
+    return formula(
+        lambda features, slopes, batch: pull(features[batch], slopes[batch]) / len(batch) ** 2
+    )(objective, batch)
+
+
+@bug
 def divided_by_all(objective, batch):
     """The sum over the batch, divided by the number of all examples."""
     return formula(

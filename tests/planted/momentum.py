@@ -44,6 +44,16 @@ def with_velocity(move, start, steps):
     return walk(moved, start, steps)
 
 
+def descend_with(gradient, start, step_size, steps, weight_decay, momentum):
+    """Gradient descent with a weight decay and a momentum."""
+
+    def move(x, v):
+        v = momentum * v + (gradient(x) + weight_decay * x)
+        return x - step_size * v, v
+
+    return with_velocity(move, start, steps)
+
+
 def nesterov(gradient, start, step_size, steps):
     """Nesterov's method at the points where gradients are taken, as PyTorch and optax write it."""
 
@@ -90,6 +100,12 @@ def dampened_but_for_the_first_step(gradient, start, step_size, steps):
         return x - step_size * v, v
 
     return with_velocity(move, start, steps)
+
+
+@ball
+def momentum_taken_for_decay(gradient, start, step_size, steps):
+    """Momentum and weight decay are handed over in the wrong order; NVIDIA/warp#1143."""
+    return descend_with(gradient, start, step_size, steps, BETA, 0.0)
 
 
 @ball
@@ -161,6 +177,17 @@ def points_without_extrapolation(gradient, start, step_size, steps):
         return ahead - step_size * gradient(ahead)
 
     return walk(move, start, steps)
+
+
+@fast
+def interim_move_added_twice(gradient, start, step_size, steps):
+    """The interim point has part of the velocity already, and gets all of it; simd_neuralnet#17."""
+
+    def move(y, v):
+        v = BETA * v - step_size * gradient(y)
+        return y + v + BETA * v, v
+
+    return with_velocity(move, start, steps)
 
 
 @fast

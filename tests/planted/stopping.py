@@ -132,6 +132,33 @@ def one_step_more_than_allowed(gradient, start, step_size, steps, tolerance):
 
 
 @bug
+def both_or_neither(gradient, start, step_size, steps, tolerance):
+    """It goes on while either says so, `|` for `&`: past its end as well; optimistix#213."""
+    x, k = start, 0
+    while (k < steps or largest(gradient(x)) > tolerance) and k < 2 * steps:
+        x, k = x - step_size * gradient(x), k + 1
+    return x, bool(largest(gradient(x)) <= tolerance)
+
+
+@bug
+def decay_in_the_gradient_itself(gradient, start, step_size, steps, tolerance):
+    """The step adds a decay to its caller's gradient, which is then tested; mlx#4426."""
+
+    def step(x, g):
+        g += 1e-3 * x
+        return x - step_size * g
+
+    x = start
+    for _ in range(steps):
+        g = gradient(x)
+        moved = step(x, g)
+        if largest(g) <= tolerance:
+            return x, True
+        x = moved
+    return x, bool(largest(gradient(x)) <= tolerance)
+
+
+@bug
 def last_point_untested(gradient, start, step_size, steps, tolerance):
     """The point after the last step is never tested: converged, it says it is not."""
     x, converged = minimize(gradient, start, step_size, max(steps - 1, 0), tolerance)

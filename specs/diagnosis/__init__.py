@@ -1,0 +1,1 @@
+"""What was done in place of gradient descent: the likeliest cause of steps that are wrong."""

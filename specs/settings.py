@@ -1,0 +1,140 @@
+"""Settings: what ``[tool.gdpure]`` in a pyproject.toml says of targets.
+
+::
+
+    [tool.gdpure.check."mypackage.optim:my_descent"]
+    method = "descent"
+    expected-failures = { value-rate = "not proven" }
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import listing
+from .targets import Refused, Target, is_pattern, named, one
+from .words import near
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is said of one target.
+
+    Attributes
+    ----------
+    method
+        "descent", "any", the target that is a rule, or None.
+    expected
+        Names of theorems, and why each may be broken.
+    place
+        Where that is written, to begin a sentence with.
+    """
+
+    method: str | Target | None = None
+    expected: Mapping[str, str] = field(default_factory=dict)
+    place: str = ""
+
+
+@dataclass(frozen=True)
+class Project:
+    """The folder of a pyproject.toml, and what it says of targets, in its order.
+
+    Files are relative to the current folder, as on the command line.
+    """
+
+    folder: Path = Path()
+    check: Mapping[Target, Settings] = field(default_factory=dict)
+
+    def of(self, target: Target) -> Settings:
+        """Return what is said of a target, however it is named."""
+        same = (known for known in self.check if _thing(known) == _thing(target))
+        return self.check.get(next(same, target), Settings())
+
+
+def _thing(target):
+    return target.file.resolve() if target.file else target.place, target.attribute
+
+
+def read(folder: Path) -> Project:
+    """Return what a pyproject.toml says: of the folder, or of the nearest above with such a table.
+
+    Raises
+    ------
+    Refused
+        If it has keys, names or values that mean nothing; with the file and the key.
+
+    Examples
+    --------
+    >>> assert not read(Path("/")).check
+    """
+    for above in (folder, *folder.parents):
+        file = above / "pyproject.toml"
+        if not file.is_file():
+            continue
+        place = os.path.relpath(file, folder)
+        try:
+            whole = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            raise Refused(f"{place} cannot be read: {error}") from error
+        tool = _table(f"{place}: tool", whole.get("tool", {}))
+        if "gdpure" not in tool:
+            continue
+        ours = _table(f"{place}: tool.gdpure", tool["gdpure"], ["check"])
+        every = f"{place}: tool.gdpure.check"
+        listed = _table(every, ours.get("check", {}))
+        return Project(above, _targets(listed, every, Path() if above == folder else above))
+    return Project()
+
+
+def _targets(listed, every, folder):
+    found = {}
+    for name, said in listed.items():
+        place = f'{every}."{name}"'
+        settings = _settings(said, place, folder)
+        every_file = is_pattern(one(name, place, folder))
+        for target in named(name, place, folder):
+            if target not in found or not every_file:  # what is said of one file wins
+                found[target] = settings
+    return found
+
+
+def _settings(said, place, folder):
+    said = _table(place, said, ["method", "expected-failures"])
+    method, text = said.get("method"), f"{place}.method"
+    if method is not None and not isinstance(method, str):
+        raise Refused(f'{text} must be "descent", "any" or a rule, got {_kind(method)}')
+    if method not in (None, "descent", "any"):
+        method = one(method, text, folder)
+    text = f"{place}.expected-failures"
+    expected = _table(text, said.get("expected-failures", {}))
+    names = [theorem.name for theorem, _ in listing.known()]
+    for name, reason in expected.items():
+        if name not in names:
+            raise Refused(f"{text}: no theorem is called {name!r}{near(name, names)}")
+        if not isinstance(reason, str) or not reason.strip():
+            got = "an empty one" if isinstance(reason, str) else _kind(reason)
+            raise Refused(f"{text}.{name} must be the reason, a text, got {got}")
+    return Settings(method, expected, place)
+
+
+def _table(place, found, keys=None) -> dict[str, Any]:
+    """Return a table of TOML; refuse what is none, and keys that mean nothing."""
+    if not isinstance(found, dict):
+        raise Refused(f"{place} must be a table, got {_kind(found)}")
+    for key in found:
+        if keys is not None and key not in keys:
+            known = (
+                f"key of it is {keys[0]}" if len(keys) == 1 else f"keys are {' and '.join(keys)}"
+            )
+            raise Refused(f"{place} has no key {key!r}; the {known}")
+    return found
+
+
+def _kind(found):
+    names = {bool: "a boolean", dict: "a table", list: "an array", str: "a text"}
+    return names.get(type(found), f"{found}")
