@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from gdpure import evaluations, guards, programs
+from gdpure.blocks import InBlocks
 from gdpure.objectives import Objective, examples, number_of_examples, shards
 
 Gradient = Callable[[Any], Callable[[Any], tuple[Any, Any]]]
@@ -219,10 +220,12 @@ def _evaluated(evaluate, params):
 # -- the ways, for traced parameters ---------------------------------------------------------------
 
 
+@InBlocks
 def _reverse(f, params):
     return jax.value_and_grad(f)(params)
 
 
+@InBlocks
 def _forward(f, params):
     def twice(x):
         return (f(x),) * 2
@@ -231,6 +234,7 @@ def _forward(f, params):
     return value, jax.tree.map(lambda g, x: g.astype(jnp.result_type(x)), gradient, params)
 
 
+@InBlocks
 def _analytic(f, params):
     value, gradient = f(params), _hand_derived(f)(params, f.data)
     guards.same_form("analytic", "the hand-derived gradient", gradient, params, "params")
@@ -246,6 +250,7 @@ def _hand_derived(f):
     return f.gradient
 
 
+@InBlocks
 def _central(f, params):
     leaves, tree = jax.tree.flatten(jax.tree.map(jnp.asarray, params))
 

@@ -76,7 +76,8 @@ class Objective:
     axes
         For a finite sum, where the examples lie in `data`, as in ``jax.vmap(in_axes=axes)``: the
         axis of each leaf that has one entry an example, None for what all examples share. `value`
-        must then be the mean over the examples. None says that f is not a finite sum.
+        must then be the mean over the examples, be they all or some: more than the cache of a CPU
+        holds are evaluated in blocks. None says that f is not a finite sum.
 
     Examples
     --------

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 
 from gdpure import guards, spectra
 from gdpure.linear_models import _least_squares
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from jaxtyping import ArrayLike
 
 _FEW_COLUMNS = 8
+_BLOCK = 2**18  # bytes
 
 
 def _times(hessian, r):
@@ -172,42 +175,58 @@ def closed_form(
     step_size = guards.array("closed_form", "step_size", step_size)
     guards.in_range("closed_form", "step_size", step_size, guards.Range(0), dtype)
     rows = _rows_of_least_squares if objective.value is _least_squares else _rows_of_quadratic
-    return rows(objective.data, start, jnp.asarray(step_size).astype(dtype), k)
+    # Row by row, k = 32 a + b; of rows that are chosen each is a power of its own.
+    low = np.arange(32 if np.ndim(steps) == 0 else 1)
+    return rows(objective.data, start, jnp.asarray(step_size).astype(dtype), k, low)
 
 
 @spectra.precisely
-def _rows_of_least_squares(data, start, step_size, k, dtype):
+def _rows_of_least_squares(data, start, step_size, k, low, dtype):
     X, y = data
-    return _rows(spectra.of_least_squares(X, y, dtype), start, step_size, k)
+    return _rows(spectra.of_least_squares(X, y, dtype), start, step_size, k, low, dtype)
 
 
 @spectra.precisely
-def _rows_of_quadratic(data, start, step_size, k, dtype):
+def _rows_of_quadratic(data, start, step_size, k, low, dtype):
     hessian, minimizer, minimum = data
-    return _rows(spectra.of_quadratic(hessian, minimizer, minimum, dtype), start, step_size, k)
+    spectrum = spectra.of_quadratic(hessian, minimizer, minimum, dtype)
+    return _rows(spectrum, start, step_size, k, low, dtype)
 
 
-def _rows(spectrum, start, step_size, k):
+def _rows(spectrum, start, step_size, k, low, dtype):
     curvatures, axes, minimizer, minimum = spectrum
     along = axes @ (start - minimizer)
     # What no axis spans stands still; where they span all, that would be nothing but rounding.
     still = minimizer if len(axes) == len(start) else start - axes.T @ along
+    # What is at rest stays there, also where its factor overflows.
+    at_rest, many = along[None] == 0, step_size.reshape(-1, 1)
+    factors = jnp.where(at_rest, 1, 1 - many * curvatures[None])
+    largest = jnp.abs(factors) ** jnp.max(k) * jnp.abs(along)[None]
+    overflows = ~(largest < jnp.finfo(largest.dtype).max / 4).all()
 
-    def row(step_size, k):
-        # What is at rest stays there, also where its factor overflows.
-        error = jnp.where(along == 0, 1, 1 - step_size * curvatures) ** k * along
-        slope = curvatures * error
-        value = minimum + jnp.sum(slope * error) / 2
-        return still + _combined(error, axes), value, _combined(slope, axes)
+    def rows(factors):
+        high, small = (factors[None] ** k[:, None] for k in (k[:: len(low)], low))
+        error = ((high * along[None])[:, None] * small[None]).reshape(-1, len(along))[: len(k)]
+        slope = curvatures[None] * error
+        value = minimum + jnp.sum(slope * error, axis=1) / 2
+        point, gradient = (_combined(sizes, axes, overflows) for sizes in (error, slope))
+        return jax.tree.map(
+            lambda x: x.astype(dtype), History(still[None] + point, value, gradient)
+        )
 
-    def rows(step_size):
-        return jax.vmap(row, in_axes=(None, 0))(step_size, k)
+    # A CPU keeps the powers of some step sizes at hand; elsewhere all are computed at once.
+    size = _BLOCK // (k.size * along.size * along.dtype.itemsize)
+    blocks = jax.default_backend() == "cpu" and size < many.size
+    found = lax.map(rows, factors, batch_size=max(1, size)) if blocks else jax.vmap(rows)(factors)
+    return jax.tree.map(lambda x: x.reshape(*step_size.shape, *x.shape[1:]), found)
 
-    return History(*jnp.vectorize(rows, signature="()->(k,d),(k),(k,d)")(step_size))
 
-
-def _combined(sizes, axes):
+def _combined(sizes, axes, overflows):
     """Return ``sizes @ axes``; a size that overflows shows in entries that its axis has, alone."""
-    large = jnp.isinf(sizes)
-    beyond = jnp.where(large, jnp.sign(sizes), 0) @ axes
-    return jnp.where(large, 0, sizes) @ axes + jnp.where(beyond == 0, 0, jnp.inf * beyond)
+
+    def with_care():
+        large = jnp.isinf(sizes)
+        beyond = jnp.where(large, jnp.sign(sizes), 0) @ axes
+        return jnp.where(large, 0, sizes) @ axes + jnp.where(beyond == 0, 0, jnp.inf * beyond)
+
+    return lax.cond(overflows, with_care, lambda: sizes @ axes)

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from oracles import check_evaluation, exact, logistic_rounding
 from strategies import problems
 from ways import WAYS, evaluate, ways
 
 import gdpure as gd
+from gdpure import blocks
 from gdpure.objectives import restrict
 from gdpure.specs import rounding
 
@@ -162,3 +164,104 @@ def test_rows_are_differentiated_as_asked():
         lambda x, e: jnp.mean((x - e) ** 2), jnp.zeros(4), lambda x, e: 0 * x, axes=0
     )
     assert gd.per_sample(wrong, gradient=gd.reverse)(jnp.float32(1))[1].tolist() == [2] * 4
+
+
+# -- in blocks -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_cache(monkeypatch):
+    """Blocks of 14 rows of 9 numbers: sixteen times their gradient."""
+    monkeypatch.setattr(blocks, "_CACHE", 400)
+    monkeypatch.setattr(blocks, "_BLOCK", 320)
+
+
+def rows_of(n, dtype=np.float32):
+    """Data for blocks, in each test of another length, lest it meets a program without blocks."""
+    rng = np.random.default_rng(n)
+    return tuple(rng.normal(size=shape).astype(dtype) for shape in [(n, 8), n, 8])
+
+
+def apart(X, y):
+    """The squared errors of data that lie side by side, with a number that all share."""
+
+    def value(theta, data):
+        X, y, shared = data
+        return jnp.mean((theta @ X - y) ** 2) * shared
+
+    return gd.Objective(value, (X.T, y, np.ones((), X.dtype)), axes=(1, 0, None))
+
+
+SUMS = {
+    "least squares": gd.least_squares,
+    "risk": lambda X, y: gd.empirical_risk(lambda t, e: (e[0] @ t - e[1]) ** 2, (X, y)),
+    "axes": apart,
+}
+
+
+@pytest.mark.parametrize("n", [131, 132])  # prime, and one that four devices share
+@pytest.mark.parametrize("make", SUMS)
+def test_what_exceeds_the_cache_is_the_same_sum_in_blocks(small_cache, make, n):
+    X, y, theta = rows_of(n)
+    allowed = rounding.least_squares(X, y, theta, FLOAT32)
+    check_evaluation(gd.descent.gradients.default(SUMS[make](X, y))(theta), allowed)
+
+
+@pytest.mark.parametrize("gradient", WAYS)
+def test_blocks_of_logistic_carry_the_whole_ridge(small_cache, gradient):
+    X, y, theta = rows_of(127)
+    found = gradient(gd.logistic(X, y > 0, 0.5))(theta)
+    check_evaluation(found, logistic_rounding(X, y > 0, 0.5, theta, FLOAT32))
+
+
+def test_blocks_add_up_in_float32_at_least(small_cache):
+    """Ones of bfloat16 would stop adding up at 256; blocks of ones, with ones for slopes."""
+    f = gd.empirical_risk(lambda x, e: jnp.sum(x * e), jnp.ones((8192, 16), jnp.bfloat16))
+    value, gradient = gd.reverse(f)(jnp.ones(16, jnp.bfloat16))
+    assert value == 16 and gradient.tolist() == [1] * 16 and value.dtype == gradient.dtype
+
+
+def test_derivatives_of_a_run_in_blocks_are_those_of_the_whole(small_cache, monkeypatch):
+    with jax.enable_x64(True):
+        X, y, start = rows_of(137, np.float64)
+
+        def end(X, start, step_size):
+            run = gd.descend(gd.least_squares(X, y), start, step_size, steps=2, record=None)
+            return run.final.value
+
+        def slopes():
+            return jax.jit(jax.grad(end, (0, 1, 2)))(X, start, 0.1)
+
+        found = slopes()
+        monkeypatch.setattr(blocks, "_CACHE", 2**25)
+        # A few hundred roundings, each of numbers below 100.
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, atol=3e4 * 2**-53), found, slopes()
+        )
+
+
+MEMORY = {  # how many numbers an example; a run keeps one copy of the data, however long it is
+    "evaluation": (1, lambda f, x: gd.reverse(f)(x)),
+    "derivative": (1, lambda f, x: jax.grad(lambda x: gd.reverse(f)(x)[0])(x)),
+    "curvature": (1, lambda f, x: jax.jvp(lambda x: gd.analytic(f)(x)[1], (x,), (x,))[1]),
+    "run": (10, lambda f, x: jax.grad(lambda x: gd.descend(f, x, 0.1, steps=30).final.value)(x)),
+}
+
+
+@pytest.mark.parametrize("name", MEMORY)
+def test_blocks_leave_nothing_of_the_length_of_the_data(small_cache, name):
+    most, what = MEMORY[name]
+    X, y, theta = rows_of(4099)
+    program = jax.jit(lambda X, y, theta: what(gd.least_squares(X, y), theta))
+    memory = program.lower(X, y, theta).compile().memory_analysis()
+    assert memory.temp_size_in_bytes < most * y.nbytes
+
+
+def test_rows_of_many_devices_are_summed_by_each_and_exchanged_once(small_cache):
+    mesh = jax.make_mesh((4,), ("rows",), axis_types=(AxisType.Auto,), devices=jax.devices("cpu"))
+    X, y, theta = rows_of(4 * 139)
+    data = jax.device_put((X, y), NamedSharding(mesh, PartitionSpec("rows")))
+    program = jax.jit(lambda X, y: gd.reverse(gd.least_squares(X, y))(theta)).lower(*data).compile()
+    text = program.as_text()
+    assert text.count(" all-reduce(") == 1 and "all-gather" not in text and " while(" in text
+    check_evaluation(program(*data), rounding.least_squares(X, y, theta, FLOAT32))

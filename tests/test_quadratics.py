@@ -11,6 +11,7 @@ from oracles import check_evaluation, check_run, drifts, exact, exact_run, solut
 from strategies import fractions, problems
 
 import gdpure as gd
+from gdpure import quadratics
 from gdpure.specs import rounding
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -77,11 +78,15 @@ def test_closed_form_is_descent_by_definition(dtype, step_size):
             check_closed_form(bug, *data, step_size, dtype)
 
 
-def test_many_step_sizes_at_once_give_the_rows_of_each():
+@pytest.mark.parametrize("at_a_time", [10, 3, 0])
+def test_many_step_sizes_at_once_give_the_rows_of_each(at_a_time, monkeypatch):
+    steps = 33 + at_a_time  # in each case of another shape, which is compiled anew
+    monkeypatch.setattr(quadratics, "_BLOCK", at_a_time * (steps + 1) * 3 * 8)
     data = [a.astype(FLOAT32) for a in (HESSIAN, MINIMIZER, START)]
     sizes = np.stack([STEP_SIZES, STEP_SIZES[::-1]]).astype(FLOAT32)
-    rows = gd.closed_form(gd.quadratic(*data[:2]), data[2], sizes, 10)
-    assert [leaf.shape for leaf in rows] == [(2, 5, 11, 3), (2, 5, 11), (2, 5, 11, 3)]
+    rows = gd.closed_form(gd.quadratic(*data[:2]), data[2], sizes, steps)
+    shape = 2, 5, steps + 1
+    assert [leaf.shape for leaf in rows] == [(*shape, 3), shape, (*shape, 3)]
     for i in np.ndindex(2, 5):
         check_closed_form(jax.tree.map(lambda leaf, i=i: leaf[i], rows), *data, sizes[i], FLOAT32)
 
