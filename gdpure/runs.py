@@ -50,7 +50,7 @@ def scan(evaluate, rule, start, step_sizes, record, steps, unroll, moves=()):
     elif isinstance(unroll, str):
         body, carry = partial(_passed, course, start.count), (start.point, start.memory)
         many = programs.repetitions(unroll, body, carry, (start.count, _at(step_sizes, 0)))
-        course = replace(course, unroll=many)
+        course, reporting = replace(course, unroll=max(many, 1)), reporting or not many
     if record is None and not reporting:  # what reports is never run twice
         course = replace(course, stride=_stride(steps, course.unroll))
     return _run(course, loop.varying(start, course))
