@@ -297,7 +297,7 @@ _ARITHMETIC = (
 
 
 def repetitions(platform: str, body: Callable, carry: Any, turn: Any) -> int:
-    """Return how many repetitions of the body of a scan make one program.
+    """Return how many repetitions of the body of a scan make one program; 0 if it has effects.
 
     What XLA fuses on a CPU it computes anew for each result, and slowly where entries are moved: it
     has to be arithmetic there, in which no result needs many others.
@@ -314,7 +314,9 @@ def repetitions(platform: str, body: Callable, carry: Any, turn: Any) -> int:
     jaxpr, _ = dce_jaxpr(whole, [True] * len(whole.outvars), instantiate=True)
     equations = list(_equations(jaxpr))
     called = any("call" in equation.primitive.name for equation in equations)
-    if jaxpr.effects or called or any([*jaxprs_in_params(x.params)] for x in equations):
+    if jaxpr.effects:
+        return 0
+    if called or any([*jaxprs_in_params(x.params)] for x in equations):
         return 1
     plain = all(equation.primitive.name in _ARITHMETIC for equation in equations)
     if platform == "cpu" and not (plain and _coupled(jaxpr, len(jax.tree.leaves(carry))) <= 2):

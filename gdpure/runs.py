@@ -45,11 +45,12 @@ def scan(evaluate, rule, start, step_sizes, record, steps, unroll, moves=()):
         moves = tuple(programs.traced(each, evaluate, told, start, None) for each in moves)
     reporting = any(map(_reports, jax.tree.leaves((rule, watched), is_leaf=_reports)))
     course = Course(evaluate, rule, moves, step_sizes, record, steps, 1, unroll)
-    if isinstance(unroll, str):
+    if record and unroll == "cpu":  # rows are written one by one, and slower by a longer program
+        course = replace(course, unroll=1)
+    elif isinstance(unroll, str):
         body, carry = partial(_passed, course, start.count), (start.point, start.memory)
         many = programs.repetitions(unroll, body, carry, (start.count, _at(step_sizes, 0)))
-        # On a CPU rows are written one by one in any case, and slower by a longer program.
-        course = replace(course, unroll=1 if record and unroll == "cpu" else many)
+        course, reporting = replace(course, unroll=max(many, 1)), reporting or not many
     if record is None and not reporting:  # what reports is never run twice
         course = replace(course, stride=_stride(steps, course.unroll))
     return _run(course, loop.varying(start, course))

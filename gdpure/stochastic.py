@@ -166,7 +166,7 @@ class _Epoch:
         turns = jnp.arange(len(full), dtype=jnp.int32), full
         carry = state.point, state.memory
         if isinstance(unroll := self.unroll, str):
-            unroll = programs.repetitions(unroll, body, carry, (begun, full[0]))
+            unroll = max(1, programs.repetitions(unroll, body, carry, (begun, full[0])))
         (point, memory), _ = runs.repeated(body, carry, turns, self.watched, ahead, None, unroll)
         if not rest.size:
             return point, memory
