@@ -1,7 +1,6 @@
 """What is proven about gradient descent, as programs that run on anybody's descent."""
 
 from . import bounds, rounding
-from .families import THEOREMS
 from .gradient.check import check_gradient
 from .objective.check import check_objective
 from .optimizer.check import check_optimizer, parametrize_with_theorems
@@ -9,6 +8,7 @@ from .optimizer.worst_case import WorstCase, worst_case
 from .problems import Problem, problems
 from .run.certificate import Certificate
 from .run.certify import certify
+from .theorems import THEOREMS
 
 __all__ = [
     "THEOREMS",

@@ -15,8 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from . import listing, screen, settings, targets
-from .families import THEOREMS
 from .targets import Refused
+from .theorems import THEOREMS
 from .theorems.methods import CATALOGUE
 from .words import apart, marked, near, wrapped
 

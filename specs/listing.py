@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from .families import THEOREMS
 from .report import DEFINITIONS, SCHEMA, Report, Verdict
 from .theorem import Theorem
+from .theorems import THEOREMS
 from .theorems.methods import CATALOGUE
 from .words import WIDTH, Line, Span, beside, marked, number
 

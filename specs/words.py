@@ -34,7 +34,7 @@ def named(names: list[str]) -> str:
 
 def near(name: str, known: Iterable[str]) -> str:
     """Return which of the known names may be meant, to follow a sentence that knows none such."""
-    found = difflib.get_close_matches(name, list(dict.fromkeys(known)), 3)
+    found = difflib.get_close_matches(name, list(dict.fromkeys(known)), 3, 0.4)
     return f"; near it: {', '.join(found)}" if found else ""
 
 

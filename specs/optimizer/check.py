@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..diagnosis.causes import likely_cause
-from ..families import THEOREMS
 from ..instances import SHAPES, as_batch, one_of
 from ..report import DEFINITIONS, Report, Row, Verdict, versions
 from ..subjects import Malformed, Subject, as_subject, name_of
 from ..theorem import NEEDS, Theorem
-from ..theorems import methods
+from ..theorems import THEOREMS, methods
+from ..words import near
 from . import search
 from .explain import explain
 from .shrinking import rewritten, shrink
@@ -153,8 +152,7 @@ def _chosen(theorems, only):
 def _names(argument, names, known):
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 3, 0.4)
-            hint = f"; near it: {', '.join(dict.fromkeys(near))}" if near else ""
+            hint = near(name, known)
             raise ValueError(f"{argument}: no theorem or family is called {name!r}{hint}")
 
 

@@ -21,12 +21,11 @@ import gdpure as gd
 from gdpure import guards
 
 from .. import instances, rounding
-from ..families import THEOREMS
 from ..instances import Instance
 from ..rows import observe
 from ..subjects import as_subject
 from ..theorem import ASSUMPTIONS, NEEDS, Theorem, sides
-from ..theorems import methods
+from ..theorems import THEOREMS, methods
 from ..words import wrapped
 
 # What a climb evaluates, from steps of 0.1 down to 1e-7. Ridges are followed slowly: few long
