@@ -6,10 +6,10 @@ from importlib.util import find_spec
 import jax
 import numpy as np
 import pytest
+from benchmarks import libraries
 
 import gdpure as gd
 from gdpure import specs
-from gdpure.specs import peers
 from gdpure.specs.instances import Shape
 from gdpure.specs.optimizer import check as checks
 from gdpure.specs.optimizer import search
@@ -68,10 +68,10 @@ def parabola(curvature):
 @pytest.mark.parametrize(
     "subject, method",
     [
-        pytest.param(peers.jaxopt_plain, None, marks=jaxopt),
-        pytest.param(peers.optimistix_plain, None, marks=optimistix),
-        pytest.param(peers.torch_plain, None, marks=torch),
-        (peers.scipy_default, "descent"),
+        pytest.param(libraries.jaxopt_plain, None, marks=jaxopt),
+        pytest.param(libraries.optimistix_plain, None, marks=optimistix),
+        pytest.param(libraries.torch_plain, None, marks=torch),
+        (libraries.scipy_default, "descent"),
     ],
     ids=lambda x: getattr(x, "__name__", ""),
 )
@@ -92,26 +92,26 @@ def once(monkeypatch):
 
 @optimistix
 def test_optimistix_does_a_step_less_than_it_is_allowed(once):
-    report = check(peers.optimistix_default, only=["step-identity"])
+    report = check(libraries.optimistix_default, only=["step-identity"])
     assert violated(report) == {"step-identity"}
     assert cause(report, "step-identity").startswith("the first step is missing")
 
     known = parabola(1.0)
     del known["gradient"]
-    rows = peers.optimistix_default(**known, step_size=0.5, steps=3)
+    rows = libraries.optimistix_default(**known, step_size=0.5, steps=3)
     assert rows[:, 0].tolist() == [1, 1, 0.5, 0.25]
-    rows = peers.optimistix_plain(**known, step_size=0.5, steps=3)
+    rows = libraries.optimistix_plain(**known, step_size=0.5, steps=3)
     assert rows[:, 0].tolist() == [1, 0.5, 0.25, 0.125]
 
 
 @optimistix
 def test_optimistix_succeeds_at_the_start_with_a_tiny_step(once):
-    report = check(peers.optimistix_default_stops, only=STOPS)
+    report = check(libraries.optimistix_default_stops, only=STOPS)
     assert violated(report) >= {"stops-flat", "stops-first"}
 
     known = parabola(1.0)
     del known["gradient"]
-    point, converged = peers.optimistix_default_stops(
+    point, converged = libraries.optimistix_default_stops(
         **known, step_size=1e-9, steps=100, tolerance=1e-6
     )
     assert converged
@@ -120,40 +120,42 @@ def test_optimistix_succeeds_at_the_start_with_a_tiny_step(once):
 
 @jaxopt
 def test_jaxopt_is_accelerated_by_default(once):
-    report = check(peers.jaxopt_default, only=["step-identity", "decrease"])
+    report = check(libraries.jaxopt_default, only=["step-identity", "decrease"])
     assert violated(report) == {"step-identity", "decrease"}
     assert cause(report, "step-identity").startswith("there is a momentum (FISTA's)")
 
 
 @jaxopt
 def test_the_line_search_of_jaxopt_reports_half_of_the_gradient(once):
-    report = check(peers.jaxopt_line_search_stops, method="any", only=["stops-flat"])
+    report = check(libraries.jaxopt_line_search_stops, method="any", only=["stops-flat"])
     assert violated(report) == {"stops-flat"}
 
     # One step of length 1 down x^2 / 200, whose slope hardly changes: from 0.01 to 0.0099.
-    point, converged = peers.jaxopt_line_search_stops(**parabola(0.01), steps=1, tolerance=0.0051)
+    point, converged = libraries.jaxopt_line_search_stops(
+        **parabola(0.01), steps=1, tolerance=0.0051
+    )
     assert converged
     assert 0.01 * point[0] > 1.9 * 0.0051
 
 
 @jaxopt
 def test_the_line_search_of_jaxopt_accepts_an_ascent_when_its_budget_ends(once):
-    report = check(peers.jaxopt_line_search, method=SEARCH, only=["armijo-step"])
+    report = check(libraries.jaxopt_line_search, method=SEARCH, only=["armijo-step"])
     assert violated(report) == {"armijo-step"}
 
     # 1 - 2^-15 L is -31, and the value 961 times that of the start.
     known = parabola(2.0**20)
     point = known.pop("start")
-    assert peers.jaxopt_line_search(point=point, **known).tolist() == [-31]
+    assert libraries.jaxopt_line_search(point=point, **known).tolist() == [-31]
 
 
 @jaxopt
 def test_a_fixed_step_of_jaxopt_is_tested_a_step_late(once):
-    assert violated(check(peers.jaxopt_plain_stops, only=STOPS)) >= {
+    assert violated(check(libraries.jaxopt_plain_stops, only=STOPS)) >= {
         "stops-when-flat",
         "stops-first",
     }
-    point, converged = peers.jaxopt_plain_stops(
+    point, converged = libraries.jaxopt_plain_stops(
         **parabola(1.0), step_size=0.5, steps=1, tolerance=0.5
     )
     assert (point, converged) == (0.5, False)
@@ -161,9 +163,9 @@ def test_a_fixed_step_of_jaxopt_is_tested_a_step_late(once):
 
 def test_scipy_says_that_it_failed_where_its_last_step_succeeds(once):
     # Of 832 it fails in 3 to 9, whatever the seed.
-    report = check(peers.scipy_default_stops, 640, method="any", only=STOPS)
+    report = check(libraries.scipy_default_stops, 640, method="any", only=STOPS)
     assert violated(report) == {"stops-when-flat"}
-    point, converged = peers.scipy_default_stops(**parabola(1.0), steps=1, tolerance=1e-3)
+    point, converged = libraries.scipy_default_stops(**parabola(1.0), steps=1, tolerance=1e-3)
     assert abs(point) <= 1e-3 and not converged
 
 
@@ -173,9 +175,9 @@ def test_scipy_says_that_it_failed_where_its_last_step_succeeds(once):
 @pytest.mark.parametrize(
     "library, subject",
     [
-        ("jaxopt", peers.jaxopt_plain),
-        ("torch", peers.torch_plain),
-        ("scipy.optimize", peers.scipy_default),
+        ("jaxopt", libraries.jaxopt_plain),
+        ("torch", libraries.torch_plain),
+        ("scipy.optimize", libraries.scipy_default),
     ],
 )
 def test_a_library_that_is_not_there_is_named(library, subject, monkeypatch):
@@ -189,8 +191,8 @@ def test_a_library_that_is_not_there_is_named(library, subject, monkeypatch):
 @pytest.mark.parametrize(
     "subject",
     [
-        pytest.param(peers.jaxopt_plain, marks=jaxopt),
-        pytest.param(peers.optimistix_plain, marks=optimistix),
+        pytest.param(libraries.jaxopt_plain, marks=jaxopt),
+        pytest.param(libraries.optimistix_plain, marks=optimistix),
     ],
 )
 def test_peers_that_are_written_in_jax_are_traced(subject):
@@ -200,9 +202,9 @@ def test_peers_that_are_written_in_jax_are_traced(subject):
 @pytest.mark.parametrize(
     "subject",
     [
-        pytest.param(peers.jaxopt_plain, marks=jaxopt),
-        pytest.param(peers.optimistix_plain, marks=optimistix),
-        pytest.param(peers.torch_plain, marks=torch),
+        pytest.param(libraries.jaxopt_plain, marks=jaxopt),
+        pytest.param(libraries.optimistix_plain, marks=optimistix),
+        pytest.param(libraries.torch_plain, marks=torch),
     ],
 )
 @pytest.mark.parametrize("steps", [0, 3])
@@ -210,7 +212,7 @@ def test_peers_that_are_written_in_jax_are_traced(subject):
 def test_rows_of_numpy_keep_their_shape_and_dtype(subject, steps, dtype):
     with jax.enable_x64(dtype == np.float64):
         known = {**parabola(1.0), "start": np.ones(3, dtype), "step_size": 0.5, "steps": steps}
-        if subject is peers.optimistix_plain:
+        if subject is libraries.optimistix_plain:
             del known["gradient"]
         rows = subject(**known)
     assert rows.shape == (steps + 1, 3) and rows.dtype == dtype

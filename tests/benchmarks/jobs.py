@@ -18,7 +18,8 @@ import numpy as np
 from jax import lax
 
 import gdpure as gd
-from gdpure.specs import peers
+
+from . import libraries
 
 
 class Job(NamedTuple):
@@ -162,8 +163,8 @@ def runs(size):
 
         others["optax in a scan"] = partial(optax_loop, start)
     steppers = {
-        "optimistix": partial(peers.optimistix_plain, value),
-        "jaxopt": partial(peers.jaxopt_plain, value, jax.grad(value)),
+        "optimistix": partial(libraries.optimistix_plain, value),
+        "jaxopt": partial(libraries.jaxopt_plain, value, jax.grad(value)),
     }
     for name, peer in steppers.items():
         if find_spec(name):

@@ -15,11 +15,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import libraries
 import optax
 
 import gdpure as gd
 from gdpure import specs
-from gdpure.specs import peers
 from gdpure.specs.report import DEFINITIONS, Verdict, versions
 from gdpure.specs.theorem import FAMILIES
 
@@ -43,58 +43,58 @@ _LATE = "the tolerance is tested before the last step, not at the point that is 
 PEERS = (
     Peer("gdpure", "`gd.Constant`", gd.Constant),
     Peer("optax", "`sgd`", optax.sgd),
-    Peer("jaxopt", "plain", peers.jaxopt_plain),
+    Peer("jaxopt", "plain", libraries.jaxopt_plain),
     Peer(
         "jaxopt",
         "default",
-        peers.jaxopt_default,
+        libraries.jaxopt_default,
         None,
         {"step-identity": "the default is an accelerated method"},
     ),
     Peer(
         "jaxopt",
         "its line search",
-        peers.jaxopt_line_search,
+        libraries.jaxopt_line_search,
         gd.Backtracking(1.0, 0.5, 0.5, 15),
         {"armijo-step": "when its 15 halvings are spent, the last is taken, though it ascends"},
     ),
-    Peer("jaxopt", "plain, stops", peers.jaxopt_plain_stops, None, {"stops-first": _LATE}),
-    Peer("jaxopt", "default, stops", peers.jaxopt_default_stops, None, {"stops-first": _LATE}),
+    Peer("jaxopt", "plain, stops", libraries.jaxopt_plain_stops, None, {"stops-first": _LATE}),
+    Peer("jaxopt", "default, stops", libraries.jaxopt_default_stops, None, {"stops-first": _LATE}),
     Peer(
         "jaxopt",
         "its line search, stops",
-        peers.jaxopt_line_search_stops,
+        libraries.jaxopt_line_search_stops,
         "any",
         {
             "stops-flat": "the error is half the norm of the gradient, before the last step: it "
             "converges at twice the tolerance and more"
         },
     ),
-    Peer("optimistix", "stepped", peers.optimistix_plain),
+    Peer("optimistix", "stepped", libraries.optimistix_plain),
     Peer(
         "optimistix",
         "default",
-        peers.optimistix_default,
+        libraries.optimistix_default,
         None,
         {"step-identity": "`max_steps=N` does N - 1 steps"},
     ),
     Peer(
         "optimistix",
         "default, stops",
-        peers.optimistix_default_stops,
+        libraries.optimistix_default_stops,
         None,
         {
             "stops-flat": "a short move is a success, however steep it is there: at the start, if "
             "the step is tiny"
         },
     ),
-    Peer("torch", "plain", peers.torch_plain),
-    Peer("torch", "default", peers.torch_default, gd.Constant(1e-3)),
-    Peer("scipy", "default (BFGS), any descent", peers.scipy_default, "descent"),
+    Peer("torch", "plain", libraries.torch_plain),
+    Peer("torch", "default", libraries.torch_default, gd.Constant(1e-3)),
+    Peer("scipy", "default (BFGS), any descent", libraries.scipy_default, "descent"),
     Peer(
         "scipy",
         "default (BFGS), stops",
-        peers.scipy_default_stops,
+        libraries.scipy_default_stops,
         "any",
         {"stops-when-flat": "a run that gets there in the last step it is allowed is a failure"},
     ),

@@ -1,10 +1,10 @@
-"""Peers: the gradient descent of other libraries, as subjects.
+"""Libraries: the gradient descent of others, as subjects.
 
-Each function is a black box, told by the names of its parameters as in `subjects`:
-``gdpure check gdpure.specs.peers:jaxopt_plain`` tries every theorem on it. `plain` is gradient
-descent with a constant step size and no more, as far as the library can be told so; `default` is
-what it does when it is told nothing that it does not ask for. What ends in `_stops` runs until the
-library says that it converged, its own tolerances set to the one that is given.
+Each function is a black box, told by the names of its parameters as in `subjects`: ``gdpure check
+tests/benchmarks/libraries.py:jaxopt_plain`` tries every theorem on it. `plain` is gradient descent
+with a constant step size and no more, as far as the library can be told so; `default` is what it
+does when it is told nothing that it does not ask for. What ends in `_stops` runs until the library
+says that it converged, its own tolerances set to the one that is given.
 
 A library is imported when its subject runs. jaxopt and optimistix are traced, torch and SciPy are
 not.
@@ -30,7 +30,7 @@ def _library(name) -> Any:
     except ImportError as error:
         package = name.partition(".")[0]
         raise ImportError(
-            f"gdpure.specs.peers: {name} cannot be imported ({error}): pip install {package}"
+            f"libraries: {name} cannot be imported ({error}): pip install {package}"
         ) from error
 
 
