@@ -3,7 +3,7 @@
 It is asked for where tests are: ``pytest_plugins = ["gdpure.specs.plugin"]`` in their conftest.py,
 or ``-p gdpure.specs.plugin``. No entry point loads it by itself, for pytest imports those in every
 run of whoever has gdpure installed, before any conftest.py, and gdpure imports JAX: that would take
-more than a second, and JAX would no longer see what a conftest.py puts into the environment.
+about a second, and JAX would no longer see what a conftest.py puts into the environment.
 """
 
 from __future__ import annotations
