@@ -1,9 +1,6 @@
 """The plugin of pytest: ``pytest --gdpure mypackage.optim:my_descent``, one test a theorem.
 
-It is asked for where tests are: ``pytest_plugins = ["gdpure.specs.plugin"]`` in their conftest.py,
-or ``-p gdpure.specs.plugin``. No entry point loads it by itself, for pytest imports those in every
-run of whoever has gdpure installed, before any conftest.py, and gdpure imports JAX: that would take
-about a second, and JAX would no longer see what a conftest.py puts into the environment.
+`gdpure.pytest_plugin` fetches it where ``--gdpure`` is given.
 """
 
 from __future__ import annotations
@@ -20,31 +17,10 @@ from .targets import Refused
 from .words import listed
 
 
-def pytest_addoption(parser):
-    """Add ``--gdpure TARGET``."""
-    parser.getgroup("gdpure", "theorems about optimizers").addoption(
-        "--gdpure",
-        metavar="TARGET",
-        action="append",
-        default=[],
-        help="try every theorem on an optimizer, a test each: module:attribute, or "
-        "FILE.py:attribute, where * stands for any name; what [tool.gdpure.check] of "
-        "pyproject.toml says of it holds. May be given several times",
-    )
-
-
-def pytest_configure(config):
-    """Count what comes of targets, where there are any."""
-    if config.getoption("gdpure"):
-        config.pluginmanager.register(Summary(), "gdpure summary")
-
-
 @pytest.hookimpl(tryfirst=True)  # so that -k and -m choose among these tests, too
 def pytest_collection_modifyitems(session, config, items):
     """Add the tests of every target to those that were found in files."""
     asked = config.getoption("gdpure")
-    if not asked:
-        return
     try:
         project = settings.read(Path.cwd())
         found = [target for text in asked for target in targets.named(text, "--gdpure")]

@@ -2,15 +2,15 @@
 
 import re
 import shlex
+import subprocess
+import sys
 import textwrap
-from importlib.metadata import distribution
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from gdpure import specs
-from gdpure.specs import plugin
 from gdpure.specs.optimizer import check as checks
 from gdpure.specs.report import Report, Row, Verdict
 
@@ -49,7 +49,6 @@ def run(pytester, monkeypatch):
 
 
 def test_every_verdict_is_an_outcome_and_all_share_one_check(run, pytester):
-    pytester.makeconftest('pytest_plugins = ["gdpure.specs.plugin"]')
     pytester.makepyprojecttoml(textwrap.dedent(EXPECTED).replace("gradient descent", "descent"))
     verdicts = {
         "step-identity": Verdict.VIOLATED,
@@ -92,8 +91,6 @@ def test_a_battery_that_tested_nothing_is_not_green(run, verdict):
 
 def test_theorems_are_chosen_as_tests_are_and_of_files_as_of_modules(run):
     asked = [
-        "-p",
-        "gdpure.specs.plugin",
         "--gdpure",
         "hom*.py:my_descent",
         "--gdpure",
@@ -117,18 +114,26 @@ def test_theorems_are_chosen_as_tests_are_and_of_files_as_of_modules(run):
     ],
 )
 def test_a_target_that_is_none_is_refused_in_a_sentence(run, target, status, sentence):
-    found = run("-p", "gdpure.specs.plugin", "--gdpure", target)
+    found = run("--gdpure", target)
     assert found.ret == status and not run.names
     printed = found.stdout.str() + found.stderr.str()
     assert sentence in printed and "plugin.py" not in printed
 
 
 def test_where_nothing_is_asked_for_nothing_is_added(run):
-    found = run("-p", "gdpure.specs.plugin")
+    found = run()
     found.assert_outcomes(passed=1)
     assert found.ret == pytest.ExitCode.OK and "gdpure:" not in found.stdout.str()
 
 
 def test_nobody_pays_who_has_not_asked():
-    groups = {entry.group for entry in distribution("gdpure").entry_points}
-    assert plugin.__doc__ and not groups & {"pytest11", "hypothesis"}
+    program = """
+        import sys
+        from importlib.metadata import distribution
+        [entry] = distribution("gdpure").entry_points.select(group="pytest11")
+        entry.load()
+        print(entry.value, {"jax", "numpy", "pytest", "hypothesis"} & set(sys.modules))
+    """
+    options = {"capture_output": True, "text": True, "check": True}
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], **options)
+    assert done.stdout == "gdpure.pytest_plugin set()\n"
