@@ -1,76 +1,21 @@
 """Gradient descent as pure JAX functions."""
 
-from gdpure import landscapes, rules, schedules, stochastic
-from gdpure.adapters import observe
-from gdpure.descent import (
-    Descent,
-    History,
-    State,
-    Status,
-    advance,
-    begin,
-    descend,
-    minimize,
-    sweep,
-)
-from gdpure.gradients import analytic, central, forward, per_sample, reverse
-from gdpure.linear_models import least_squares, logistic, with_intercept
-from gdpure.objectives import (
-    Facts,
-    Objective,
-    empirical_risk,
-    facts,
-    unpack,
-)
-from gdpure.quadratics import as_quadratic, closed_form, quadratic
-from gdpure.rules import (
-    Backtracking,
-    BarzilaiBorwein,
-    Constant,
-    ExactLineSearch,
-    HeavyBall,
-    Nesterov,
-    Polyak,
-)
-from gdpure.stochastic import stochastic_descend
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Backtracking",
-    "BarzilaiBorwein",
-    "Constant",
-    "Descent",
-    "ExactLineSearch",
-    "Facts",
-    "HeavyBall",
-    "History",
-    "Nesterov",
-    "Objective",
-    "Polyak",
-    "State",
-    "Status",
-    "advance",
-    "analytic",
-    "as_quadratic",
-    "begin",
-    "central",
-    "closed_form",
-    "descend",
-    "empirical_risk",
-    "facts",
-    "forward",
-    "landscapes",
-    "least_squares",
-    "logistic",
-    "minimize",
-    "observe",
-    "per_sample",
-    "quadratic",
-    "reverse",
-    "rules",
-    "schedules",
-    "stochastic",
-    "stochastic_descend",
-    "sweep",
-    "unpack",
-    "with_intercept",
-]
+if TYPE_CHECKING:
+    from gdpure.public import *  # noqa: F403
+
+
+def __getattr__(name):
+    # JAX comes with the first name, not with the package: pytest imports the package in every run
+    # of whoever has it installed, before a conftest.py can say how JAX shall be set up.
+    try:
+        globals()[name] = found = getattr(import_module("gdpure.public"), name)
+    except AttributeError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    return found
+
+
+def __dir__():
+    return sorted({*globals(), *import_module("gdpure.public").__all__})

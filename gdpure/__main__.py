@@ -1,6 +1,6 @@
 """The porch: ``gdpure`` runs the lesson and prints it, ``--out DIR`` draws its figures too.
 
-``gdpure check`` and ``gdpure theorems`` belong to `gdpure.specs`, ``gdpure plots`` belongs to
+``gdpure check``, ``certify`` and ``theorems`` belong to `gdpure.specs`, ``gdpure plots`` belongs to
 `gdpure.plots`; each is imported for its commands only.
 """
 
@@ -22,6 +22,7 @@ import numpy as np
 _COMMANDS = """\
 commands:
   check TARGET     try every theorem on your optimizer: gdpure check optax:sgd
+  certify FILE     say what a recorded run obeys: gdpure certify run.csv
   theorems [NAME]  list the theorems
   plots [NAME]     draw the gallery of figures, or compare it with its references
 
@@ -48,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     >>> assert "17.466667" in printed.getvalue()
     """
     argv = sys.argv[1:] if argv is None else argv
-    if argv[:1] in (["check"], ["theorems"]):
+    if argv[:1] in (["check"], ["certify"], ["theorems"]):
         return _hand_over("gdpure.specs.__main__", argv)
     if argv[:1] == ["plots"]:
         return _hand_over("gdpure.plots.__main__", argv[1:], "matplotlib")
@@ -70,8 +71,8 @@ def main(argv: list[str] | None = None) -> int:
     asked, unknown = parser.parse_known_args(argv)
     if unknown:
         parser.error(
-            f"unrecognized arguments: {' '.join(unknown)}; the commands are check, theorems and "
-            "plots, and come first; without one, gdpure prints the lesson"
+            f"unrecognized arguments: {' '.join(unknown)}; the commands are check, certify, "
+            "theorems and plots, and come first; without one, gdpure prints the lesson"
         )
     if asked.version:
         print("gdpure", version("gdpure"))

@@ -1,4 +1,4 @@
-"""The command line: ``gdpure check TARGET ...`` and ``gdpure theorems``."""
+"""The command line: ``gdpure check TARGET ...``, ``gdpure certify FILE``, ``gdpure theorems``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import itertools
 import json
 import shlex
 import sys
-import traceback
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,7 +23,7 @@ _FEW = 3  # so many subjects have a report each, more have a line each
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run ``check`` or ``theorems`` and return the exit status.
+    """Run ``check``, ``certify`` or ``theorems`` and return the exit status.
 
     Parameters
     ----------
@@ -34,8 +33,8 @@ def main(argv: list[str] | None = None) -> int:
     Returns
     -------
     int
-        0 if all is well, 1 if a theorem is violated or nothing was tested, 2 if the command cannot
-        be carried out.
+        0 if all is well, 1 if a theorem or a law is violated or nothing was tested, 2 if the
+        command cannot be carried out.
 
     Examples
     --------
@@ -106,6 +105,37 @@ def _parser():
         "TARGET without * on one platform",
     )
     check.set_defaults(run=_check, error=check.error)
+    certify = commands.add_parser(
+        "certify",
+        help="say what a recorded run obeys",
+        description="Say which laws of gradient descent a recorded run obeys, where it first broke "
+        "one, and why. The exit status is 0 if it breaks none, 1 if it does, 2 if it cannot be "
+        "read.",
+    )
+    certify.add_argument(
+        "file",
+        metavar="FILE.csv",
+        type=Path,
+        help="a row an iterate; its first line names the columns: theta_0, theta_1, ..., and, "
+        "where they were recorded, value and g_0, g_1, ...",
+    )
+    certify.add_argument(
+        "--objective",
+        metavar="TARGET",
+        help="the function of theta, as module:attribute or FILE.py:attribute; without it, only "
+        "what needs none is judged",
+    )
+    certify.add_argument(
+        "--step-size", type=float, metavar="ETA", help="by default inferred from the rows"
+    )
+    certify.add_argument(
+        "--json",
+        nargs="?",
+        const="-",
+        metavar="FILE",
+        help="everything as JSON, to a file, or instead of the certificate",
+    )
+    certify.set_defaults(run=_certify)
     theorems = commands.add_parser(
         "theorems",
         help="list the theorems",
@@ -145,9 +175,7 @@ def _refuse(sentence):
 def _check(asked):
     if not find_spec("rich"):
         raise Refused("checks show their progress by rich: pip install 'gdpure[specs]'")
-    file = None if asked.json in (None, "-") else Path(asked.json)
-    if file is not None:
-        _writable(file)
+    file = _json_file(asked)
     here = Path.cwd()
     project = settings.read(here)
     chosen = [known for text in asked.targets for known in targets.named(text, "TARGET")]
@@ -169,11 +197,7 @@ def _check(asked):
                     _tell(asked, outcomes, chosen)
     if asked.json is not None:
         documents = [document for outcome in outcomes for document in outcome.documents()]
-        text = json.dumps(documents if several else documents[0], indent=2)
-        if file is None:
-            print(text)
-        else:
-            file.write_text(text + "\n")
+        _write(json.dumps(documents if several else documents[0], indent=2), file)
     if any(outcome.refused for outcome in outcomes):
         return 2
     return 0 if all(all(outcome.reports) for outcome in outcomes) else 1
@@ -230,9 +254,7 @@ def _tried(asked, target, said, method, where):
 
 def _reports(asked, target, said, where, progress):
     checks = importlib.import_module("gdpure.specs.optimizer.check")
-    subject, method = targets.load(target), said.method
-    if isinstance(method, targets.Target):
-        method = targets.load(method)
+    subject, method = targets.load(target), said.rule()
     reports, (platforms, missing) = [], where
     for k, platform in enumerate(platforms):
 
@@ -252,11 +274,10 @@ def _reports(asked, target, said, where, progress):
                 progress=tell,
             )
         except (TypeError, ValueError) as error:
-            typed = asked.method is not None or said.method is None
-            method_is = "--method" if typed else f"{said.place}.method"
-            expected_is = f"{said.place}.expected-failures:"
-            known = {"only:": "--only:", "method": method_is, "expected_failures:": expected_is}
-            raise _own_sentence(error, known) from error
+            known = {**said.arguments, "only:": "--only:"}
+            if asked.method is not None or said.method is None:
+                known["method"] = "--method"
+            raise targets.own_sentence(error, known) from error
         except SystemExit as error:
             raise Refused(f"{target} ends the process: it raised SystemExit") from error
         reports.append(report)
@@ -281,23 +302,54 @@ def _platforms(asked):
     return found or [None], missing
 
 
-def _own_sentence(error, arguments):
-    """Return the sentence of an error that the checks raised on purpose, else the error.
-
-    An argument with which it begins is called as it was named, in the command or in a file.
-    """
-    raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
-    if Path(__file__).parent not in raised_in.parents:
-        return error
-    argument, space, rest = str(error).removeprefix("check_optimizer: ").partition(" ")
-    return Refused(arguments.get(argument, argument) + space + rest)
+# -- certify ---------------------------------------------------------------------------------------
 
 
-def _writable(file):
+def _certify(asked):
+    from .run.certify import certify
+    from .run.table import read_csv
+
+    file, here = _json_file(asked), Path.cwd()
+    recorded, target = read_csv(asked.file), None
+    if asked.objective is not None:
+        target = targets.one(asked.objective, "--objective")
+    # What a stranger's module prints is no part of the certificate.
+    folders = (here, *([target.folder] if target else []))
+    with targets.importable(*folders), contextlib.redirect_stdout(sys.stderr):
+        objective = targets.load(target) if target else None
+        try:
+            certificate = certify(objective, step_size=asked.step_size, **recorded)
+        except (TypeError, ValueError) as error:
+            own = targets.own_sentence(error, {"step_size": "--step-size"})
+            own = Refused(f"{asked.file}: {own}") if isinstance(own, Refused) else own
+            raise own from error
+    if asked.json != "-":
+        print(certificate)
+    if asked.json is not None:
+        _write(certificate.to_json(), file)
+    return 0 if certificate else 1
+
+
+# -- JSON ------------------------------------------------------------------------------------------
+
+
+def _json_file(asked):
+    """Return the file that JSON goes to, or None: it fails now, not after all the work."""
+    if asked.json in (None, "-"):
+        return None
+    file = Path(asked.json)
     try:
-        file.open("a").close()  # fails now, not after the check
+        file.open("a").close()
     except OSError as error:
         raise Refused(f"--json: cannot write to {file}: {error.strerror or error}") from error
+    return file
+
+
+def _write(text, file):
+    if file is None:
+        print(text)
+    else:
+        file.write_text(text + "\n")
 
 
 # -- theorems --------------------------------------------------------------------------------------

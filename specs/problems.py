@@ -30,6 +30,9 @@ _POWERS = (1.0, 2.0, 0.5, 4.0, 0.25, 8.0, 16.0, 2.0**-3, 2.0**-4, 2.0**-6)
 class Problem:
     """A convex function with known constants, and where and how descent on it begins.
 
+    ``hypothesis.strategies.from_type(Problem)``, and so an argument with this type under a bare
+    ``@given(...)``, is `problems` without arguments.
+
     Attributes
     ----------
     instance
@@ -218,3 +221,7 @@ def _short(h, made, low, high, dtype):
         if low <= Fraction(float(step_size)) * Fraction(float(made.smoothness)) <= high:
             return step_size
     return made.step_size
+
+
+# Whoever has the type has imported this, so that no entry point need import JAX for everybody.
+st.register_type_strategy(Problem, problems())

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from . import listing
-from .targets import Refused, Target, is_pattern, named, one
+from .targets import Refused, Target, is_pattern, load, named, one
 from .words import near
 
 
@@ -38,6 +38,18 @@ class Settings:
     method: str | Target | None = None
     expected: Mapping[str, str] = field(default_factory=dict)
     place: str = ""
+
+    def rule(self) -> Any:
+        """Return the method, imported where it is a target."""
+        return load(self.method) if isinstance(self.method, Target) else self.method
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """What arguments of the checks are called in the file."""
+        return {
+            "method": f"{self.place}.method",
+            "expected_failures:": f"{self.place}.expected-failures:",
+        }
 
 
 @dataclass(frozen=True)

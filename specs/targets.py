@@ -10,9 +10,12 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Mapping
 from importlib import util
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from gdpure import guards
 
 from .words import near
 
@@ -226,3 +229,26 @@ def importing(target: Target) -> list[str]:
     if _has_a_name(file):
         return [*lines, f"from {file.stem} import {name}"]
     return [*lines, f"import runpy; {name} = runpy.run_path({str(file)!r})[{name!r}]"]
+
+
+# -- what is refused on purpose --------------------------------------------------------------------
+
+
+def own_sentence(error: Exception, arguments: Mapping[str, str]) -> Exception:
+    """Return the sentence of an error that gdpure raised on purpose, else the error.
+
+    An argument with which it begins is called as it was named, on the command line or in a file.
+
+    Examples
+    --------
+    >>> error = ValueError("certify: step_size must be finite")
+    >>> assert own_sentence(error, {"step_size": "--step-size"}) is error  # not raised by gdpure
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    raised_in = Path(frames[-1].filename) if frames else Path()
+    sentence = re.sub(r"^(check_optimizer|certify): ", "", str(error))
+    guarded = raised_in == Path(guards.__file__) and sentence != str(error)
+    if not guarded and Path(__file__).parent not in raised_in.parents:
+        return error
+    argument, space, rest = sentence.partition(" ")
+    return Refused(arguments.get(argument, argument) + space + rest)

@@ -112,7 +112,7 @@ def test_what_is_no_command_is_told_which_there_are(arguments, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
     said = " ".join(capsys.readouterr().err.split())
-    assert arguments[-1] in said and "the commands are check, theorems and plots" in said
+    assert arguments[-1] in said and "the commands are check, certify, theorems and plots" in said
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,12 @@ def simplest(broken=lambda problem: True, **options):
 # -- what is drawn ---------------------------------------------------------------------------------
 
 
+@given(...)
+def test_the_type_is_enough(p: specs.Problem):
+    assert p.dtype == np.float32
+    check_claims(p.instance, p.dtype, np.random.default_rng(0))
+
+
 @every_dtype
 @given(st.data())
 def test_a_problem_is_what_it_claims(dtype, data):

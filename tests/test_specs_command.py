@@ -10,6 +10,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gdpure import specs
@@ -18,6 +19,7 @@ from gdpure.specs.__main__ import main
 from gdpure.specs.optimizer import check as checks
 from gdpure.specs.report import Counterexample, Report, Row, Verdict
 from gdpure.specs.run.certificate import Finding
+from gdpure.specs.run.table import read_csv
 
 HOMEWORK = """
     print("what a module prints when it is imported")
@@ -564,6 +566,117 @@ def test_seeds_are_whole_numbers(seed, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["check", "optax:sgd", f"--seed={seed}"])
     assert "must be a whole number from 0" in capsys.readouterr().err
+
+
+# -- certify ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run_csv(homework):
+    """A function that writes a table, and the table of a run of two parameters on a bowl."""
+    (homework / "cost.py").write_text("def f(x):\n    return (x**2).sum()\n")
+
+    def write(*lines):
+        (homework / "run.csv").write_text("\n".join(lines))
+
+    points = [(2.0 * 0.75**k, 1.0 * 0.75**k) for k in range(8)]
+    write.lines = [f"{x!r},{y!r},{x * x + y * y!r},{2 * x!r},{2 * y!r}" for x, y in points]
+    write("theta_0, theta_1, value, g_0, g_1", *write.lines)
+    return write
+
+
+def test_a_recorded_run_is_certified(run_csv, capsys):
+    assert main(["certify", "run.csv", "--objective", "cost:f"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("gradient descent with step 0.125: f went from 5 to ")
+    assert "gradient" in shown and "7 steps of 2 parameters" in shown
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    [command] = re.findall(r"^\$ gdpure (certify .*)", readme, re.MULTILINE)
+    assert main(command.replace("homework:f", "cost.py:f").split()) == 1  # its steps are 0.125
+    assert capsys.readouterr().out.startswith("not gradient descent")
+
+
+def test_columns_come_in_any_order_and_a_mark_or_empty_lines_are_no_rows(run_csv, homework):
+    cells = [line.split(",") for line in run_csv.lines]
+    lines = ["\ufeffvalue,theta_1,g_0,g_1,theta_0", ""]
+    run_csv(*lines, *(",".join(row[k] for k in (2, 1, 3, 4, 0)) for row in cells), ",,,,")
+    found = read_csv(homework / "run.csv")
+    numbers = np.array(cells, float)
+    assert (found["run"] == numbers[:, :2]).all() and (found["gradients"] == numbers[:, 3:]).all()
+    assert (found["values"] == numbers[:, 2]).all()
+
+
+def test_what_needs_no_function_is_judged_without_one(run_csv, capsys):
+    assert main(["certify", "run.csv"]) == 0
+    assert "gradient descent with step 0.125" in capsys.readouterr().out
+    run_csv("theta_0", "1", "0.5")
+    assert main(["certify", "run.csv"]) == 1  # nothing was tested
+    assert "nothing could be tested" in capsys.readouterr().out
+
+
+def test_a_certificate_as_json(run_csv, homework, capsys):
+    command = ["certify", "run.csv", "--objective", "cost:f", "--json"]
+    assert main(command) == 0
+    read = json.loads(capsys.readouterr().out)
+    assert read["schema"] == 1 and read["holds"] is True
+    assert main([*command, "found.json"]) == 0
+    assert json.loads((homework / "found.json").read_text()) == read
+    assert capsys.readouterr().out.startswith("gradient descent with step")
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ([], "run.csv is empty: its first line must name the columns theta_0, theta_1, ..., value"),
+        (["theta_0"], "run.csv: the points must not be empty, got no rows"),
+        (["theta_0", "1"], "run.csv: the points must be at least two rows, one step, got 1"),
+        (["theta_0,Value", "1,2"], "run.csv, line 1, column 2: the columns are theta_0, theta_1, "),
+        (["theta_0;value"], "got 'theta_0;value'"),
+        (["theta_0,value,value"], "run.csv, line 1, column 3: value is there twice"),
+        (["", "value,g_0", "1,2"], "run.csv, line 2: there is no column theta_0"),
+        (["theta_0,theta_2"], "run.csv, line 1: there is no column theta_1"),
+        (["theta_0,theta_1,g_1"], "run.csv, line 1: there is no column g_0"),
+        (["theta_0,g_0,g_1"], "line 1: there is a column g_1, and no column theta_1"),
+        (["theta_0,theta_01"], "column 2: the columns are theta_0, theta_1, ..., value, g_0, g_1"),
+        (["theta_0", "1", "", "one"], "line 4, column theta_0: must be a number, got 'one'"),
+        (["theta_0,value", "1,1", "1"], "line 3, column value: must be a number, got nothing"),
+        (["theta_0,value", "1,1", ", 2"], "line 3, column theta_0: must be a number, got nothing"),
+        (["theta_0", "1_0"], "line 2, column theta_0: must be a number, got '1_0'"),
+        (["theta_0", "1", "0,5"], "line 3: there is 1 column, got 2 numbers"),
+        (["theta_0", '"1'], "run.csv, line 2, is no CSV: unexpected end of data"),
+        (["theta_0", "nan", "1"], "run.csv: row 0 is not finite: there is no step to certify"),
+    ],
+)
+def test_a_table_that_means_nothing(run_csv, refused, lines, sentence):
+    run_csv(*lines)
+    assert sentence in refused("certify", "run.csv")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["no.csv"], "cannot read no.csv: No such file or directory"),
+        (["run.csv", "--step-size", "-1"], "run.csv: --step-size must be finite and >= 0, got -1"),
+        (["run.csv", "--objective", "cost"], "--objective must be module:attribute, as in"),
+        (["run.csv", "--objective", "cost:g"], "cost has no attribute 'g'"),
+        (
+            ["run.csv", "--objective", "homework:course.solution"],
+            "run.csv: the objective must be callable, got str",
+        ),
+        (
+            ["run.csv", "--objective", "homework:my_descent"],
+            "run.csv: the objective must take row 0 of the points, float64[2], and return",
+        ),
+        (["run.csv", "--json", "no/file"], "--json: cannot write to no/file"),
+    ],
+)
+def test_what_cannot_be_certified(run_csv, refused, arguments, sentence):
+    assert sentence in refused("certify", *arguments)
+
+
+def test_a_table_in_no_text_is_refused(run_csv, homework, refused):
+    (homework / "run.csv").write_bytes(b"theta_0\n\xff\n")
+    assert "run.csv must be text in UTF-8" in refused("certify", "run.csv")
 
 
 # -- theorems --------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -98,9 +97,7 @@ def check_optimizer(
     """
     held = as_subject(subject, method, name)
     expected = dict(expected_failures or {})
-    known = (*THEOREMS, *_of_its_method(held))
-    chosen = _chosen(known, only)
-    _names("expected_failures", expected, [theorem.name for theorem in (*known, *chosen)])
+    chosen = asked_for(held, only, expected)
     tell = progress or (lambda fraction, text: None)
     rows: list[Row] = []
     small: list[search.Case] = []
@@ -139,6 +136,24 @@ def _method_text(subject: Subject) -> str:
     return f"the recurrence of gd.{type(subject.method(0.125)).__name__}"
 
 
+def asked_for(
+    subject: Subject,
+    only: Iterable[str | Theorem] | str | Theorem | None,
+    expected: Mapping[str, str],
+) -> tuple[Theorem, ...]:
+    """Return the theorems that are asked for, of all that are known; refuse names of none.
+
+    Examples
+    --------
+    >>> [theorem] = asked_for(as_subject(lambda point, gradient: point), "fejer", {})
+    >>> assert theorem.name == "fejer"
+    """
+    known = (*THEOREMS, *_of_its_method(subject))
+    chosen = _chosen(known, only)
+    _names("expected_failures", expected, [theorem.name for theorem in (*known, *chosen)])
+    return chosen
+
+
 def _chosen(theorems, only):
     if only is None:
         return theorems
@@ -154,99 +169,6 @@ def _names(argument, names, known):
         if name not in known:
             hint = near(name, known)
             raise ValueError(f"{argument}: no theorem or family is called {name!r}{hint}")
-
-
-def parametrize_with_theorems(
-    subject: Any,
-    *,
-    method: Any = None,
-    expected_failures: Mapping[str, str] | None = None,
-    only: Iterable[str] | str | None = None,
-    seed: int = 0,
-):
-    """Return a decorator that makes a pytest test run once a theorem.
-
-    All tests of one decorator share one check: the first of them pays for it. A theorem that does
-    not apply is skipped with the reason; an expected failure is an xfail, and an error where it
-    holds.
-
-    Parameters
-    ----------
-    subject, method, expected_failures, only, seed
-        As for `check_optimizer`.
-
-    Raises
-    ------
-    ValueError
-        If a name in `only` or `expected_failures` is none of a theorem.
-
-    Examples
-    --------
-    >>> def mine(point, gradient, step_size):
-    ...     return point - step_size * gradient(point)
-    >>> @parametrize_with_theorems(mine, expected_failures={"value-rate": "not proven"})
-    ... def test_mine(theorem, subject):
-    ...     theorem.check(subject)
-    >>> assert test_mine.pytestmark[0].args[0] == ["theorem", "subject"]
-    """
-    try:
-        import pytest
-    except ImportError as error:
-        raise ImportError(
-            "parametrize_with_theorems makes tests for pytest, which is not installed: "
-            "pip install pytest"
-        ) from error
-    expected = dict(expected_failures or {})
-    known = (*THEOREMS, *_of_its_method(as_subject(subject, method)))
-    _names("expected_failures", expected, [theorem.name for theorem in known])
-    chosen = _chosen(known, only)
-    names = [theorem.name for theorem in chosen]
-    options = {"method": method, "seed": seed, "expected_failures": expected}
-
-    @functools.cache
-    def whole():
-        return check_optimizer(subject, only=names, **options)
-
-    def tried(other, name):
-        if other is not subject:  # the test has made a subject of its own
-            return check_optimizer(other, only=[name], **options)
-        return replace(whole(), rows=tuple(row for row in whole().rows if row.theorem == name))
-
-    cases = []
-    for theorem in chosen:
-        marks = []
-        if theorem.name in expected:
-            # A subject that raises is no expected failure, whatever was expected.
-            reason = expected[theorem.name]
-            marks = [pytest.mark.xfail(reason=reason, strict=True, raises=AssertionError)]
-        cases.append(pytest.param(Claim(theorem, tried), subject, id=theorem.name, marks=marks))
-    return pytest.mark.parametrize(["theorem", "subject"], cases)
-
-
-@dataclass(frozen=True, eq=False)
-class Claim:
-    """That a theorem holds of a subject; what a test of `parametrize_with_theorems` is given."""
-
-    theorem: Theorem
-    tried: Callable[[Any, str], Report] = field(repr=False)  # (subject, name) -> its rows alone
-
-    def __repr__(self):
-        """Return the name of the theorem; pytest shows it beside a failure."""
-        return self.theorem.name
-
-    def check(self, subject: Any) -> None:
-        """Pass if the theorem holds; fail with all about it if it is violated; else skip."""
-        __tracebackhide__ = True  # the report is the message, not these lines
-        import pytest
-
-        report = self.tried(subject, self.theorem.name)
-        verdicts = {row.verdict for row in report.rows}
-        if Verdict.ERROR in verdicts:
-            raise RuntimeError(f"{self.theorem.name} could not be tried\n{report}")
-        if verdicts & {Verdict.VIOLATED, Verdict.EXPECTED_FAILURE}:
-            raise AssertionError(f"{self.theorem.name} is violated\n{report}")
-        if Verdict.HOLDS not in verdicts:
-            pytest.skip("; ".join(dict.fromkeys(f"{r.verdict}: {r.reason}" for r in report.rows)))
 
 
 # -- one dtype -------------------------------------------------------------------------------------

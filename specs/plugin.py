@@ -1,0 +1,134 @@
+"""The plugin of pytest: ``pytest --gdpure mypackage.optim:my_descent``, one test a theorem.
+
+`gdpure.pytest_plugin` fetches it where ``--gdpure`` is given.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from . import settings, targets
+from .optimizer.claims import Claim, claims
+from .report import Verdict
+from .targets import Refused
+from .words import listed
+
+
+@pytest.hookimpl(tryfirst=True)  # so that -k and -m choose among these tests, too
+def pytest_collection_modifyitems(session, config, items):
+    """Add the tests of every target to those that were found in files."""
+    asked = config.getoption("gdpure")
+    try:
+        project = settings.read(Path.cwd())
+        found = [target for text in asked for target in targets.named(text, "--gdpure")]
+    except Refused as refusal:
+        raise pytest.UsageError(str(refusal)) from None
+    for target in dict.fromkeys(found):
+        node = Subject.from_parent(session, name=str(target), nodeid=str(target))
+        node.target, node.project = target, project
+        items.extend(session.genitems(node))
+
+
+class Subject(pytest.Collector):
+    """A target, and the tests of all theorems on it."""
+
+    target: targets.Target
+    project: settings.Project
+
+    def importable(self):
+        """Import from where its module is, as long as that takes."""
+        return targets.importable(self.target.folder, Path.cwd(), self.project.folder)
+
+    def collect(self):
+        """Import it, and yield a test a theorem."""
+        said = self.project.of(self.target)
+        try:
+            with self.importable():
+                subject, method = targets.load(self.target), said.rule()
+                options = {"method": method, "expected_failures": said.expected}
+                made = claims(subject, **options, name=self.name)
+        except (TypeError, ValueError) as error:
+            sentence = targets.own_sentence(error, said.arguments)
+            raise self.CollectError(str(sentence)) from error
+        except Refused as refusal:
+            raise self.CollectError(str(refusal)) from refusal
+        for claim in made:
+            nodeid = f"{self.nodeid}::{claim.theorem.name}"
+            test = Test.from_parent(self, name=claim.theorem.name, nodeid=nodeid)
+            test.claim, test.subject = claim, subject
+            for mark in claim.marks:
+                test.add_marker(mark)
+            yield test
+
+
+class Test(pytest.Item):
+    """One theorem on one subject."""
+
+    claim: Claim
+    subject: object
+
+    def setup(self):
+        """Try it; what cannot be tried is an error, and no failure."""
+        assert isinstance(self.parent, Subject)
+        with self.parent.importable():
+            report, verdict = self.claim.report(self.subject)
+        # They reach the summary through the processes of xdist, and JUnit.
+        instances = sum(row.instances for row in report.rows)
+        self.user_properties += [(_VERDICT, str(verdict)), (_INSTANCES, instances)]
+        if verdict is Verdict.ERROR:
+            pytest.fail(f"{self.name} could not be tried\n{report}", pytrace=False)
+
+    def runtest(self):
+        """Pass, fail or skip by its verdict."""
+        self.claim.check(self.subject)
+
+    def repr_failure(self, excinfo, style=None):
+        """Return the report on it, which is what there is to read; of other errors all."""
+        if isinstance(excinfo.value, AssertionError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self):
+        """Return where it is, without a line."""
+        return self.path, None, self.nodeid
+
+
+# -- the summary -----------------------------------------------------------------------------------
+
+_VERDICT, _INSTANCES = "gdpure verdict", "gdpure instances"
+
+
+class Summary:
+    """What came of each target: how many theorems have which verdict, on how many instances."""
+
+    def __init__(self):
+        """Begin with no target."""
+        self.verdicts: dict[str, Counter[str]] = {}
+        self.instances: Counter[str] = Counter()
+
+    def pytest_runtest_logreport(self, report):
+        """Count a theorem."""
+        said = dict(report.user_properties)
+        if _VERDICT in said and (report.when == "call" or report.failed):
+            target = report.nodeid.rpartition("::")[0]
+            self.verdicts.setdefault(target, Counter())[said[_VERDICT]] += 1
+            self.instances[target] += said[_INSTANCES]
+
+    def pytest_sessionfinish(self, session, exitstatus):
+        """Let no session be green in which nothing was shown of a target."""
+        shown = all(verdicts[Verdict.HOLDS] for verdicts in self.verdicts.values())
+        if exitstatus == pytest.ExitCode.OK and not shown:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter):
+        """Say how much of each target was tried, and what was not."""
+        for target, verdicts in self.verdicts.items():
+            words = [f"{verdicts[verdict]} {verdict}" for verdict in Verdict if verdicts[verdict]]
+            text = f"gdpure: {target}: {self.instances[target]:,} instances; {listed(words)}"
+            if verdicts[Verdict.HOLDS]:
+                terminalreporter.write_line(text.replace(" holds", " hold"))
+            else:
+                terminalreporter.write_line(f"{text}: no theorem holds, nothing is shown", red=True)
