@@ -130,16 +130,13 @@ def _run_lean(course, start):
             carry, _ = lax.scan(passed, carry, rest, unroll=course.unroll)
         return (live, kept, *carry), None
 
-    def careful(kept):
-        k, point, memory = kept
-        state = looked(k, point, memory)
-        new = _next(course, state, _at(course.step_sizes, k))
-        good = loop.going(state) & loop.going(new)
-        return loop.where(good, (k + 1, new.point, new.memory), (~k, point, memory))
+    def careful(turn):
+        k, state = turn
+        return k + 1, loop.hold(_next(course, state, _at(course.step_sizes, k)), state)
 
-    # A run that has ended after k steps is kept with ~k of them, which is negative.
-    def going(kept):
-        return (kept[0] >= 0) & (kept[0] < course.steps)
+    def going(turn):
+        k, state = turn
+        return loop.going(state) & (k < course.steps)
 
     (ended,) = loop.codes(Status.DIVERGED)
     n = course.steps // course.stride
@@ -152,9 +149,8 @@ def _run_lean(course, start):
     (live, kept, *end), _ = repeated(stride, carry, turns, course.rule, ahead, None, unroll)
     reached = jnp.asarray(n * course.stride, jnp.int32), *end
     kept = loop.where(live & loop.going(looked(*reached)), reached, kept)
-    k, point, memory = lax.while_loop(going, careful, kept)
-    final = looked(jnp.maximum(k, ~k), point, memory)
-    return _ended(course, final._replace(status=jnp.where(k < 0, ended, final.status)))
+    _, final = lax.while_loop(going, careful, (kept[0], looked(*kept)))
+    return _ended(course, final)
 
 
 def _passed(course, count, carry, turn):
