@@ -21,11 +21,13 @@ from .palette import THEMES, Theme, look_of
 from .style import style
 from .wording import alt_text
 
+FORMATS = ("png", "svg", "pdf")
+
 
 def save(
     fig: Any,
     stem: str | Path,
-    formats: str | Iterable[str] = ("png",),
+    formats: str | Iterable[str] | None = None,
     *,
     theme: Theme | None = None,
     text: bool = True,
@@ -41,9 +43,9 @@ def save(
     fig
         A Figure, or the Axes that an axes-level function returned.
     stem
-        The path without its ending.
+        The path, with its ending or without.
     formats
-        Of png, svg and pdf.
+        Of png, svg and pdf; by default what the path ends in, or else png.
     theme
         What the figure was drawn in; by default this is seen from its paper.
     text
@@ -69,17 +71,30 @@ def save(
     >>> import tempfile
     >>> from matplotlib.figure import Figure
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     [path] = save(Figure(), f"{folder}/new/empty")
-    ...     assert path.name == "empty.png" and path.exists()
+    ...     [path] = save(Figure(), f"{folder}/new/empty.svg")
+    ...     assert path.name == "empty.svg" and path.exists()
     """
     fig = _whole(fig)
     look = _look(fig, theme)
     rendered = {}
-    for form in _named(formats):
+    stem, ending = without_ending(stem, FORMATS)
+    for form in _named(formats or ending or "png"):
         rendered[Path(f"{stem}.{form}")] = render(fig, form, look, text=text, dpi=dpi)
     for path, content in rendered.items():
         write(path, content)
     return list(rendered)
+
+
+def without_ending(path: str | Path, endings: Iterable[str]) -> tuple[str, str]:
+    """Return a path without its ending, and that, if it is one of some; else the path and "".
+
+    Examples
+    --------
+    >>> assert without_ending("a/figure.png", ["png"]) == ("a/figure", "png")
+    >>> assert without_ending("a/run.v1", ["png"]) == ("a/run.v1", "")
+    """
+    stem, _, ending = str(path).rpartition(".")
+    return (stem, ending.lower()) if ending.lower() in endings and stem else (str(path), "")
 
 
 def write(path: Path, content: bytes) -> None:
@@ -190,9 +205,8 @@ def _look(fig, theme):
 
 
 def _named(formats):
-    known = ("png", "svg", "pdf")
     formats = [formats] if isinstance(formats, str) else list(formats)
     for form in formats:
-        if form not in known:
-            raise ValueError(f"save: formats must be of {', '.join(known)}, got {form!r}")
+        if form not in FORMATS:
+            raise ValueError(f"save: formats must be of {', '.join(FORMATS)}, got {form!r}")
     return formats

@@ -19,7 +19,7 @@ import gdpure as gd
 from gdpure import guards
 
 from .. import views
-from ..files import write
+from ..files import without_ending, write
 from ..marks import edge_marks, foot_marks, key, log_axis
 from ..palette import Theme
 from ..reading import role_of
@@ -231,7 +231,7 @@ def save_animation(animation: Film, stem: str | Path, dpi: float = 100) -> Path:
     animation
         What `animate` returned.
     stem
-        The path without its ending; the folder is made if it is not there.
+        The path, with its ending or without; the folder is made if it is not there.
     dpi
         Pixels of an inch.
 
@@ -254,7 +254,8 @@ def save_animation(animation: Film, stem: str | Path, dpi: float = 100) -> Path:
         raise TypeError(
             f"save_animation: animation must come from animate, got {type(animation).__name__}"
         )
-    path, writer = Path(f"{stem}.gif"), _Gif(fps=animation.fps)
+    path = Path(f"{without_ending(stem, ['gif'])[0]}.gif")
+    writer = _Gif(fps=animation.fps)
     with style(animation.look, animation.scale):
         animation.save(str(path), writer=writer, dpi=dpi)
     write(path, writer.content())

@@ -151,6 +151,21 @@ def test_a_folder_that_is_none_is_one_sentence(tmp_path, monkeypatch):
         plots.save(Figure(), tmp_path / "fig")
 
 
+@pytest.mark.parametrize(
+    ("name", "formats", "written"),
+    [
+        ("figure.png", None, ["figure.png"]),
+        ("figure.SVG", None, ["figure.svg"]),
+        ("figure.png", ("png", "pdf"), ["figure.png", "figure.pdf"]),
+        ("run.v1", None, ["run.v1.png"]),
+        ("figure", "svg", ["figure.svg"]),
+    ],
+)
+def test_an_ending_is_not_written_twice(name, formats, written, tmp_path):
+    paths = plots.save(Figure(figsize=(1, 1)), tmp_path / name, formats)
+    assert paths == [tmp_path / name for name in written] and all(path.exists() for path in paths)
+
+
 def test_mistakes_are_one_sentence(tmp_path):
     with pytest.raises(ValueError, match="formats must be of png, svg, pdf, got 'gif'"):
         plots.save(Figure(), tmp_path / "never", "gif")
