@@ -6,6 +6,8 @@ A window is an array [[left, right], [bottom, top]] of shape (2, 2); a grid over
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -166,8 +168,25 @@ def of_two_parameters(caller: str, f: Callable, dtype: Any = None) -> None:
         first = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(
             f"{caller}: a map needs an objective of two parameters, f(theta) with theta of shape "
-            f"(2,); this one says: {first}"
+            f"(2,); this one says: {first}{_remedy(f)}"
         ) from error
+
+
+def _remedy(f):
+    """Return what may help an objective that does not take a vector of two parameters."""
+
+    def takes(params):
+        with contextlib.suppress(Exception):
+            return f(params) is not None
+        return False
+
+    if takes(np.zeros(2)):
+        return "; Python's math and NumPy do not take JAX's arrays, jax.numpy does"
+    try:
+        inspect.signature(f).bind(0.0, 0.0)
+    except (TypeError, ValueError):
+        return ""
+    return "; gd.unpack(f) is f(theta) of f(a, b)"
 
 
 def precision(f: Callable) -> Any:

@@ -1,5 +1,7 @@
 """Maps: what is drawn is read back from the artists and compared with what is true."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -369,6 +371,10 @@ def test_mistakes_are_one_sentence(run):
                 draw(f, names=names)
     with pytest.raises(ValueError, match="no value in the window is finite"):
         plots.level_sets(lambda p: jnp.log(-jnp.abs(p[0]) - 1))
+    with pytest.raises(ValueError, match="; gd.unpack"):
+        plots.landscape(lambda a, b: a**2 + b**2)
+    with pytest.raises(ValueError, match="jax.numpy does$"):
+        plots.landscape(lambda p: math.exp(p[0]) + p[1] ** 2)
     three = gd.least_squares(jnp.ones((4, 3)), jnp.ones(4))
     for draw in (plots.level_sets, plots.surface, plots.landscape):
         with pytest.raises(ValueError, match=r"^\w+: a map needs an objective of two parameters"):
