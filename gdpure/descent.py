@@ -107,10 +107,10 @@ def descend(
     gradient. A run that meets a number that is not finite ends as DIVERGED at the last finite
     state, which the later rows repeat; if the step after the last would change nothing, it is
     STALLED. With ``record=None`` no rows are kept, and the loop is lean: point, value and gradient
-    are judged at the start, after every one to two sqrt(steps) steps, and at the end. A run that
-    has left the finite numbers by then goes on step by step from the last state that was good, and
-    ends as it would with rows; one that leaves them and is back in between is not seen. An observed
-    run is judged at every step. Derivatives are those of what is returned.
+    are judged at the start, after every sqrt(steps) steps or a few times that, and at the end. A
+    run that has left the finite numbers by then goes on step by step from the last state that was
+    good, and ends as it would with rows; one that leaves them and is back in between is not seen.
+    An observed run is judged at every step. Derivatives are those of what is returned.
 
     Parameters
     ----------

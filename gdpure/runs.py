@@ -64,15 +64,15 @@ _JUDGED = 4  # a step that is judged takes as long as some that are not
 
 
 def _stride(steps, unroll):
-    """Return the stride, one to two roots of the steps, of the run that takes least."""
+    """Return the stride, a root of the steps or a few, of the run that takes least."""
     # A run that has ended repeats a stride, and not unrolled; most runs do not.
     again = 1 if unroll > 1 else 1 / 4
 
     def cost(stride):
         passed = stride - 1
-        programs = passed // max(n for n in range(1, unroll + 1) if passed % n == 0)
+        longest = passed // max(n for n in range(1, unroll + 1) if passed % n == 0)
         judged = steps // stride + steps % stride + again * stride
-        return steps // stride * programs + judged * _JUDGED
+        return steps // stride * longest + judged * _JUDGED
 
     root = max(math.isqrt(steps), 1)
     return min({*range(max(root - 10, 1), root + 11), *range(2 * root, 2 * root + 11)}, key=cost)

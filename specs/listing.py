@@ -146,6 +146,8 @@ def _verdict(report):
             return verdict, _cause(rows)
     if report:
         return Verdict.HOLDS, ""
+    if any(row.verdict is Verdict.EXPECTED_FAILURE for row in report.rows):
+        return Verdict.EXPECTED_FAILURE, "and nothing else was tested"
     return _UNTESTED, next((row.reason for row in report.rows if row.reason), "")
 
 

@@ -607,6 +607,19 @@ def test_an_objective_that_takes_no_float32_is_not_asked_for_it(wide):
         assert violated(certify(wide, x, step_size=ETA)) == ["step"]
 
 
+def test_what_grows_without_values_has_diverged():
+    x = 1.23456789 * (-1.3) ** np.arange(6)
+    facts = gd.Facts(smoothness=2.3)
+    found = certify(None, x, gradients=2.3 * x, step_size=1.0, facts=facts)
+    assert found.story == ("diverged: step 1 exceeds 2/L = 0.87",)
+
+
+def test_values_that_overflow_are_said_so_and_not_warned_of():
+    x = np.array([2.0, 1.0]) * (-2.0) ** np.arange(1020)[:, None]  # f'' = 6, eta = 1/2
+    found = certify(lambda p: 3 * jnp.sum(p**2), x, step_size=0.5)
+    assert "f went from 15 beyond all numbers" in found.story, found.story
+
+
 def test_a_step_that_is_too_short_to_be_seen():
     run = gd.descend(BOWL, jnp.array([2.0, 1.0]), 1e-9, steps=5)
     found = certify(BOWL, run, step_size=1e-9)

@@ -331,7 +331,7 @@ def test_no_theorem_and_no_check_reads_a_clock():
 def test_the_readme_shows_what_a_check_prints(tmp_path, monkeypatch, capsys):
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     blocks = re.findall(r"```(\w+)\n(.*?)```\n", readme, re.DOTALL)
-    [shown] = [body for kind, body in blocks if kind == "console"]
+    [shown] = [body for _, body in blocks if body.startswith("$ gdpure check")]
     command, _, printed = shown.removeprefix("$ gdpure ").partition("\n")
     [code] = [body for _, body in blocks if "def my_descent" in body]
     (tmp_path / "homework.py").write_text(code)

@@ -110,7 +110,7 @@ class _Case:
         return Counterexample(
             lines,
             self.text,
-            f"{left} {must_be}",
+            f"{left} = 0" if right == "0" else f"{left} {must_be}",
             returned,
             self.off_by,
             self.explained,

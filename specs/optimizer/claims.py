@@ -81,7 +81,7 @@ def claims(
     >>> assert claim.marks[0].kwargs["reason"] == "momentum"
     """
     expected = dict(expected_failures or {})
-    chosen = check.asked_for(as_subject(subject, method), only, expected)
+    chosen = check.asked_for(as_subject(subject, method, options.get("name")), only, expected)
     options |= {"method": method, "expected_failures": expected}
 
     @functools.cache

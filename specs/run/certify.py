@@ -17,6 +17,7 @@ from gdpure import guards
 
 from .. import rounding
 from ..report import Verdict
+from ..rows import QUIET
 from .certificate import Certificate
 from .laws import evidence, laws_of, least_smoothness
 from .readings import readings
@@ -123,6 +124,7 @@ def _step_size(step_size, rows: Record):
 # -- the story -------------------------------------------------------------------------------------
 
 
+@QUIET
 def _certificate(reading, step_size, facts) -> Certificate:
     rows = reading.rows
     of = evidence(reading.truth, rows, step_size, facts)
@@ -175,8 +177,11 @@ def _events(of):
     """Yield what happened, in sentences: divergence, the floor, how far f fell."""
     rows, eta, F = of.rows, of.steps.eta, of.F
     over = _over(of)
-    rose = F is not None and F[-1] > F[0 if over is None else over[0]]
     grew = of.G is not None and norm(of.G[-1]) > norm(of.G[0])
+    if F is None:
+        rose = grew and over is not None
+    else:
+        rose = not F[-1] <= F[0 if over is None else over[0]]  # what overflows, rises
     if rows.lost is not None or (rose and (over is not None or grew)):
         lost = "" if rows.lost is None else f"row {rows.lost} is not finite"
         yield f"diverged: {over[1] if over else lost or 'the values rise'}"
@@ -197,11 +202,13 @@ def _events(of):
         yield kept
     if of.G is not None:
         yield f"|gradient| went from {norm(of.G[0]):.3g} to {norm(of.G[-1]):.3g}"
-    if over is not None:
+    if over is not None and F is not None:
         yield f"{over[1]}, and yet f falls: the run keeps clear of the steepest direction"
 
 
 def _fall(F):
+    if not np.isfinite(F[-1]):
+        return f"f went from {F[0]:.4g} beyond all numbers"
     return f"f went from {F[0]:.4g} to {F[-1]:.4g} in {len(F) - 1} step{'s' * (len(F) > 2)}"
 
 

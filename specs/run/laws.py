@@ -20,7 +20,7 @@ from .. import rounding
 from ..balls import Ball, ball
 from ..gradient.subjects import flat
 from ..report import Verdict
-from ..rows import QUIET, Points, Rows, Run, Trace
+from ..rows import Points, Rows, Run, Trace
 from ..theorem import Sides, sides
 from ..theorems import convergence, gradient_agreement, monotone_descent
 from ..theorems.facts import FACTS
@@ -188,7 +188,6 @@ def _not_judged(law: tuple[str, str], why: str):
     return Finding(*law, Verdict.NOT_APPLICABLE, why)
 
 
-@QUIET
 def laws_of(of: Evidence) -> tuple[Finding, ...]:
     """Return what each law says; what rests on the step says nothing where that is broken."""
     blocked = of.steps.finding.verdict is Verdict.VIOLATED
@@ -335,7 +334,6 @@ def _value_rate(of: Evidence):
 # -- what the run itself shows ---------------------------------------------------------------------
 
 
-@QUIET
 def least_smoothness(of: Evidence) -> float | None:
     """Return what the run shows of L, a lower bound: ``max |g_i - g_j| / |x_i - x_j|``."""
     if of.G is None:

@@ -15,6 +15,7 @@ from .. import rounding
 from ..diagnosis.causes import cause_of_record
 from ..diagnosis.seen import of_record
 from ..report import Verdict
+from ..rows import QUIET
 from ..theorem import Sides
 from .certificate import Finding
 from .recorded import Record, Truth
@@ -62,6 +63,7 @@ def above(x):
     return norm(x) * (1 + (x.shape[-1] + 4) * _U)
 
 
+@QUIET
 def steps_of(rows: Record, known: Truth, step_size) -> Steps:
     """Return the steps of a run, by the gradients of f or the recorded ones, whichever they follow.
 

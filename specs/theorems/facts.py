@@ -1,7 +1,8 @@
-"""Facts: what an objective claims of itself, at points that attack it; row 0 is its minimizer.
+"""Facts: what an objective claims of itself, at points that attack it.
 
-The laws of pairs of points are those of `gradient_agreement`. Where an objective claims a minimizer
-or a minimum, whatever lies near them is drowned: a claim is what the values of others differ by.
+Row 0 is the minimizer that it claims, if it claims one; the laws of pairs of points are those of
+`gradient_agreement`. Whatever lies near a minimum is drowned: of a claim about it, what counts is
+by how much the values of others differ.
 """
 
 from __future__ import annotations

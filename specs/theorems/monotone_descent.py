@@ -15,8 +15,7 @@ from ..balls import Ball, ball, dot, most, norm, stack, where, widened
 from ..instances import SHAPES
 from ..rows import Trace, evaluations, exact_run, step_errors
 from ..theorem import Theorem
-
-_NESTEROV = "Nesterov, Lectures on Convex Optimization, 2nd ed., Springer, 2018"
+from .gradient_agreement import NESTEROV
 
 
 def _astray(t):
@@ -196,7 +195,7 @@ THEOREMS = tuple(
         {
             "name": "descent-lemma",
             "statement": "f(x+) <= f(x) - eta (1 - eta L / 2) |g|^2",
-            "source": f"{_NESTEROV}, proof of Theorem 2.1.14",
+            "source": f"{NESTEROV}, proof of Theorem 2.1.14",
             "law": _descent_lemma,
             "assumes": ("f L-smooth",),
             "needs": ("step size",),
@@ -220,7 +219,7 @@ THEOREMS = tuple(
         {
             "name": "fejer",
             "statement": "|x+ - x*|^2 <= |x - x*|^2 - eta (2/L - eta) |g|^2",
-            "source": f"{_NESTEROV}, Theorem 2.1.5 (cocoercivity)",
+            "source": f"{NESTEROV}, Theorem 2.1.5 (cocoercivity)",
             "law": _fejer,
             "assumes": ("f convex", "f L-smooth", "eta <= 2/L"),
             "needs": ("step size",),
