@@ -595,6 +595,14 @@ def test_points_of_few_digits_say_nothing_where_no_L_is_known(wide):
     assert found["value"].sentence == "the points have few digits, and nobody knows L"
 
 
+def test_what_few_digits_leave_open_is_no_acquittal():
+    rows = np.array([[4.0], [3.2], [2.56], [2.048]]), np.array([16.0, 10.24, 6.5536, 9.9])
+    found = certify(lambda x: x[0] ** 2, rows, step_size=0.1)
+    assert not found and found["value"].verdict is Verdict.BLOCKED
+    known = certify(lambda x: x[0] ** 2, rows, step_size=0.1, facts=gd.Facts(smoothness=2.0))
+    assert violated(known)[0] == "value"
+
+
 def test_data_of_float32_beside_a_notebook_of_float64():
     x, v, g = loop(plain)
     found = certify(least_squares(), (x, v, g), step_size=ETA)

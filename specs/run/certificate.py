@@ -87,9 +87,10 @@ class Certificate:
     estimated: dict[str, str]
 
     def __bool__(self):
-        """Return whether no law is broken, and some law was really tested."""
+        """Return whether no law is broken, or may be, and some law was really tested."""
         verdicts = {finding.verdict for finding in self.findings}
-        return Verdict.VIOLATED not in verdicts and Verdict.HOLDS in verdicts
+        broken = {Verdict.VIOLATED, Verdict.BLOCKED}
+        return not verdicts & broken and Verdict.HOLDS in verdicts
 
     def __getitem__(self, law):
         """Return what one law says."""

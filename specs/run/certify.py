@@ -97,7 +97,17 @@ def certify(
             otherwise = f"; else {first.law} would be violated {first.where}"
             why = reading.why + ("" if _broken(found) else otherwise)
             best = replace(found, story=(*found.story, why))
-    return best
+    return _unacquitted(best, {finding.law for finding in _broken(exact)})
+
+
+def _unacquitted(found, broken):
+    """Return a certificate in which laws that are broken, and not judged any more, are blocked."""
+
+    def kept(finding):
+        open_still = finding.law in broken and finding.verdict is Verdict.NOT_APPLICABLE
+        return replace(finding, verdict=Verdict.BLOCKED) if open_still else finding
+
+    return replace(found, findings=tuple(map(kept, found.findings)))
 
 
 def _broken(found):
