@@ -16,6 +16,7 @@ from pathlib import Path
 from . import listing, screen, settings, targets
 from .targets import Refused
 from .theorems import THEOREMS
+from .theorems.facts import FACTS
 from .theorems.methods import CATALOGUE
 from .words import apart, marked, near, wrapped
 
@@ -357,12 +358,14 @@ def _write(text, file):
 
 def _theorems(asked):
     rooms = {name: listing.table(theorems, name) for name, theorems in CATALOGUE.items()}
+    rooms["facts"] = listing.table(FACTS, "facts")
     if asked.name is None:
         screen.show(apart([listing.table(THEOREMS), *rooms.values()]))
         return 0
     theorems = listing.known()
     named = [listing.article(*known) for known in theorems if known[0].name == asked.name]
     family = [theorem for theorem in THEOREMS if theorem.family == asked.name]
+    named += [listing.table([fact], "facts") for fact in FACTS if fact.name == asked.name]
     found = [rooms[asked.name]] if asked.name in rooms else named
     if not found and not family:
         names = [name for theorem, _ in theorems for name in (theorem.name, theorem.family)]
