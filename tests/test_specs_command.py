@@ -243,9 +243,8 @@ def test_what_is_said_of_a_file_can_be_pasted(homework, path):
     options = {"only": ["step-identity"], "instances": 3, "name": f"{path}:my_descent"}
     report = specs.check_optimizer(subject, **options)
     case = report.rows[0].counterexample
-    done = subprocess.run(
-        [sys.executable, "-"], input=case.reproduction, capture_output=True, text=True
-    )
+    pasted = [sys.executable, "-c", f"import sys; sys.path.insert(0, '')\n{case.reproduction}"]
+    done = subprocess.run(pasted, capture_output=True, text=True)  # as where Python is typed
     assert done.returncode == 0 and "must be" in done.stdout
     five = [dataclasses.replace(report.rows[0], theorem=f"t{k}") for k in range(5)]
     [details] = [
