@@ -4,7 +4,7 @@ from . import bounds, rounding
 from .gradient.check import check_gradient
 from .objective.check import check_objective
 from .optimizer.check import check_optimizer
-from .optimizer.claims import parametrize_with_theorems
+from .optimizer.trials import parametrize_with_theorems
 from .optimizer.worst_case import WorstCase, worst_case
 from .problems import Problem, problems
 from .run.certificate import Certificate

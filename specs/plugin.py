@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from . import settings, targets
-from .optimizer.claims import Claim, claims
+from .optimizer.trials import Trial, trials
 from .report import Verdict
 from .targets import Refused
 from .words import listed
@@ -49,17 +49,17 @@ class Subject(pytest.Collector):
             with self.importable():
                 subject, method = targets.load(self.target), said.rule()
                 options = {"method": method, "expected_failures": said.expected}
-                made = claims(subject, **options, name=self.name)
+                made = trials(subject, **options, name=self.name)
         except (TypeError, ValueError) as error:
             sentence = targets.own_sentence(error, said.arguments)
             raise self.CollectError(str(sentence)) from error
         except Refused as refusal:
             raise self.CollectError(str(refusal)) from refusal
-        for claim in made:
-            nodeid = f"{self.nodeid}::{claim.theorem.name}"
-            test = Test.from_parent(self, name=claim.theorem.name, nodeid=nodeid)
-            test.claim, test.subject = claim, subject
-            for mark in claim.marks:
+        for trial in made:
+            nodeid = f"{self.nodeid}::{trial.theorem.name}"
+            test = Test.from_parent(self, name=trial.theorem.name, nodeid=nodeid)
+            test.trial, test.subject = trial, subject
+            for mark in trial.marks:
                 test.add_marker(mark)
             yield test
 
@@ -67,14 +67,14 @@ class Subject(pytest.Collector):
 class Test(pytest.Item):
     """One theorem on one subject."""
 
-    claim: Claim
+    trial: Trial
     subject: object
 
     def setup(self):
         """Try it; what cannot be tried is an error, and no failure."""
         assert isinstance(self.parent, Subject)
         with self.parent.importable():
-            report, verdict = self.claim.report(self.subject)
+            report, verdict = self.trial.report(self.subject)
         # They reach the summary through the processes of xdist, and JUnit.
         instances = sum(row.instances for row in report.rows)
         self.user_properties += [(_VERDICT, str(verdict)), (_INSTANCES, instances)]
@@ -83,7 +83,7 @@ class Test(pytest.Item):
 
     def runtest(self):
         """Pass, fail or skip by its verdict."""
-        self.claim.check(self.subject)
+        self.trial.check(self.subject)
 
     def repr_failure(self, excinfo, style=None):
         """Return the report on it, which is what there is to read; of other errors all."""

@@ -167,6 +167,6 @@ def _more(rule):
         jax.eval_shape(lambda x: rule.update(x, rule.init(x), x), jnp.zeros(1))
     except TypeError:
         return ", value=value(x), grad=g, value_fn=value"
-    except Exception:
-        pass  # what is wrong is said where it is run
+    except Exception:  # what is wrong is said where it is run
+        return ""
     return ""

@@ -1,4 +1,4 @@
-"""Claims: a theorem and a subject of which it should hold, as a test of pytest."""
+"""Trials: a theorem and a subject of which it should hold, as a test of pytest."""
 
 from __future__ import annotations
 
@@ -55,21 +55,21 @@ def parametrize_with_theorems(
         ) from error
     options = {"method": method, "expected_failures": expected_failures, "seed": seed}
     cases = [
-        pytest.param(claim, subject, id=claim.theorem.name, marks=claim.marks)
-        for claim in claims(subject, only=only, **options)
+        pytest.param(trial, subject, id=trial.theorem.name, marks=trial.marks)
+        for trial in trials(subject, only=only, **options)
     ]
     return pytest.mark.parametrize(["theorem", "subject"], cases)
 
 
-def claims(
+def trials(
     subject: Any,
     *,
     method: Any = None,
     expected_failures: Mapping[str, str] | None = None,
     only: Iterable[str | Theorem] | str | Theorem | None = None,
     **options: Any,
-) -> list[Claim]:
-    """Return a claim for each theorem; they share one check, for which the first pays.
+) -> list[Trial]:
+    """Return a trial of each theorem; they share one check, for which the first pays.
 
     Parameters and errors are those of `check_optimizer`, names of theorems are looked at now.
 
@@ -77,8 +77,8 @@ def claims(
     --------
     >>> def mine(point, gradient, step_size):
     ...     return point - step_size * gradient(point)
-    >>> [claim] = claims(mine, only="fejer", expected_failures={"fejer": "momentum"})
-    >>> assert claim.marks[0].kwargs["reason"] == "momentum"
+    >>> [trial] = trials(mine, only="fejer", expected_failures={"fejer": "momentum"})
+    >>> assert trial.marks[0].kwargs["reason"] == "momentum"
     """
     expected = dict(expected_failures or {})
     chosen = check.asked_for(as_subject(subject, method, options.get("name")), only, expected)
@@ -94,7 +94,7 @@ def claims(
         rows = tuple(row for row in whole().rows if row.theorem == theorem.name)
         return replace(whole(), rows=rows)
 
-    return [Claim(theorem, tried, expected.get(theorem.name, "")) for theorem in chosen]
+    return [Trial(theorem, tried, expected.get(theorem.name, "")) for theorem in chosen]
 
 
 # Of one theorem in several dtypes, the first of these decides about its test.
@@ -110,7 +110,7 @@ _DECIDES = (
 
 
 @dataclass(frozen=True, eq=False)
-class Claim:
+class Trial:
     """That a theorem holds of a subject; what a test of `parametrize_with_theorems` is given.
 
     Attributes
