@@ -443,6 +443,31 @@ def test_rows_in_reverse_order_are_named(wide):
     assert "the rows are in reverse order" in certify(wide, x[::-1], step_size=ETA).story[0]
 
 
+@pytest.mark.parametrize("width", [1, 3])
+@pytest.mark.parametrize("rule", [gd.Backtracking(), gd.Polyak(0.0)], ids=["search", "polyak"])
+def test_what_finds_no_step_any_more_is_not_accused(rule, width):
+    x = X.astype(np.float32)[:, :width]
+    f = gd.logistic(x, (Y > 0).astype(np.float32), ridge=0.1)
+    if isinstance(rule, gd.Polyak):
+        f = gd.quadratic(np.diag([1.0, 2.0, 3.0][:width]).astype(np.float32), x[0])
+    run = gd.descend(f, jnp.ones(width), rule, steps=80)
+    assert (run.history.point[-1] == run.history.point[-2]).all()
+    for found in (certify(f, run), certify(None, run)):
+        assert not violated(found) and not found["step"].cause
+
+
+def test_a_run_that_stands_still_is_accused_by_a_step_size_that_was_given(wide):
+    x, *_ = loop(plain)
+    x[6:] = x[6]
+    told = certify(wide, x, step_size=ETA)["step"]
+    assert told.first == 7 and told.cause.startswith("the run stands still after 6 steps")
+    found = certify(wide, x)
+    assert found["step"].verdict is Verdict.HOLDS
+    assert "the point stands still from k = 6 on" in found.story
+    # What stands still on its way is no line search.
+    assert violated(certify(wide, np.insert(loop(plain)[0], 5, x[5], axis=0))) == ["step"]
+
+
 def test_a_schedule_of_step_sizes_is_told_apart_from_what_was_done_instead(wide):
     sizes = np.array([0.3, 0.2, 0.1] * 4)
     k = iter(range(12))

@@ -206,7 +206,7 @@ def _events(of):
     if F is not None:
         kept = _fall(F)
         if of.steps.finding.verdict is Verdict.HOLDS and of.steps.how != "inferred row by row":
-            sizes = sorted(set(eta.tolist()))
+            sizes = sorted(set(eta[eta != 0].tolist()))
             size = f"{sizes[0]:.4g}" if len(sizes) == 1 else f"{sizes[0]:.4g} to {sizes[-1]:.4g}"
             kept = f"gradient descent with step {size}: {kept}"
         yield kept

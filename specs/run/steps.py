@@ -152,14 +152,22 @@ def _inferred(rows, slopes, _):
     alike = Steps(eta, unsure, "inferred", one)
     if one.verdict is not Verdict.VIOLATED:
         return alike
-    # Else a step size a row; but to stand still is no step, and uphill there is none.
+    # A line search that finds no step any more makes none, and so does Polyak's at the minimum:
+    # of where nothing moves, to the end, nobody knows the step size.
+    rests = np.arange(len(moves)) > np.flatnonzero(moves.any(axis=1))[-1]
+    each, doubt, eta, unsure = (np.where(rests, 0, part) for part in (each, doubt, eta, unsure))
+    one = _follows(rows, slopes, eta, unsure)
+    alike = Steps(eta, unsure, "inferred", one)
+    if one.verdict is not Verdict.VIOLATED:
+        return alike
+    # Else a step size a row; but to stand still on the way is no step, and uphill there is none.
     each = np.where(moves.any(axis=1), each, eta)
     own = _follows(rows, slopes, np.maximum(each, 0), doubt)
     apart = Steps(each, doubt, "inferred row by row", own)
     several = rows.point.shape[1] > 1
     if several and own.verdict is not Verdict.VIOLATED:
         return apart
-    if several or (abs(each - eta) <= doubt + unsure)[clear].mean() > 0.5:
+    if several or own.verdict is Verdict.VIOLATED:
         return alike
     why = "of one parameter, every move is a multiple of the gradient, and no step size is known"
     return apart._replace(finding=Finding(*_LAW, Verdict.VACUOUS, why))
@@ -210,6 +218,8 @@ def _cause(rows, known, slopes, steps):
     # What a row may not show of the point in use, and what the differences of float64 lose.
     blur = rounding.spacing(rows.point, rows.dtype) + 4 * _U * abs(rows.point) + rows.blur[0]
     model = rounding.arithmetic(rows.dtype)
-    sizes = abs(steps.eta), steps.doubt
-    run = of_record(rows.point, blur, slopes.g, slopes.error, *sizes, model, known.at and at)
+    count = len(np.trim_zeros(steps.eta, "b")) if steps.how != "given" else len(steps.eta)
+    points = rows.point[: count + 1], blur[: count + 1]
+    known_steps = slopes.g, slopes.error, abs(steps.eta), steps.doubt
+    run = of_record(*points, *(part[:count] for part in known_steps), model, known.at and at)
     return cause_of_record(run, given=steps.how == "given")
