@@ -64,12 +64,20 @@ class Project:
 
     def of(self, target: Target) -> Settings:
         """Return what is said of a target, however it is named."""
-        same = (known for known in self.check if _thing(known) == _thing(target))
-        return self.check.get(next(same, target), Settings())
+        same = [known for known in self.check if self._thing(known) == self._thing(target)]
+        same.sort(key=lambda known: bool(known.file) != bool(target.file))
+        return self.check[same[0]] if same else Settings()
 
-
-def _thing(target):
-    return target.file.resolve() if target.file else target.place, target.attribute
+    def _thing(self, target):
+        """Return the file of a target, that of its module if one is beside, and the attribute."""
+        inside = target.place.replace(".", "/")
+        beside = (
+            folder / f"{inside}{end}"
+            for folder in (Path(), self.folder)
+            for end in (".py", "/__init__.py")
+        )
+        file = target.file or next(filter(Path.is_file, beside), None)
+        return file.resolve() if file else target.place, target.attribute
 
 
 def read(folder: Path) -> Project:

@@ -426,9 +426,28 @@ def test_targets_methods_and_expected_failures_are_read(calls, homework, project
 def test_the_command_line_wins_over_the_file(calls, project):
     project(TABLE, 'method = "descent"', 'expected-failures.fejer = "momentum"')
     assert main(["check", "homework:my_descent", "--method", "any"]) == 0
-    assert main(["check", "./homework.py:my_descent"]) == 0
-    assert [call["method"] for call in calls[1:]] == ["any", None]
-    assert calls[1]["expected_failures"] == {"fejer": "momentum"}
+    assert calls[1]["method"] == "any" and calls[1]["expected_failures"] == {"fejer": "momentum"}
+
+
+@pytest.mark.parametrize("name", ["homework", "homework.py", "./homework.py"])
+@pytest.mark.parametrize("said", ["homework", "homework.py"])
+def test_what_is_said_of_a_file_is_said_of_its_module(calls, project, name, said):
+    project(f'[tool.gdpure.check."{said}:my_descent"]', 'method = "descent"')
+    assert main(["check", f"{name}:my_descent"]) == 0
+    assert calls[1]["method"] == "descent"
+    project(TABLE, 'method = "any"', TABLE.replace("work:", "work.py:"), 'method = "descent"')
+    assert main(["check", f"{name}:my_descent"]) == 0
+    assert calls[2]["method"] == ("any" if name == "homework" else "descent")
+
+
+def test_what_is_said_of_a_module_is_found_from_a_folder_below(
+    calls, homework, project, monkeypatch
+):
+    write(homework / "pack", __init__="", optim=descent("'it'"))
+    project('[tool.gdpure.check."pack.optim:my_descent"]', 'method = "any"')
+    monkeypatch.chdir(homework / "pack")
+    assert main(["check", "optim.py:my_descent"]) == 0
+    assert calls[1]["method"] == "any"
 
 
 def test_a_file_above_speaks_of_what_is_beside_it(calls, homework, project, monkeypatch, capsys):

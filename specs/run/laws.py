@@ -89,7 +89,7 @@ def _curvatures(facts, d):
     growth = None if growth is None or growth <= steep else growth - steep
     if mu is not None:
         mu = max(mu - steep, 0.0) if mu >= 0 else mu - steep
-    return L + steep if L else None, mu, growth, unit
+    return None if L is None else L + steep, mu, growth, unit
 
 
 def _unit_of(fact):
@@ -323,6 +323,8 @@ def _value_rate(of: Evidence):
     convex = of.mu if of.mu is not None and of.mu >= 0 else None
     minimizer = None if minimum is None or of.strayed is None else of.minimizer
     why = _missing(L=of.L, mu=convex, eta=eta, F=of.F, G=of.G, minimizer=minimizer)
+    if not why and of.L == 0:
+        why = "f is linear, for L is 0"
     if not why and (len(set(eta.tolist())) > 1 or not 0 < eta[0] * of.L < 2):
         why = "the step size is not one number in (0, 2/L)"
     if why:
