@@ -149,13 +149,13 @@ def _settings(said, place, folder):
         if not isinstance(reason, str) or not reason.strip():
             got = "an empty one" if isinstance(reason, str) else _kind(reason)
             raise Refused(f"{text}.{name} must be the reason, a text, got {got}")
-    found = [method, expected]
+    found = {}
     for key, read in (("gradient-of", one), ("at", point)):
         known = said.get(key)
         if known is not None and not isinstance(known, str):
             raise Refused(f"{place}.{key} must be a text, got {_kind(known)}")
-        found.append(None if known is None else read(known, f"{place}.{key}", folder))
-    return Settings(*found, place)
+        found[key] = None if known is None else read(known, f"{place}.{key}", folder)
+    return Settings(method, expected, found["gradient-of"], found["at"], place)
 
 
 def _table(place, found, keys=None) -> dict[str, Any]:

@@ -219,7 +219,14 @@ def _cause(rows, known, slopes, steps):
     blur = rounding.spacing(rows.point, rows.dtype) + 4 * _U * abs(rows.point) + rows.blur[0]
     model = rounding.arithmetic(rows.dtype)
     count = len(np.trim_zeros(steps.eta, "b")) if steps.how != "given" else len(steps.eta)
-    points = rows.point[: count + 1], blur[: count + 1]
-    known_steps = slopes.g, slopes.error, abs(steps.eta), steps.doubt
-    run = of_record(*points, *(part[:count] for part in known_steps), model, known.at and at)
+    run = of_record(
+        rows.point[: count + 1],
+        blur[: count + 1],
+        slopes.g[:count],
+        slopes.error[:count],
+        abs(steps.eta)[:count],
+        steps.doubt[:count],
+        model,
+        known.at and at,
+    )
     return cause_of_record(run, given=steps.how == "given")
