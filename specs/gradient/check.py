@@ -144,8 +144,8 @@ def _against_autodiff(subject, x, came, known, reason, said):
     }
     if counts["violated"]:
         lines = (
-            ("theorem", "gradient(x)[i] = df(x) / dx[i]\tby autodiff, in float64"),
-            ("assumes", "JAX can trace f\twhat rounding explains is measured on f"),
+            ("theorem", "gradient(x)[i] = df(x) / dx[i]\nby autodiff, in float64"),
+            ("assumes", "JAX can trace f\nwhat rounding explains is measured on f"),
         )
 
         def again(x):
@@ -197,8 +197,8 @@ def _against_values(subject, x, came, known, said):
     }
     if counts["violated"]:
         lines = (
-            ("theorem", "f(x + s d) - f(x) - s <g, d> = O(s^2)\tTaylor's theorem"),
-            ("assumes", "f differentiable at x\thow far f is rounded is measured"),
+            ("theorem", "f(x + s d) - f(x) - s <g, d> = O(s^2)\nTaylor's theorem"),
+            ("assumes", "f differentiable at x\nhow far f is rounded is measured"),
         )
 
         def again(x):

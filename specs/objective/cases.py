@@ -103,7 +103,7 @@ class _Case:
             f"off by     {self.off_by:.3g}; rounding explains at most {self.explained:.2g}"
         )
         lines = (
-            ("theorem", f"{claim.theorem.statement}\t{claim.theorem.source}"),
+            ("theorem", f"{claim.theorem.statement}\n{claim.theorem.source}"),
             ("smallest", self.text),
             (left, sides),
         )
