@@ -139,7 +139,9 @@ def _of_function(found, target, said, asked, platform, names):
         function = said.gradient_of or target
         if isinstance(error, Refused) or not targets.raised_in(error, function):
             raise
-        raise Refused(f"{function} raised {_first_line(error)}") from error
+        from .gradient.functions import first_line
+
+        raise Refused(f"{function} raised {first_line(error)}") from error
     named = {"subject": str(target), "method": f"the derivative of {said.gradient_of}"}
     return _chosen(dataclasses.replace(report, **named), asked.only)
 
@@ -154,8 +156,3 @@ def _chosen(report, only):
             raise Refused(f"--only: no theorem or family is called {name!r}{near(name, known)}")
     rows = tuple(row for row in report.rows if {row.theorem, row.family} & set(only))
     return dataclasses.replace(report, rows=rows)
-
-
-def _first_line(error):
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

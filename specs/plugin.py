@@ -28,12 +28,12 @@ def pytest_collection_modifyitems(session, config, items):
     except Refused as refusal:
         raise pytest.UsageError(str(refusal)) from None
     for target in dict.fromkeys(found):
-        node = Subject.from_parent(session, name=str(target), nodeid=str(target))
+        node = Battery.from_parent(session, name=str(target), nodeid=str(target))
         node.target, node.project = target, project
         items.extend(session.genitems(node))
 
 
-class Subject(pytest.Collector):
+class Battery(pytest.Collector):
     """A target, and the tests of all theorems on it."""
 
     target: targets.Target
@@ -73,7 +73,7 @@ class Test(pytest.Item):
 
     def setup(self):
         """Try it; what cannot be tried is an error, and no failure."""
-        assert isinstance(self.parent, Subject)
+        assert isinstance(self.parent, Battery)
         with self.parent.importable():
             report, verdict = self.trial.report(self.subject)
         # They reach the summary through the processes of xdist, and JUnit.

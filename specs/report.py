@@ -286,7 +286,7 @@ class Report:
             pairs.append(("try it", case.reproduction))
         title = wrapped(f"VIOLATED  {theorem.name:<28}   {where}", indent=10)
         return [
-            *marked(title, shown(Verdict.VIOLATED)),
+            *marked(title, styled(Verdict.VIOLATED)),
             *_blocks([pair for pair in pairs if pair[1]]),
         ]
 
@@ -322,7 +322,7 @@ _ROLES = {
 }
 
 
-def shown(verdict: Verdict, text: str = "") -> Span:
+def styled(verdict: Verdict, text: str = "") -> Span:
     """Return a verdict, or a text on it, with its role."""
     return Span(text or verdict, _ROLES.get(verdict, ""))
 
@@ -390,7 +390,7 @@ def _remarks(theorems):
     found = {(theorem.verdict, theorem.reason) for theorem in theorems}
     [(verdict, reason), *others] = found
     if not others and verdict not in _COUNTED:
-        return [([shown(verdict, f"{verdict} ({reason})" if reason else verdict)], "")]
+        return [([styled(verdict, f"{verdict} ({reason})" if reason else verdict)], "")]
     counted = [theorem for theorem in theorems if theorem.verdict in _COUNTED]
     remarks = [(_counts(counted), _violations(counted))] if counted else []
     for theorem in counted:
@@ -431,7 +431,7 @@ def _counts(theorems):
     for verdict, count in counts.items():
         if count:
             word = "hold" if verdict is Verdict.HOLDS and count > 1 else verdict
-            spans += [Span(", "), shown(verdict, f"{count} {word}")]
+            spans += [Span(", "), styled(verdict, f"{count} {word}")]
     return spans[1:]
 
 
@@ -462,7 +462,7 @@ def _one_by_one(theorems):
     names = max((len(theorem.name) for theorem in theorems), default=0) + 5
     lines = []
     for theorem in theorems:
-        role = shown(theorem.verdict).role
+        role = styled(theorem.verdict).role
         label = Span(f"  {theorem.name}".ljust(names))
         lines += marked(beside(label.text, _remark(theorem), names), label, role=role)
     return lines

@@ -13,7 +13,7 @@ from sklearn.datasets import load_diabetes
 
 import gdpure as gd
 from gdpure.specs.gradient import autodiff
-from gdpure.specs.gradient.subjects import form_of, traced, wide
+from gdpure.specs.gradient.functions import form_of, traced, wide
 from gdpure.specs.objective.check import check_objective
 from gdpure.specs.report import Verdict
 

@@ -53,14 +53,14 @@ class _Slopes(NamedTuple):
     whose: str
 
 
-def norm(x):
+def lengths(x):
     """Return Euclidean norms along the last axis."""
     return np.sqrt((x * x).sum(-1))
 
 
 def above(x):
     """Return Euclidean norms along the last axis, rounded up: a sum of d squares, and its root."""
-    return norm(x) * (1 + (x.shape[-1] + 4) * _U)
+    return lengths(x) * (1 + (x.shape[-1] + 4) * _U)
 
 
 @QUIET
@@ -133,10 +133,10 @@ def _follows(rows, slopes, eta, doubt):
 
 def _inferred(rows, slopes, _):
     """Infer one step size, or else one a row, and judge the steps by them."""
-    moves, slope = np.diff(rows.point, axis=0), norm(slopes.g)
+    moves, slope = np.diff(rows.point, axis=0), lengths(slopes.g)
     squares = np.where(slope > 0, slope, 1) ** 2
     each = -(moves * slopes.g).sum(1) / squares
-    doubt = norm(allowed_step(rows, slopes, abs(each))) / np.sqrt(squares)
+    doubt = lengths(allowed_step(rows, slopes, abs(each))) / np.sqrt(squares)
     clear = (slope > 0) & (doubt < abs(each) / 2)
     if not clear.any():
         why = "no step is larger than rounding"
