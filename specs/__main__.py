@@ -244,7 +244,9 @@ def _tell(asked, outcomes, chosen):
     if len(chosen) > _FEW:
         screen.show(last.lines(max(len(str(target)) for target in chosen)))
         if len(outcomes) == len(chosen):
-            more = f"{listing.summary(outcomes)}; gdpure check TARGET says all about one of them"
+            more = (
+                f"{listing.summary(outcomes)}; {_again(asked, 'TARGET')} says all about one of them"
+            )
             screen.show(marked(wrapped(more)))
     elif last.refused:
         _refuse(f"{asked.command}: {last.refused}")
