@@ -61,4 +61,4 @@ def test_growth_is_drawn_with_names_at_the_ends():
     fig = growth.draw([(panel, found), (panel, found)])
     names = {text.get_text(): text.get_window_extent() for text in fig.axes[0].texts}
     assert set(names) == set(found) and not names["gdpure"].overlaps(names["by hand"])
-    assert "0.91 times that by hand" in fig.axes[0].get_xlabel()
+    assert "0.91 x by hand" in fig.axes[0].get_xlabel()
