@@ -45,11 +45,16 @@ def test_ratios_are_those_of_pairs_and_stand_in_the_tables(monkeypatch):
     assert "| S9 | by hand | 1.5 | 1 - 2 | 5 |" in command.quartiles(found)
 
 
-def test_limits_are_left_out_without_a_compiler(monkeypatch):
+def test_limits_need_a_compiler_or_another_device(monkeypatch):
     monkeypatch.setenv("CC", "no-such-compiler")
     assert limits.library.__wrapped__() is None
     monkeypatch.setattr(limits, "library", lambda: None)
-    assert limits.read(np.ones(2), 1) == limits.arithmetic("epoch", 2) == {}
+    x = np.ones(2, np.float32)
+    assert limits.read(x, 1) == limits.arithmetic("epoch", 2) == {}
+    monkeypatch.setattr(limits, "_elsewhere", lambda: True)  # no C on a graphics card either
+    assert limits.write(2)["a write"]().tolist() == [1, 1]
+    assert limits.copy(x)["a copy"]().tolist() == [2, 2]
+    assert limits.read(x, 3)["a read"]() == [2, 2, 2]
 
 
 def test_growth_is_drawn_with_names_at_the_ends():

@@ -92,7 +92,7 @@ def table(found):
     for job, ways, lines in found:
         ratios = {line.other: number(line.ratio) for line in lines}
         others = ", ".join(f"{name} {ratios[name]}" for name in ways.peers)
-        limits = ", ".join(ratios[name] for name in ways.limit)
+        limits = ", ".join(f"{ratios[name]} ({name})" for name in ways.limit)
         cells = milliseconds(lines[0].seconds), ratios["by hand"], others or "-", limits or "-"
         rows.append((f"{job.name} {job.sentence()}", *cells))
     return _rows(_HEAD, ("---",) * len(_HEAD), *rows)

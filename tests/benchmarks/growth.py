@@ -28,9 +28,9 @@ class Panel(NamedTuple):
 
 PANELS = (
     Panel("Runs of a sweep, 100 steps each", "S3", "runs", [4**k for k in range(2, 11)]),
-    Panel("Steps on 442 x 10, every row kept", "S5", "steps", [10**k for k in range(1, 6)]),
-    Panel("Rows of 32 columns, 5 steps", "S6", "n", [4**k for k in range(3, 11)]),
-    Panel("Columns of 16,384 rows, 5 steps", "S6", "d", [2**k for k in range(1, 11)], {"n": 2**14}),
+    Panel("Steps, 442 x 10, every row kept", "S5", "steps", [10**k for k in range(1, 6)]),
+    Panel("Rows of least squares, d = 32", "S6", "n", [4**k for k in range(3, 11)]),
+    Panel("Columns, 16,384 rows", "S6", "d", [2**k for k in range(1, 11)], {"n": 2**14}),
 )
 
 
@@ -66,7 +66,8 @@ def _draw(ax, panel, found, look):
     for who, (sizes, times) in found.items():
         color = getattr(look, _ROLES.get(who, "muted"))
         dashes = (0, (1, 1.6)) if who == "the limit" else "-"
-        ax.loglog(sizes, times, c=color, ls=dashes, marker="o", ms=2.5, lw=1.5, label=who)
+        ours = {"lw": 2.2, "zorder": 3} if who == "gdpure" else {"lw": 1.3}
+        ax.loglog(sizes, times, c=color, ls=dashes, marker="o", ms=2.5, label=who, **ours)
     ax.set(title=panel.title, xlim=(min(panel.values), max(panel.values)))
     ax.grid(axis="y")
     base = 10 if panel.values[0] % 10 == 0 else 2
@@ -93,12 +94,11 @@ def _draw(ax, panel, found, look):
 
 def _name(ax, found, look, gap=9):
     """Write at the end of every line what it is, the names pushed apart."""
-    ends = sorted((tuple(line[:, -1]), who) for who, line in found.items())
-    ends.sort(key=lambda end: end[0][1])
     ax.figure.draw_without_rendering()
     below = {}
-    for (x, y), who in ends:
-        across, height = ax.transData.transform((x, y)) * 72 / ax.figure.dpi
+    for who, line in sorted(found.items(), key=lambda named: named[1][1, -1]):
+        x, y = line[:, -1]
+        height = ax.transData.transform((x, y))[1] * 72 / ax.figure.dpi
         place = max(height, below.get(x, -np.inf) + gap)
         below[x] = place
         color = getattr(look, _ROLES.get(who, "muted"))

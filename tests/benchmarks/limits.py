@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-ARITHMETIC = "arithmetic in C"
+ARITHMETIC, _READ, _WRITE, _COPY = "C", "a read", "a write", "a copy"
 _OPTIONS = "-O3 -march=native -fopenmp -shared -fPIC".split()
 
 
@@ -45,32 +45,32 @@ def write(*shape):
     """Name what writes an array of a shape."""
     size = int(np.prod(shape))
     if _elsewhere():
-        return {"a write of the same bytes": partial(_write, shape)}
-    return _limit("a write of the same bytes", "fill_bytes", size, (size, 1.0))
+        return {_WRITE: partial(_written, shape)}
+    return _limit(_WRITE, "fill_bytes", size, (size, 1.0))
 
 
 def copy(x):
     """Name what reads an array and writes another."""
     if _elsewhere():
-        return {"a copy of the same bytes": partial(_copy, jnp.asarray(x))}
-    return _limit("a copy of the same bytes", "copy_bytes", x.size, (x, x.size))
+        return {_COPY: partial(_copied, jnp.asarray(x))}
+    return _limit(_COPY, "copy_bytes", x.size, (x, x.size))
 
 
 def read(x, times):
     """Name what reads an array several times."""
     if _elsewhere():
         x = jnp.asarray(x)
-        return {"a read of the same bytes": lambda: [_read(x) for _ in range(times)]}
-    return _limit("a read of the same bytes", "read_bytes", 1, (x, x.size, times))
+        return {_READ: lambda: [_sum(x) for _ in range(times)]}
+    return _limit(_READ, "read_bytes", 1, (x, x.size, times))
 
 
 def _elsewhere():
     return jax.default_backend() != "cpu"
 
 
-_write = jax.jit(partial(jnp.full, fill_value=1.0), static_argnums=0)
-_copy = jax.jit(lambda x: x + 1)
-_read = jax.jit(jnp.sum)
+_written = jax.jit(partial(jnp.full, fill_value=1.0), static_argnums=0)
+_copied = jax.jit(lambda x: x + 1)
+_sum = jax.jit(jnp.sum)
 
 
 def _limit(name, kernel, shape, arguments):
