@@ -1,8 +1,8 @@
 """Jobs that people have: a sentence with its sizes, and who does it.
 
 A graphics card is asked for the same jobs in other sizes. Where a library cannot do the same it is
-not here: scikit-learn has no descent on all examples (it takes one at a time, or is a solver of
-another kind), SciPy has solvers of another kind.
+not here: scikit-learn has no descent on all examples, but takes one at a time (U5), or is a solver
+of another kind, as SciPy is: they find the same minimizer (U4).
 """
 
 from collections.abc import Callable
@@ -57,7 +57,9 @@ _run, _values = linear_models.one_run, linear_models.closed_forms
 _samples = linear_models.per_sample
 _last, _quadratic, _closed = (partial(_run, way) for way in ("last", "quadratic", "closed form"))
 _new_data, _new_function = (partial(uses.fresh, made) for made in (False, True))
-_step_size, _lbfgs = (partial(uses.until_flat, rule) for rule in ("step size", "lbfgs"))
+_step_size, _two_points = (
+    partial(uses.until_flat, rule) for rule in ("step size", "Barzilai-Borwein")
+)
 
 _sweep, _few = {"runs": 2**18, "steps": 100}, {"runs": 2**6, "steps": 20}
 _table, _short = {"n": 442, "d": 10, "steps": 1000}, {"n": 40, "d": 3, "steps": 20}
@@ -85,7 +87,7 @@ JOBS = (
     ),
     Job("U2", "the same, a new function a call", _new_function, _less, _short),
     Job("U3", _RIDGE + "step size 1/L", _step_size, _fit, _hundred),
-    Job("U4", _RIDGE + "`optax.lbfgs`", _lbfgs, _fit, _hundred),
+    Job("U4", _RIDGE + "`BarzilaiBorwein`", _two_points, _fit, _hundred),
     Job("U5", "an epoch of {n} examples, one a step, d = {d}", uses.one_at_a_time, _fit, _hundred),
     Job("G1", _RUN + "the last point", _last, _table, _short, "gpu"),
     Job("G1r", _RUN + "every row", _run, _table, _short, "gpu"),

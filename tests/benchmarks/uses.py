@@ -99,54 +99,47 @@ def until_flat(rule, *, n, d):
     """The minimizer of logistic regression with a ridge, to 1e-4 in every entry of the gradient."""
     X, _, labels = data(n, d)
     ridge, tolerance, most = np.float32(0.1), np.float32(1e-4), 10_000
-    L = 0.25 * np.linalg.norm(X.astype(float), 2) ** 2 / n + 0.1
+    L = np.linalg.eigvalsh(X.T @ X / n)[-1] / 4 + ridge
     f, start, eta = gd.logistic(X, labels, ridge=ridge), np.zeros(d, np.float32), np.float32(1 / L)
     known = jnp.asarray(X), jnp.asarray(labels), ridge
     slopes = jax.value_and_grad(ridged)
     scan = partial(by_hand.until, slopes, jnp.zeros(d), most, known, eta, tolerance)
-    peers = {}
-    if rule == "step size":
-        found_rule = eta
-    else:
-        import optax
 
-        found_rule = optax.lbfgs()
+    def scipy():
+        from scipy.optimize import minimize
 
-        def scipy():
-            from scipy.optimize import minimize
+        jitted = jax.jit(slopes)
 
-            jitted = jax.jit(slopes)
+        def value_and_slope(theta):
+            return [np.asarray(x, float) for x in jitted(theta.astype(np.float32), known)]
 
-            def value_and_slope(theta):
-                return [np.asarray(x, float) for x in jitted(theta.astype(np.float32), known)]
+        options = {"gtol": float(tolerance), "ftol": 0.0}
+        run = partial(minimize, value_and_slope, start, method="L-BFGS-B", jac=True)
+        return lambda: run(options=options).x
 
-            options = {"gtol": float(tolerance), "ftol": 0.0}
-            return lambda: (
-                minimize(value_and_slope, start, method="L-BFGS-B", jac=True, options=options).x
-            )
+    def sklearn():
+        from sklearn.linear_model import LogisticRegression
 
-        def sklearn():
-            from sklearn.linear_model import LogisticRegression
+        options = {"C": 1 / (n * float(ridge)), "tol": float(tolerance)}
+        model = LogisticRegression(fit_intercept=False, **options)
+        return lambda: model.fit(X, labels).coef_[0]
 
-            C, tol = 1 / (n * float(ridge)), float(tolerance)
-            return lambda: (
-                LogisticRegression(C=C, fit_intercept=False, tol=tol).fit(X, labels).coef_[0]
-            )
+    def jaxopt():
+        import jaxopt
 
-        def jaxopt():
-            import jaxopt
+        solver = jaxopt.LBFGS(ridged, tol=float(tolerance))
+        return partial(jax.jit(lambda x, known: solver.run(x, known).params), start, known)
 
-            solver = jaxopt.LBFGS(ridged, tol=float(tolerance))
-            run = jax.jit(lambda x, known: solver.run(x, known).params)
-            return partial(run, jnp.zeros(d), known)
-
-        peers = installed(scipy=scipy, sklearn=sklearn, jaxopt=jaxopt)
-        peers = {name: make() for name, make in peers.items()}
+    solvers = installed(scipy=scipy, sklearn=sklearn, jaxopt=jaxopt)
+    rule, peers = {
+        "step size": (eta, {}),
+        "Barzilai-Borwein": (gd.BarzilaiBorwein(eta), {who: new() for who, new in solvers.items()}),
+    }[rule]
 
     def right():
         A, b = wide(X, labels)
         x = np.zeros(d)
-        for _ in range(50):  # Newton's method
+        for _ in range(20):  # Newton's method
             s = 1 / (1 + np.exp(-A @ x))
             hessian = (A.T * (s * (1 - s))) @ A / n + ridge * np.eye(d)
             x = x - np.linalg.solve(hessian, A.T @ (s - b) / n + ridge * x)
@@ -154,7 +147,7 @@ def until_flat(rule, *, n, d):
         return Right(x, (np.sqrt(d) * tolerance + rounded(n + d) * pull) / ridge)
 
     return Ways(
-        lambda: gd.minimize(f, start, found_rule, tolerance=tolerance, max_steps=most).point,
+        lambda: gd.minimize(f, start, rule, tolerance=tolerance, max_steps=most).point,
         scan,
         peers,
         right=right,
