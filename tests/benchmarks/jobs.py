@@ -80,6 +80,7 @@ JOBS = (
     Job("S7", "logistic " + _MANY, _logistic, _million, _some),
     Job("S8", _SAMPLES, _samples, _examples, _fifty),
     Job("S9", "a call of {steps} steps, two parameters", uses.call, {"steps": 3}),
+    Job("S9s", "a call of {runs} runs x {steps} steps", _healthy, {"runs": 16, "steps": 3}),
     Job("S10", _VALUES, _values, _rates, _five),
     Job("S11", "a new process: import and {steps} steps", uses.cold, {"steps": 10}),
     Job(
