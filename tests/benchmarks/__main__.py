@@ -46,6 +46,7 @@ def main(arguments=None):
     began, found = time.monotonic(), []
     for job in JOBS:
         if job.backend == jax.default_backend() and job.name in (options.jobs or [job.name]):
+            job = job._replace(sizes=job.sizes | job.small) if options.small else job
             found.append((job, *measured(job, options)))
     text = table(found) + "\n" + machine() + "\n\n" + quartiles(found)
     whole = not options.jobs and not options.small and jax.default_backend() == "cpu"
@@ -57,9 +58,8 @@ def main(arguments=None):
 
 def measured(job, options):
     """Return the ways of a job and their lines, and say each as soon as it is known."""
-    sizes = job.small if options.small else {}
-    ways = job.ways(**sizes)
-    print(f"{job.name}: {job.sentence(**sizes)}", file=sys.stderr)
+    ways = job.ways()
+    print(f"{job.name}: {job.sentence()}", file=sys.stderr)
     measuring.check(job.name, ways)
     lines = []
     for line in measuring.compare(ways, options.pairs, options.seconds):

@@ -27,9 +27,9 @@ class Job(NamedTuple):
         """Make the ways of doing it, in its sizes but for some."""
         return self.make(**{**self.sizes, **other})
 
-    def sentence(self, **other):
-        sizes = {**self.sizes, **other}
-        return self.does.format(**{name: in_words(size) for name, size in sizes.items()})
+    def sentence(self):
+        """Return what is done, with its sizes."""
+        return self.does.format(**{name: in_words(size) for name, size in self.sizes.items()})
 
 
 def in_words(size):
