@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gdpure import evaluations, guards, programs
 from gdpure.blocks import InBlocks
-from gdpure.objectives import Objective, examples, number_of_examples, shards
+from gdpure.objectives import Objective, cut, examples, number_of_examples, parts
 
 Gradient = Callable[[Any], Callable[[Any], tuple[Any, Any]]]
 
@@ -145,20 +145,20 @@ def per_sample(
     if chunk_size is not None:
         chunk_size = min(guards.whole("per_sample", "chunk_size", chunk_size, 1), n)
 
-    way = _way("per_sample", gradient)
+    way = _way("per_sample", f, gradient)
     known = evaluations.untraced("per_sample", f, way)
 
     def values_and_gradients(params):
         params = guards.parameters("per_sample", "params", params)
         rows = examples(f)
         of_rows = known or evaluations.of("per_sample", f, way, params, _shapes(rows, 1))
-        return _rows(of_rows, params, rows, chunk_size=chunk_size)
+        return _rows(of_rows, params, rows, chunk_size=chunk_size, spread=parts(f))
 
     return values_and_gradients
 
 
 @programs.compiled
-def _rows(of_rows, params, rows, *, chunk_size):
+def _rows(of_rows, params, rows, *, chunk_size, spread):
     def row(example):
         return of_rows(params, [x[None] for x in example])
 
@@ -167,12 +167,11 @@ def _rows(of_rows, params, rows, *, chunk_size):
         return jax.vmap(row)(rows)
 
     def in_chunks(rows):
-        return jax.lax.map(row, rows, batch_size=max(1, chunk_size // parts))
+        return jax.lax.map(row, rows, batch_size=max(1, chunk_size // many))
 
-    parts = max(map(shards, rows))
-    if parts == 1:
+    if (many := cut(rows, spread)) == 1:
         return in_chunks(rows)
-    split = jax.vmap(in_chunks)([x.reshape(parts, -1, *x.shape[1:]) for x in rows])
+    split = jax.vmap(in_chunks)([x.reshape(many, -1, *x.shape[1:]) for x in rows])
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), split)
 
 
@@ -184,7 +183,7 @@ def evaluation(caller: str, f: Any, gradient: Gradient, params: Any, rows: Any =
 
     With the shape of indices of examples it is that of a finite sum, ``(params, rows) -> ...``.
     """
-    way = _way(caller, gradient)
+    way = _way(caller, f, gradient)
     if rows is None:
         return evaluations.of(caller, f, way, params)
     every = examples(f)
@@ -196,13 +195,15 @@ def _shapes(rows, n):
     return [jax.ShapeDtypeStruct((n, *x.shape[1:]), x.dtype) for x in rows]
 
 
-def _way(caller, gradient):
+def _way(caller, f, gradient):
     guards.function(caller, "gradient", gradient)
-    return _WAYS.get(gradient) or _OfOthers(gradient)
+    way = _WAYS.get(gradient)
+    return InBlocks(way, parts(f)) if way else _OfOthers(gradient)
 
 
 def _compiled(caller, f, way):
     guards.function(caller, "the objective", f)
+    way = InBlocks(way, parts(f))
     known = evaluations.untraced(caller, f, way)
 
     def value_and_gradient(params):
@@ -220,12 +221,10 @@ def _evaluated(evaluate, params):
 # -- the ways, for traced parameters ---------------------------------------------------------------
 
 
-@InBlocks
 def _reverse(f, params):
     return jax.value_and_grad(f)(params)
 
 
-@InBlocks
 def _forward(f, params):
     def twice(x):
         return (f(x),) * 2
@@ -234,7 +233,6 @@ def _forward(f, params):
     return value, jax.tree.map(lambda g, x: g.astype(jnp.result_type(x)), gradient, params)
 
 
-@InBlocks
 def _analytic(f, params):
     value, gradient = f(params), _hand_derived(f)(params, f.data)
     guards.same_form("analytic", "the hand-derived gradient", gradient, params, "params")
@@ -250,7 +248,6 @@ def _hand_derived(f):
     return f.gradient
 
 
-@InBlocks
 def _central(f, params):
     leaves, tree = jax.tree.flatten(jax.tree.map(jnp.asarray, params))
 

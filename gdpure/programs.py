@@ -243,7 +243,7 @@ def closed(x: Any) -> Any:
     """
     if dataclasses.is_dataclass(x) and type(x).__module__.startswith("gdpure."):
         fields = {field.name: getattr(x, field.name) for field in dataclasses.fields(x)}
-        parts = {k: y if isinstance(y, str) else closed(y) for k, y in fields.items()}
+        parts = {k: y if isinstance(y, str | int) else closed(y) for k, y in fields.items()}
         return None if None in parts.values() else type(x)(**parts)
     if not isinstance(x, FunctionType) or any(True for _ in _bound(x)):
         return None
