@@ -1,4 +1,4 @@
-"""Processes: rows that several of them hold, each its own, over the loopback interface."""
+"""Processes: rows that several of them hold, each its own, and states that outlive them."""
 
 import os
 import signal
@@ -8,6 +8,8 @@ import sys
 
 import jax
 import numpy as np
+import optax
+import pytest
 
 import gdpure as gd
 
@@ -61,6 +63,32 @@ Y, START = np.float32([1, 0, 0, 1]), np.zeros(3, np.float32)
 ROUNDING = 20 * 10 * 2**-24
 
 
+@pytest.mark.parametrize("rule", [gd.HeavyBall(0.01, 0.5), optax.adam(0.01)], ids=["ours", "optax"])
+def test_a_run_goes_on_from_a_state_on_disk_to_the_bit(tmp_path, rule):
+    f, start = gd.empirical_risk(_loss, (X, Y)), {"weights": START, "intercept": np.float32(1)}
+    with jax.numpy_dtype_promotion("standard"):  # optax takes powers of integers
+        whole = gd.descend(f, start, rule, steps=5).final
+        _save(tmp_path / "state.npz", gd.descend(f, start, rule, steps=3).final)
+        state = _saved(tmp_path / "state.npz", f, start, rule)
+        resumed = gd.descend(f, state, rule, steps=2).final
+    jax.tree.map(np.testing.assert_array_equal, resumed, whole)
+
+
+def _loss(params, example):
+    x, y = example
+    return (x @ params["weights"] + params["intercept"] - y) ** 2
+
+
+def _save(path, state):
+    np.savez(path, *jax.tree.leaves(state))
+
+
+def _saved(path, f, start, rule):
+    form = jax.tree.structure(gd.begin(f, start, rule))
+    with np.load(path) as leaves:
+        return jax.tree.unflatten(form, leaves.values())
+
+
 def _ended(saved):
     """Return how two processes ended; whatever happens, none of them is left behind."""
     with socket.socket() as s:
@@ -107,9 +135,7 @@ def test_several_processes_give_the_runs_of_one_which_goes_on_when_one_of_them_i
     # One is killed, and the other told so, which is why its last turns are missing.
     assert killed == -signal.SIGKILL and code != 0 and "all-reduce failed" in said[1]
     f = gd.logistic(X, Y)
-    form = jax.tree.structure(gd.begin(f, START, 0.1))
-    with np.load(saved) as leaves:
-        state = jax.tree.unflatten(form, leaves.values())
+    state = _saved(saved, f, START, 0.1)
     run = gd.descend(f, state, 0.1, steps=9 - int(state.count), record=None).final
     # No step is longer than 2 / L: what is off in one of them grows in no other.
     whole = gd.descend(f, START, 0.1, steps=9, record=None).final
