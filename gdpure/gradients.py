@@ -7,7 +7,7 @@ them is the `gradient=` of `descend` and its relatives; the Hessian is `jax.hess
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -38,7 +38,7 @@ def reverse(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
     >>> value, gradient = gd.reverse(lambda x: x[0] ** 2 + x[1] ** 2)(jnp.array([2.0, 1.0]))
     >>> assert value == 5.0 and gradient.tolist() == [4.0, 2.0]
     """
-    return _compiled("reverse", f, _reverse)
+    return _compiled("reverse", f, reverse)
 
 
 def forward(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
@@ -58,7 +58,7 @@ def forward(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
     >>> value, gradient = gd.forward(lambda x: x[0] ** 2 + x[1] ** 2)(jnp.array([2.0, 1.0]))
     >>> assert value == 5.0 and gradient.tolist() == [4.0, 2.0]
     """
-    return _compiled("forward", f, _forward)
+    return _compiled("forward", f, forward)
 
 
 def analytic(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
@@ -82,7 +82,7 @@ def analytic(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
     >>> assert value == 2.0 and gradient == 4.0
     """
     _hand_derived(f)
-    return _compiled("analytic", f, _analytic)
+    return _compiled("analytic", f, analytic)
 
 
 def central(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
@@ -103,12 +103,12 @@ def central(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
     >>> value, gradient = gd.central(lambda x: x[0] ** 2 + x[1] ** 2)(jnp.array([2.0, 1.0]))
     >>> assert value == 5.0 and jnp.allclose(gradient, jnp.array([4.0, 2.0]), rtol=1e-3)
     """
-    return _compiled("central", f, _central)
+    return _compiled("central", f, central)
 
 
 def default(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
     """Return the `analytic` gradient where the objective has one, the `reverse` one otherwise."""
-    return _compiled("gradient", f, _default)
+    return _compiled("gradient", f, default)
 
 
 def per_sample(
@@ -197,13 +197,13 @@ def _shapes(rows, n):
 
 def _way(caller, f, gradient):
     guards.function(caller, "gradient", gradient)
-    way = _WAYS.get(gradient)
-    return InBlocks(way, parts(f)) if way else _OfOthers(gradient)
+    way = _WAYS.get(gradient) or _OfOthers(gradient)
+    return replace(way, parts=many) if isinstance(way, InBlocks) and (many := parts(f)) else way
 
 
-def _compiled(caller, f, way):
+def _compiled(caller, f, gradient):
     guards.function(caller, "the objective", f)
-    way = InBlocks(way, parts(f))
+    way = _way(caller, f, gradient)
     known = evaluations.untraced(caller, f, way)
 
     def value_and_gradient(params):
@@ -284,10 +284,10 @@ class _OfOthers:
 
 
 _WAYS: dict[Gradient, Callable] = {
-    reverse: _reverse,
-    forward: _forward,
-    analytic: _analytic,
-    central: _central,
-    default: _default,
+    reverse: InBlocks(_reverse),
+    forward: InBlocks(_forward),
+    analytic: InBlocks(_analytic),
+    central: InBlocks(_central),
+    default: InBlocks(_default),
 }
 MODES = tuple(_WAYS)
