@@ -47,11 +47,7 @@ _VALUES = "`closed_form`, the values of {steps} steps of {rates} step sizes"
 _RIDGE = "logistic {n} x {d} with a ridge, until flat, "
 
 _bowls, _long = partial(sweeps.of_bowl, 1.4), partial(sweeps.of_quadratic, 1.4)
-_healthy, _rows, _samples = (
-    partial(sweeps.of_bowl, 0.02),
-    sweeps.every_row,
-    linear_models.per_sample,
-)
+_healthy, _rows = partial(sweeps.of_bowl, 0.02), sweeps.every_row
 _squares, _logistic = (partial(linear_models.many_rows, name) for name in ("squares", "logistic"))
 _run, _values = linear_models.one_run, linear_models.closed_forms
 _samples = linear_models.per_sample
