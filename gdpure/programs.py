@@ -242,9 +242,11 @@ def closed(x: Any) -> Any:
     >>> assert closed(loss) is loss and closed(loss(jnp.ones(2))) is None
     """
     if dataclasses.is_dataclass(x) and type(x).__module__.startswith("gdpure."):
-        fields = {field.name: getattr(x, field.name) for field in dataclasses.fields(x)}
-        parts = {k: y if isinstance(y, str) else closed(y) for k, y in fields.items()}
-        return None if None in parts.values() else type(x)(**parts)
+        fields = vars(x)
+        parts = {k: y if isinstance(y, (str, int)) else closed(y) for k, y in fields.items()}
+        if None in parts.values():
+            return None
+        return x if parts == fields else type(x)(**parts)
     if not isinstance(x, FunctionType) or any(True for _ in _bound(x)):
         return None
     ours = str(x.__globals__.get("__name__")).partition(".")[0] == "gdpure"

@@ -200,9 +200,9 @@ def test_a_state_that_was_saved_goes_on_as_if_it_had_not_been(rule):
             jax.tree.map(np.testing.assert_array_equal, final, whole)
 
 
-def test_the_long_run_of_the_readme_can_be_stopped_between_chunks(tmp_path, monkeypatch):
+def test_the_long_run_of_the_page_can_be_stopped_between_chunks(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    readme = (Path(__file__).parents[1] / "gdpure" / "README.md").read_text()
     [code] = [c for c in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "pickle" in c]
 
     def interrupted(chunks, *args, **kwargs):
@@ -211,5 +211,5 @@ def test_the_long_run_of_the_readme_can_be_stopped_between_chunks(tmp_path, monk
 
     monkeypatch.setattr(rich.progress, "track", interrupted)
     names = {}
-    exec(compile(code, "README.md", "exec"), names)
+    exec(compile(code, "a block", "exec"), names)
     assert names["state"].count == 3000 and names["again"].count == 4000

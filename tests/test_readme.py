@@ -9,19 +9,22 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes
 
+import gdpure as gd
 from gdpure.specs import settings
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-SPECS = (ROOT / "specs" / "README.md").read_text()
+ROOMS = ("gdpure", "specs", "plots")
+NAMES = ["README.md", *(f"{room}/README.md" for room in (*ROOMS, "tests"))]
+PAGES = {name: (ROOT / name).read_text() for name in NAMES}
+README, SPECS = PAGES["README.md"], PAGES["specs/README.md"]
 BLOCK = re.compile(r"```(\w+)\n(.*?)```\n", re.DOTALL)
 
 
 def examples():
     """Each python block, with the text block that follows it before the next python block."""
-    for page, text in (("README", README.split("\n## Layout\n")[0]), ("specs/README", SPECS)):
+    for page, text in PAGES.items():
         found = []
-        for kind, body in BLOCK.findall(text):
+        for kind, body in BLOCK.findall(text.split("\n## The files\n")[0]):
             if kind == "python":
                 found.append([body, ""])
             elif kind == "text":
@@ -70,36 +73,43 @@ def test_commands_do_all_the_set_up_by_themselves():
     assert tests[9:] == ["&&", ".venv/bin/python", "-m", "pytest", *"-n 2 --dist loadfile".split()]
 
 
-def test_layout_lists_the_modules_there_are():
-    layout = README.split("\n## Layout\n")[1].split("```")[1]
-    listed = set(re.findall(r"\b\w+\.py\b", layout))
-    there = {
-        path.name for room in ("gdpure", "specs", "plots") for path in (ROOT / room).rglob("*.py")
-    }
-    assert listed == there - {"__init__.py"}
-    for path in re.findall(r"^(\S+)", layout, re.MULTILINE)[1:]:
-        assert (ROOT / path).exists()
+def test_the_readme_is_short():
+    assert len(README.encode()) <= 12_000
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_page_of_a_room_lists_its_modules(room):
+    files = PAGES[f"{room}/README.md"].split("\n## The files\n")[1].split("```")[1]
+    listed = set(re.findall(r"\b\w+\.py\b", files))
+    assert listed == {path.name for path in (ROOT / room).rglob("*.py")} - {"__init__.py"}
+    for path in re.findall(r"^([\w/.]+)", files, re.MULTILINE)[1:]:
+        assert (ROOT / room / path).exists(), path
+
+
+def test_the_page_of_the_core_has_all_its_names():
+    names = PAGES["gdpure/README.md"].split("\n## The names\n")[1].split("\n## ")[0]
+    assert set(gd.__all__) <= set(re.findall(r"`(\w+)`", names))
 
 
 def test_the_table_of_other_libraries_is_the_one_that_was_made():
-    assert (ROOT / "tests" / "benchmarks" / "peers.txt").read_text().rstrip() in README
+    made = (ROOT / "tests" / "benchmarks" / "peers.txt").read_text().rstrip()
+    assert made in PAGES["tests/README.md"]
 
 
-def test_the_page_of_specs_is_short_and_its_settings_are_read(tmp_path):
-    assert SPECS.count("\n") <= 180
+def test_a_theorem_is_added_by_a_short_page_and_settings_are_read(tmp_path):
+    adding = SPECS.partition("\n## A law\n")[2].partition("\n## The files\n")[0]
+    assert 50 <= adding.count("\n") <= 155
     [toml] = [body for kind, body in BLOCK.findall(SPECS) if kind == "toml"]
     (tmp_path / "pyproject.toml").write_text(toml)
     [(target, said)] = settings.read(tmp_path).check.items()
     assert str(target) in README + SPECS and said.method == "any" and "decrease" in said.expected
 
 
-def test_links_lead_somewhere():
-    links = re.findall(r"\]\((?!http)([^)]+)\)", README)
-    links += [f"specs/{link}" for link in re.findall(r"\]\((?!http)([^)]+)\)", SPECS)]
-    pictures = re.findall(r'(?:src|srcset)="([^"]+)"', README)
-    assert len(pictures) == 8  # four figures, on light and on dark paper
-    for target in [*links, *pictures]:
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", NAMES)
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\((?!http)([^)#]+)[^)]*\)", PAGES[page])
+    for target in [*links, *re.findall(r'(?:src|srcset)="([^"]+)"', PAGES[page])]:
+        assert (ROOT / page).parent.joinpath(target).exists(), target
 
 
 def test_readme_runs_under_strict_jax():

@@ -719,7 +719,7 @@ def test_a_recorded_run_is_certified(run_csv, capsys):
     shown = capsys.readouterr().out
     assert shown.startswith("gradient descent with step 0.125: f went from 5 to ")
     assert "gradient" in shown and "7 steps of 2 parameters" in shown
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    readme = (Path(__file__).parents[1] / "specs" / "README.md").read_text()
     [command] = re.findall(r"^\$ gdpure (certify .*)", readme, re.MULTILINE)
     assert main(command.replace("homework:f", "cost.py:f").split()) == 1  # its steps are 0.125
     assert capsys.readouterr().out.startswith("not gradient descent")
