@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import importlib
 import itertools
 import json
 import shlex
@@ -13,7 +12,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from . import listing, screen, settings, targets
+from . import checking, listing, screen, settings, targets
 from .targets import Refused
 from .theorems import THEOREMS
 from .theorems.facts import FACTS
@@ -48,19 +47,20 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return asked.run(asked)
     except Refused as refusal:
-        return _refuse(refusal)
+        return _refuse(f"{asked.command}: {refusal}")
     except KeyboardInterrupt:
-        _refuse("stopped")
+        _refuse(f"{asked.command}: stopped")
         return 130
 
 
 def _parser():
     parser = argparse.ArgumentParser("gdpure", description="Theorems, as programs that run.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     check = commands.add_parser(
         "check",
-        help="try every theorem on optimizers",
-        description="Try every theorem that applies on optimizers, and report. "
+        help="try every theorem on optimizers, objectives or gradients",
+        description="Try every theorem that applies on optimizers, on what objectives "
+        "(gd.Objective) claim, or on gradients, and report. "
         "The exit status is 0 if all hold, 1 if one is violated, 2 if a target cannot be tried.",
     )
     check.add_argument(
@@ -78,6 +78,17 @@ def _parser():
         action="append",
         type=_names,
         help="these theorems or families, instead of all",
+    )
+    check.add_argument(
+        "--gradient-of",
+        metavar="TARGET",
+        help="the function that every target is said to be the gradient of, at a point",
+    )
+    check.add_argument(
+        "--at",
+        metavar="POINT",
+        help="that point, or one of an objective: numbers of float64 as 1,2,3 (--at=-1,2 where "
+        "the first is negative), or module:attribute; by default what pyproject.toml says",
     )
     check.add_argument(
         "--method",
@@ -166,7 +177,7 @@ def _count(text):
 
 
 def _refuse(sentence):
-    print(f"gdpure: {sentence}", file=sys.stderr)
+    print(f"gdpure {sentence}", file=sys.stderr)
     return 2
 
 
@@ -183,15 +194,13 @@ def _check(asked):
     chosen = list(dict.fromkeys(chosen or project.check))
     if not chosen:
         asked.error("say what to check: TARGET, or tables in [tool.gdpure.check] of pyproject.toml")
-    where, method = _platforms(asked.platform), asked.method
-    if method not in (None, "any", "descent"):
-        with targets.importable(here, project.folder), contextlib.redirect_stdout(sys.stderr):
-            method = targets.load(targets.one(method, "--method"))
+    where, options = _platforms(asked.platform), _options(asked)
     several, outcomes = _several(asked), []
+    beside = [t.folder for t in (options.gradient_of, options.at) if isinstance(t, targets.Target)]
     for folder, together in itertools.groupby(chosen, lambda target: target.folder):
-        with targets.importable(folder, here, project.folder):
+        with targets.importable(folder, here, project.folder, *beside):
             for target in together:
-                outcomes.append(_tried(asked, target, project.of(target), method, where))
+                outcomes.append(_tried(options, target, project.of(target), where))
                 if outcomes[-1].refused and not several:
                     raise Refused(outcomes[-1].refused)
                 if asked.json != "-":
@@ -202,6 +211,22 @@ def _check(asked):
     if any(outcome.refused for outcome in outcomes):
         return 2
     return 0 if all(all(outcome.reports) for outcome in outcomes) else 1
+
+
+def _options(asked):
+    """Return what was typed, read as targets and numbers where it names them."""
+    method = asked.method
+    if method not in (None, "any", "descent"):
+        method = targets.one(method, "--method")
+    of, at = asked.gradient_of, asked.at
+    return checking.Asked(
+        [name for names in asked.only for name in names] if asked.only else None,
+        method,
+        asked.instances,
+        asked.seed,
+        None if of is None else targets.one(of, "--gradient-of"),
+        None if at is None else targets.point(at, "--at"),
+    )
 
 
 def _several(asked):
@@ -219,10 +244,12 @@ def _tell(asked, outcomes, chosen):
     if len(chosen) > _FEW:
         screen.show(last.lines(max(len(str(target)) for target in chosen)))
         if len(outcomes) == len(chosen):
-            more = f"{listing.summary(outcomes)}; gdpure check TARGET says all about one of them"
+            more = (
+                f"{listing.summary(outcomes)}; {_again(asked, 'TARGET')} says all about one of them"
+            )
             screen.show(marked(wrapped(more)))
     elif last.refused:
-        _refuse(last.refused)
+        _refuse(f"{asked.command}: {last.refused}")
     else:
         reports = [report.lines(_again(asked, last.name)) for report in last.reports]
         screen.show(apart(reports if len(outcomes) == 1 else [[], *reports]))
@@ -231,59 +258,37 @@ def _tell(asked, outcomes, chosen):
 def _again(asked, name):
     """Return the command for one target, with what was typed of where, how and with which seed."""
     typed = {
+        "--gradient-of": asked.gradient_of,
+        "--at": asked.at,
         "--method": asked.method,
         "--platform": asked.platform,
         "--instances": asked.instances,
         "--seed": asked.seed or None,
     }
-    options = [str(part) for pair in typed.items() if pair[1] is not None for part in pair]
-    return shlex.join(["gdpure", "check", name, *options])
+    known = {option: str(value) for option, value in typed.items() if value is not None}
+    # What begins with a minus is else taken for an option.
+    pairs = [[f"{o}={v}"] if v.startswith("-") else [o, v] for o, v in known.items()]
+    return shlex.join(["gdpure", "check", name, *itertools.chain(*pairs)])
 
 
-def _tried(asked, target, said, method, where):
-    """Return what comes of a target, held to a method or else to what is said of it."""
-    if method is not None:
-        said = dataclasses.replace(said, method=method)
+def _tried(options, target, said, where):
+    """Return what comes of a target, on all platforms."""
+    (platforms, missing), reports = where, []
     # What a stranger's module prints is not part of the report.
-    begun = f"importing {target}"
-    with screen.progress(begun) as progress, contextlib.redirect_stdout(sys.stderr):
-        try:
-            return listing.Outcome(str(target), _reports(asked, target, said, where, progress))
-        except Refused as refusal:
-            return listing.Outcome(str(target), [], str(refusal))
+    with screen.progress(f"importing {target}") as progress:
+        with contextlib.redirect_stdout(sys.stderr):
+            try:
+                for k, platform in enumerate(platforms):
 
+                    def tell(done, text, k=k):
+                        progress((k + done) / len(platforms), text)
 
-def _reports(asked, target, said, where, progress):
-    checks = importlib.import_module("gdpure.specs.optimizer.check")
-    subject, method = targets.load(target), said.rule()
-    reports, (platforms, missing) = [], where
-    for k, platform in enumerate(platforms):
-
-        def tell(done, text, k=k):
-            progress((k + done) / len(platforms), text)
-
-        try:
-            report = checks.check_optimizer(
-                subject,
-                method=method,
-                instances=asked.instances,
-                only=[name for names in asked.only for name in names] if asked.only else None,
-                expected_failures=said.expected,
-                seed=asked.seed,
-                platform=platform,
-                name=str(target),
-                progress=tell,
-            )
-        except (TypeError, ValueError) as error:
-            known = {**said.arguments, "only:": "--only:"}
-            if asked.method is not None or said.method is None:
-                known["method"] = "--method"
-            raise targets.own_sentence(error, known) from error
-        except SystemExit as error:
-            raise Refused(f"{target} ends the process: it raised SystemExit") from error
-        reports.append(report)
+                    reports.append(checking.report_on(target, said, options, platform, tell))
+            except Refused as refusal:
+                return listing.Outcome(str(target), [], str(refusal))
     last = reports[-1]
-    return [*reports[:-1], dataclasses.replace(last, notes=(*last.notes, *missing))]
+    reports[-1] = dataclasses.replace(last, notes=(*last.notes, *missing))
+    return listing.Outcome(str(target), reports)
 
 
 def _platforms(asked):

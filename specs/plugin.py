@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 
@@ -27,12 +28,12 @@ def pytest_collection_modifyitems(session, config, items):
     except Refused as refusal:
         raise pytest.UsageError(str(refusal)) from None
     for target in dict.fromkeys(found):
-        node = Subject.from_parent(session, name=str(target), nodeid=str(target))
+        node = Battery.from_parent(session, name=str(target), nodeid=str(target))
         node.target, node.project = target, project
         items.extend(session.genitems(node))
 
 
-class Subject(pytest.Collector):
+class Battery(pytest.Collector):
     """A target, and the tests of all theorems on it."""
 
     target: targets.Target
@@ -72,14 +73,25 @@ class Test(pytest.Item):
 
     def setup(self):
         """Try it; what cannot be tried is an error, and no failure."""
-        assert isinstance(self.parent, Subject)
+        assert isinstance(self.parent, Battery)
         with self.parent.importable():
             report, verdict = self.trial.report(self.subject)
         # They reach the summary through the processes of xdist, and JUnit.
         instances = sum(row.instances for row in report.rows)
         self.user_properties += [(_VERDICT, str(verdict)), (_INSTANCES, instances)]
-        if verdict is Verdict.ERROR:
-            pytest.fail(f"{self.name} could not be tried\n{report}", pytrace=False)
+        wrong = {Verdict.ERROR: report, Verdict.BLOCKED: self._unseen(report)}.get(verdict)
+        if wrong is not None:
+            pytest.fail(f"{self.name} could not be tried\n{wrong}", pytrace=False)
+
+    def _unseen(self, blocked):
+        """Return a report on what blocks it, if that is no test of this session, else None."""
+        tested = {item.name for item in self.session.items if item.parent is self.parent}
+        report, rows = self.trial.tried(self.subject, None), []
+        for row in report.rows:
+            named = any(f"rests on {row.theorem}" in r.reason for r in blocked.rows)
+            wrong = row.verdict is Verdict.ERROR or row.verdict is Verdict.VIOLATED and named
+            rows += [row] if wrong and row.theorem not in tested else []
+        return dataclasses.replace(report, rows=tuple(rows)) if rows else None
 
     def runtest(self):
         """Pass, fail or skip by its verdict."""

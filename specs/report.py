@@ -65,9 +65,10 @@ class Counterexample:
     ----------
     lines
         Pairs (label, text), in the order they are printed: theorem, assumes, smallest, then where
-        it breaks. A text may have several lines; a tab begins a note, set in a column of its own.
-        The report adds both sides and how far they are apart, unless a text has "must be", then
-        the cause, unless a label is "cause", how often, and the reproduction.
+        it breaks. A text may have several lines; the second of a theorem, and of what it assumes,
+        is set beside the first where both fit. The report adds both sides and how far they are
+        apart, unless a text has "must be", then the cause, unless a label is "cause", how often,
+        and the reproduction.
     smallest
         The case in one line: ``f(a, b) = (a + b)^2 / 2 from (1, 0), step 1/2``.
     must_be, returned
@@ -285,7 +286,7 @@ class Report:
             pairs.append(("try it", case.reproduction))
         title = wrapped(f"VIOLATED  {theorem.name:<28}   {where}", indent=10)
         return [
-            *marked(title, shown(Verdict.VIOLATED)),
+            *marked(title, styled(Verdict.VIOLATED)),
             *_blocks([pair for pair in pairs if pair[1]]),
         ]
 
@@ -321,7 +322,7 @@ _ROLES = {
 }
 
 
-def shown(verdict: Verdict, text: str = "") -> Span:
+def styled(verdict: Verdict, text: str = "") -> Span:
     """Return a verdict, or a text on it, with its role."""
     return Span(text or verdict, _ROLES.get(verdict, ""))
 
@@ -389,7 +390,7 @@ def _remarks(theorems):
     found = {(theorem.verdict, theorem.reason) for theorem in theorems}
     [(verdict, reason), *others] = found
     if not others and verdict not in _COUNTED:
-        return [([shown(verdict, f"{verdict} ({reason})" if reason else verdict)], "")]
+        return [([styled(verdict, f"{verdict} ({reason})" if reason else verdict)], "")]
     counted = [theorem for theorem in theorems if theorem.verdict in _COUNTED]
     remarks = [(_counts(counted), _violations(counted))] if counted else []
     for theorem in counted:
@@ -430,7 +431,7 @@ def _counts(theorems):
     for verdict, count in counts.items():
         if count:
             word = "hold" if verdict is Verdict.HOLDS and count > 1 else verdict
-            spans += [Span(", "), shown(verdict, f"{count} {word}")]
+            spans += [Span(", "), styled(verdict, f"{count} {word}")]
     return spans[1:]
 
 
@@ -453,6 +454,7 @@ def _tested(theorems):
 # -- all about a theorem ---------------------------------------------------------------------------
 
 _SAYS, _WHY, _CODE = ("theorem", "assumes", "smallest"), ("cause", "how often"), ("try it",)
+_NOTED, _SHORT = _SAYS[:2], 40
 
 
 def _one_by_one(theorems):
@@ -460,7 +462,7 @@ def _one_by_one(theorems):
     names = max((len(theorem.name) for theorem in theorems), default=0) + 5
     lines = []
     for theorem in theorems:
-        role = shown(theorem.verdict).role
+        role = styled(theorem.verdict).role
         label = Span(f"  {theorem.name}".ljust(names))
         lines += marked(beside(label.text, _remark(theorem), names), label, role=role)
     return lines
@@ -498,17 +500,16 @@ def _how_often(theorem):
 
 
 def _blocks(pairs):
-    """Return labels, texts and notes in three columns, an empty line before each block."""
+    """Return labels and texts in two columns, an empty line before each block; notes in a third."""
     labels = max(10, *(len(label) for label, _ in pairs)) + 4
-    halves = [line.partition("\t") for _, text in pairs for line in text.split("\n")]
-    notes = max((len(left) for left, _, note in halves if note), default=0) + 3
+    noted = [text.partition("\n") for label, text in pairs if label in _NOTED]
+    notes = max((len(text) for text, _, note in noted if note and len(text) <= _SHORT), default=0)
 
-    def line(text):
-        left, _, note = text.partition("\t")
-        together = f"{left:<{notes}}{note}" if note else left
-        return (
-            together if labels + len(together) <= WIDTH else "\n".join(filter(None, [left, note]))
-        )
+    def beside_its_note(text):
+        text, _, note = text.partition("\n")
+        together = f"{text:<{notes}}   {note}".rstrip()
+        fits = len(text) <= _SHORT and labels + len(together) <= WIDTH
+        return together if fits else f"{text}\n{note}".rstrip()
 
     named = {*_SAYS, *_WHY, *_CODE}
     where = [label for label, _ in pairs if label not in named]
@@ -520,7 +521,7 @@ def _blocks(pairs):
             if block is _CODE:  # to be copied as it is
                 rows = labeled(f"  {label}", text.split("\n"), labels)
             else:
-                text = "\n".join(map(line, text.split("\n")))
+                text = beside_its_note(text) if label in _NOTED else text
                 rows = beside(f"  {label}", text, labels)
             lines += marked(rows, Span(f"  {label}", "label"))
     return lines

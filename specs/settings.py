@@ -5,6 +5,10 @@
     [tool.gdpure.check."mypackage.optim:my_descent"]
     method = "descent"
     expected-failures = { value-rate = "not proven" }
+
+    [tool.gdpure.check."mypackage.model:gradient"]
+    gradient-of = "mypackage.model:cost"
+    at = "1,2,3"
 """
 
 from __future__ import annotations
@@ -17,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from . import listing
-from .targets import Refused, Target, is_pattern, load, named, one
-from .words import near
+from .targets import Refused, Target, is_pattern, load, named, one, point
+from .words import listed, near
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,16 @@ class Settings:
         "descent", "any", the target that is a rule, or None.
     expected
         Names of theorems, and why each may be broken.
+    gradient_of, at
+        The function whose gradient the target is, and the point: numbers or a target; or None.
     place
         Where that is written, to begin a sentence with.
     """
 
     method: str | Target | None = None
     expected: Mapping[str, str] = field(default_factory=dict)
+    gradient_of: Target | None = None
+    at: Target | float | list[float] | None = None
     place: str = ""
 
     def rule(self) -> Any:
@@ -49,6 +57,8 @@ class Settings:
         return {
             "method": f"{self.place}.method",
             "expected_failures:": f"{self.place}.expected-failures:",
+            "f": f"{self.place}.gradient-of",
+            "at": f"{self.place}.at",
         }
 
 
@@ -64,12 +74,20 @@ class Project:
 
     def of(self, target: Target) -> Settings:
         """Return what is said of a target, however it is named."""
-        same = (known for known in self.check if _thing(known) == _thing(target))
-        return self.check.get(next(same, target), Settings())
+        same = [known for known in self.check if self._thing(known) == self._thing(target)]
+        same.sort(key=lambda known: bool(known.file) != bool(target.file))
+        return self.check[same[0]] if same else Settings()
 
-
-def _thing(target):
-    return target.file.resolve() if target.file else target.place, target.attribute
+    def _thing(self, target):
+        """Return the file of a target, that of its module if one is beside, and the attribute."""
+        inside = target.place.replace(".", "/")
+        beside = (
+            folder / f"{inside}{end}"
+            for folder in (Path(), self.folder)
+            for end in (".py", "/__init__.py")
+        )
+        file = target.file or next(filter(Path.is_file, beside), None)
+        return file.resolve() if file else target.place, target.attribute
 
 
 def read(folder: Path) -> Project:
@@ -116,7 +134,7 @@ def _targets(listed, every, folder):
 
 
 def _settings(said, place, folder):
-    said = _table(place, said, ["method", "expected-failures"])
+    said = _table(place, said, ["method", "expected-failures", "gradient-of", "at"])
     method, text = said.get("method"), f"{place}.method"
     if method is not None and not isinstance(method, str):
         raise Refused(f'{text} must be "descent", "any" or a rule, got {_kind(method)}')
@@ -131,7 +149,13 @@ def _settings(said, place, folder):
         if not isinstance(reason, str) or not reason.strip():
             got = "an empty one" if isinstance(reason, str) else _kind(reason)
             raise Refused(f"{text}.{name} must be the reason, a text, got {got}")
-    return Settings(method, expected, place)
+    found = {}
+    for key, read in (("gradient-of", one), ("at", point)):
+        known = said.get(key)
+        if known is not None and not isinstance(known, str):
+            raise Refused(f"{place}.{key} must be a text, got {_kind(known)}")
+        found[key] = None if known is None else read(known, f"{place}.{key}", folder)
+    return Settings(method, expected, found["gradient-of"], found["at"], place)
 
 
 def _table(place, found, keys=None) -> dict[str, Any]:
@@ -140,9 +164,7 @@ def _table(place, found, keys=None) -> dict[str, Any]:
         raise Refused(f"{place} must be a table, got {_kind(found)}")
     for key in found:
         if keys is not None and key not in keys:
-            known = (
-                f"key of it is {keys[0]}" if len(keys) == 1 else f"keys are {' and '.join(keys)}"
-            )
+            known = f"key of it is {keys[0]}" if len(keys) == 1 else f"keys are {listed(keys)}"
             raise Refused(f"{place} has no key {key!r}; the {known}")
     return found
 

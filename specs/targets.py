@@ -95,6 +95,30 @@ def named(text: str, argument: str, folder: Path = Path()) -> list[Target]:
     return [found._replace(place=file) for file in sorted(files)]
 
 
+def point(text: str, argument: str, folder: Path = Path()) -> Target | float | list[float]:
+    """Return a point: numbers as they were typed, one of them alone without a list, or a target.
+
+    Raises
+    ------
+    Refused
+        If it is neither.
+
+    Examples
+    --------
+    >>> assert point("1, 2", "--at") == [1.0, 2.0] and point("3", "--at") == 3.0
+    >>> assert point("cost:start", "--at") == Target("cost", "start")
+    """
+    try:
+        numbers = [float(part) for part in text.removesuffix(",").split(",")]
+    except ValueError:
+        if as_target(text) is not None:
+            return one(text, argument, folder)
+        raise Refused(
+            f"{argument} must be numbers, as in 1,2,3, or a point as module:attribute, got {text!r}"
+        ) from None
+    return numbers if "," in text else numbers[0]
+
+
 def is_pattern(target: Target) -> bool:
     """Return whether it stands for any number of files."""
     file = target.file
@@ -211,6 +235,14 @@ def _import_error(name, error):
     return f"importing {name} raised {said}{place}"
 
 
+def raised_in(error: BaseException, *places: Target) -> bool:
+    """Return whether an error comes from the file of a target, or from what it calls."""
+    modules = [sys.modules.get(target.place) for target in places if target.file is None]
+    files = [str(target.file.resolve()) for target in places if target.file is not None]
+    files += [module.__file__ for module in modules if module is not None]
+    return any(frame.filename in files for frame in traceback.extract_tb(error.__traceback__))
+
+
 def importing(target: Target) -> list[str]:
     """Return lines of Python that import a target, to be run where it was named.
 
@@ -246,9 +278,9 @@ def own_sentence(error: Exception, arguments: Mapping[str, str]) -> Exception:
     """
     frames = traceback.extract_tb(error.__traceback__)
     raised_in = Path(frames[-1].filename) if frames else Path()
-    sentence = re.sub(r"^(check_optimizer|certify): ", "", str(error))
+    sentence = re.sub(r"^(check_(optimizer|gradient|objective)|certify): ", "", str(error))
     guarded = raised_in == Path(guards.__file__) and sentence != str(error)
     if not guarded and Path(__file__).parent not in raised_in.parents:
         return error
-    argument, space, rest = sentence.partition(" ")
-    return Refused(arguments.get(argument, argument) + space + rest)
+    named = re.compile(r"\w+:?(?=[ \[])")
+    return Refused(named.sub(lambda m: arguments.get(m[0], m[0]), sentence, count=1))

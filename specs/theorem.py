@@ -170,7 +170,7 @@ def sides(theorem: Theorem, *traces: Any) -> Sides:
     return Sides._make([*arrays, theorem.equality])
 
 
-class Finding(NamedTuple):
+class Judgment(NamedTuple):
     """What one theorem found in a batch of runs; all leaves have the axis of runs last.
 
     Attributes
@@ -202,7 +202,7 @@ class Finding(NamedTuple):
 
 
 @QUIET
-def find(theorem: Theorem, *traces: Trace, attained=False) -> Finding:
+def find(theorem: Theorem, *traces: Trace, attained=False) -> Judgment:
     """Return what a theorem finds in a batch of runs, and in that of its twins.
 
     `attained` demands equality, in the last row.
@@ -221,7 +221,7 @@ def find(theorem: Theorem, *traces: Trace, attained=False) -> Finding:
     def there(x):
         return np.take_along_axis(x, row.reshape(1, *[1] * (x.ndim - 2), -1), axis=0)[0]
 
-    return Finding(
+    return Judgment(
         applies,
         applies & by_row.any(axis=0),
         np.where(counts, seen.excess, 0).max(axis=(0, *between)),

@@ -443,6 +443,31 @@ def test_rows_in_reverse_order_are_named(wide):
     assert "the rows are in reverse order" in certify(wide, x[::-1], step_size=ETA).story[0]
 
 
+@pytest.mark.parametrize("width", [1, 3])
+@pytest.mark.parametrize("rule", [gd.Backtracking(), gd.Polyak(0.0)], ids=["search", "polyak"])
+def test_what_finds_no_step_any_more_is_not_accused(rule, width):
+    x = X.astype(np.float32)[:, :width]
+    f = gd.logistic(x, (Y > 0).astype(np.float32), ridge=0.1)
+    if isinstance(rule, gd.Polyak):
+        f = gd.quadratic(2 * np.eye(width, dtype=np.float32), np.zeros(width, np.float32))
+    run = gd.descend(f, jnp.ones(width), rule, steps=80)
+    assert (run.history.point[-1] == run.history.point[-2]).all()
+    for found in (certify(f, run), certify(None, run)):
+        assert not violated(found) and not found["step"].cause
+
+
+def test_a_run_that_stands_still_is_accused_by_a_step_size_that_was_given(wide):
+    x, *_ = loop(plain)
+    x[6:] = x[6]
+    told = certify(wide, x, step_size=ETA)["step"]
+    assert told.first == 7 and told.cause.startswith("the run stands still after 6 steps")
+    found = certify(wide, x)
+    assert found["step"].verdict is Verdict.HOLDS
+    assert "the point stands still from k = 6 on" in found.story
+    # What stands still on its way is no line search.
+    assert violated(certify(wide, np.insert(loop(plain)[0], 5, x[5], axis=0))) == ["step"]
+
+
 def test_a_schedule_of_step_sizes_is_told_apart_from_what_was_done_instead(wide):
     sizes = np.array([0.3, 0.2, 0.1] * 4)
     k = iter(range(12))
@@ -506,6 +531,17 @@ def test_facts_that_are_wrong_are_not_blamed_on_the_run(wide):
 
 
 # -- divergence, and what is not known -------------------------------------------------------------
+
+
+def test_a_smoothness_of_zero_is_known():
+    known = gd.Facts(smoothness=0.0, strong_convexity=0.0, minimizer=np.zeros(3), minimum=0.0)
+    x = START - 0.5 * np.arange(4)[:, None] * np.array([1.0, -2.0, 0.5])
+    found = certify(lambda x: x[0] - 2 * x[1] + 0.5 * x[2], x, facts=known, step_size=0.5)
+    assert found["interpolation"].verdict is found["descent lemma"].verdict is Verdict.HOLDS
+    constant = certify(lambda x: 0 * x[0] + 3, np.ones((3, 3)), facts=known, step_size=0.5)
+    assert constant["value rate"].sentence == "f is linear, for L is 0"
+    found = certify(lambda x: x @ x, START * 0.5 ** np.arange(4)[:, None], facts=known)
+    assert not found and found.story[0] == "f is not what the facts say: L is 2 at least, not 0"
 
 
 def test_an_unknown_smoothness_is_estimated_and_named_so():

@@ -22,7 +22,7 @@ from gdpure.specs.optimizer import check as checks
 from gdpure.specs.optimizer import search
 from gdpure.specs.report import Verdict
 from gdpure.specs.subjects import as_subject
-from gdpure.specs.theorem import ASSUMPTIONS, NEEDS, Finding
+from gdpure.specs.theorem import ASSUMPTIONS, NEEDS, Judgment
 
 SMALL = 192
 SHRINKING = checks._SHRINKING  # what users get
@@ -225,9 +225,9 @@ def test_what_is_known_runs_operation_by_operation_where_it_is_shown(apart, in_f
 
 def test_less_than_what_is_excused_is_excused_with_it():
     excess = np.array([9.0, 5.0, 4.0, 3.0, 5.5])
-    found = Finding(*[excess > 0] * 2, excess, *[excess] * 6)
+    found = Judgment(*[excess > 0] * 2, excess, *[excess] * 6)
     lanes, right = np.array([0, 1, 2]), np.array([False, True, False])
-    other = Finding(*[lanes < 0] * 2, 0 * excess[lanes], *[excess[lanes]] * 6)
+    other = Judgment(*[lanes < 0] * 2, 0 * excess[lanes], *[excess[lanes]] * 6)
     excused = search._excused(found, lanes, right, other)
     assert excused.violated.tolist() == [True, False, True, False, True]
     assert excused.excess.tolist() == [9, 0, 4, 1, 5.5]

@@ -21,7 +21,7 @@ from sklearn.datasets import load_diabetes
 import gdpure as gd
 from gdpure.specs.gradient.autodiff import Errors, derivative
 from gdpure.specs.gradient.check import AUTODIFF, FORM, TAYLOR, check_gradient
-from gdpure.specs.gradient.subjects import Subject, form_of, traced
+from gdpure.specs.gradient.functions import Function, form_of, traced
 from gdpure.specs.report import Verdict
 
 HOLDS, VIOLATED = Verdict.HOLDS, Verdict.VIOLATED
@@ -543,7 +543,7 @@ def test_an_operation_that_is_not_known_mixes_all_entries():
 
     at = jnp.ones(4)
     form, x = form_of("f", at)
-    known, _ = derivative(Subject(f, f, form, 0, *traced(f, form)), x)
+    known, _ = derivative(Function(f, f, form, 0, *traced(f, form)), x)
     assert known.exact.tolist() == [1003.0, 1.0, 1.0, 1.0, 1000.0]
     assert (known.rounding[1:] > 8 * 2.0**-24 * 1000).all()  # and not of the entries, which are 1
     assert verdicts(check_gradient(f, jax.grad(f), at)) == both(HOLDS)

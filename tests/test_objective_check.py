@@ -13,7 +13,7 @@ from sklearn.datasets import load_diabetes
 
 import gdpure as gd
 from gdpure.specs.gradient import autodiff
-from gdpure.specs.gradient.subjects import form_of, traced, wide
+from gdpure.specs.gradient.functions import form_of, traced, wide
 from gdpure.specs.objective.check import check_objective
 from gdpure.specs.report import Verdict
 
@@ -103,6 +103,9 @@ def test_logistic_regression_claims_what_holds(ridge, dtype):
     assert report, report
     assert those(report, Verdict.HOLDS) >= CURVED
     assert ("growth" in those(report, Verdict.HOLDS)) == (ridge > 0)
+    # Of both sides of the tie that softplus has at 0 the sum is none of its curvatures.
+    [most] = re.findall(r"curvatures from \S+ to (\S+) were", report.notes[0])
+    assert float(most) <= 1.0001 * float(gd.facts(f).smoothness)
 
 
 @pytest.mark.parametrize("name", gd.landscapes.MINIMIZERS)
@@ -186,6 +189,25 @@ def test_an_L_that_is_too_small_is_reported_as_such():
     assert "at least, not 2" in first
     assert 0.99 * L <= float(first.split("smoothness is ")[1].split()[0]) <= 1.0001 * L
     assert those(report, Verdict.BLOCKED) == {"interpolation"}
+
+
+@pytest.mark.parametrize("f", [jax.nn.softplus, lambda x: jnp.logaddexp(0.0, x), jax.nn.relu])
+def test_derivatives_of_derivatives_follow_the_rules_that_a_function_brings(f):
+    form, x = form_of("f", np.zeros((), np.float32))
+    with wide():
+        own, _ = traced(f, form)
+        for derivative in (jax.grad, jax.hessian, lambda f: jax.grad(jax.hessian(f))):
+            assert derivative(own)(x[0]) == derivative(f)(0.0)
+
+
+def test_a_smoothness_of_zero_is_a_fact():
+    known = gd.Facts(smoothness=0.0, strong_convexity=0.0)
+    report = check_objective(lambda x: x[0] - 2 * x[1] + 3, jnp.ones(2), facts=known)
+    assert {"smoothness", "interpolation", "convexity"} <= those(report, Verdict.HOLDS)
+    constant = check_objective(lambda x: 0 * x[0] + 3, jnp.ones(2), facts=known)
+    assert "interpolation" in those(constant, Verdict.HOLDS)
+    report = check_objective(square, jnp.ones(2), facts=known)
+    assert report.rows[1].counterexample.cause == "smoothness is 2 at least, not 0"
 
 
 def test_an_L_of_a_function_that_grows_fast_is_none():

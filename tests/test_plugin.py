@@ -104,6 +104,17 @@ def test_theorems_are_chosen_as_tests_are_and_of_files_as_of_modules(run):
     ]
 
 
+def test_what_blocks_a_theorem_is_told_where_its_own_test_is_deselected(run):
+    wrong = {"form": Verdict.ERROR, "step-identity": Verdict.BLOCKED}
+    asked = ["--gdpure", "homework:my_descent"]
+    for also in ((), ("form",)):
+        chosen = " or ".join(["step-identity", "descent-lemma", *also])
+        found = run(*asked, "-k", chosen, verdicts=wrong)
+        there = {"passed": 1 + len(also), "errors": 1, "skipped": len(also)}  # closed-form too
+        found.assert_outcomes(**there)
+        assert "why form" in found.stdout.str() and found.ret == pytest.ExitCode.TESTS_FAILED
+
+
 @pytest.mark.parametrize(
     ("target", "status", "sentence"),
     [

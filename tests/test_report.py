@@ -14,12 +14,12 @@ from gdpure.specs.words import unmarked
 VERSIONS = {"gdpure": "0.1.0", "jax": "0.10.2", "python": "3.11.7"}
 CASE = Counterexample(
     lines=(
-        ("theorem", "x[k+1] = x[k] - eta grad f(x[k])\tdefinition of gradient descent"),
-        ("assumes", "eta known (0.5)\tnothing about f"),
-        ("smallest", "f(a, b) = (a + b)^2 / 2,   x[0] = (1, 0)\there L = 2, so eta = 1/L"),
+        ("theorem", "x[k+1] = x[k] - eta grad f(x[k])\ndefinition of gradient descent"),
+        ("assumes", "eta known (0.5)\nnothing about f"),
+        ("smallest", "f(a, b) = (a + b)^2 / 2,   x[0] = (1, 0)\nhere L = 2, so eta = 1/L"),
         (
             "x[1]",
-            "must be    (0.5, -0.50)\tgrad f(1, 0) = (1, 1)\n"
+            "must be    (0.5, -0.50)\n"
             "returned   (0.5, -0.25)\n"
             "off by     0.25 in coordinate 1; rounding explains at most 1.2e-07",
         ),
@@ -255,11 +255,12 @@ def test_a_violated_theorem_reads_like_this():
     shown = """\
 VIOLATED  step-identity                  homework:my_descent, float32 and float64, cpu, seed 0
 
-  theorem     x[k+1] = x[k] - eta grad f(x[k])           definition of gradient descent
-  assumes     eta known (0.5)                            nothing about f
-  smallest    f(a, b) = (a + b)^2 / 2,   x[0] = (1, 0)   here L = 2, so eta = 1/L
+  theorem     x[k+1] = x[k] - eta grad f(x[k])   definition of gradient descent
+  assumes     eta known (0.5)                    nothing about f
+  smallest    f(a, b) = (a + b)^2 / 2,   x[0] = (1, 0)
+              here L = 2, so eta = 1/L
 
-  x[1]        must be    (0.5, -0.50)                    grad f(1, 0) = (1, 1)
+  x[1]        must be    (0.5, -0.50)
               returned   (0.5, -0.25)
               off by     0.25 in coordinate 1; rounding explains at most 1.2e-07
 
@@ -295,7 +296,7 @@ def test_a_cause_that_is_spelled_out_is_not_said_twice():
 
 
 def test_a_note_that_is_too_long_goes_below():
-    case = dataclasses.replace(CASE, lines=(("theorem", "x " * 30 + "\t" + "y " * 30),))
+    case = dataclasses.replace(CASE, lines=(("theorem", "x " * 30 + "\n" + "y " * 30),))
     plain(report(*violated("a", case=case)).details())
 
 

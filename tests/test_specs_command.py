@@ -77,9 +77,9 @@ def refused(capsys):
         assert main(list(arguments)) == 2
         printed = capsys.readouterr()
         *others, sentence = printed.err.splitlines()
-        assert printed.out == "" and sentence.startswith("gdpure: ")
+        assert printed.out == "" and sentence.startswith(f"gdpure {arguments[0]}: ")
         assert set(others) <= {"what a module prints when it is imported"}
-        return sentence.removeprefix("gdpure: ")
+        return sentence.removeprefix(f"gdpure {arguments[0]}: ")
 
     return run
 
@@ -172,7 +172,7 @@ def test_stopping_it_prints_no_traceback(calls, capsys, monkeypatch):
 
     monkeypatch.setattr(checks, "check_optimizer", stop)
     assert main(["check", "homework:my_descent"]) == 130
-    assert capsys.readouterr().err.endswith("gdpure: stopped\n")
+    assert capsys.readouterr().err.endswith("gdpure check: stopped\n")
 
 
 def test_an_error_of_our_own_is_shown_in_full(calls, monkeypatch):
@@ -293,13 +293,13 @@ def test_of_a_few_each_has_its_report(calls, submissions, capsys):
     printed = capsys.readouterr()
     first, second = printed.out.split("\n\n")
     assert first.startswith(f"{options[0]}, held to") and second.startswith(f"{options[2]}, held")
-    assert "gdpure: importing submissions/cleo.py raised SyntaxError" in printed.err
+    assert "gdpure check: importing submissions/cleo.py raised SyntaxError" in printed.err
     assert returned(calls) == ["anna", "ben"]
 
 
 def test_of_many_each_has_a_line_in_the_order_of_their_names(calls, submissions, capsys):
     calls[0].verdict = Verdict.ERROR
-    assert main(["check", "submissions/*.py:my_descent"]) == 2
+    assert main(["check", "submissions/*.py:my_descent", "--seed", "3"]) == 2
     printed = capsys.readouterr()
     lines = [line.split(maxsplit=2) for line in printed.out.splitlines()]
     assert [line[:2] for line in lines[:2]] == [
@@ -308,7 +308,7 @@ def test_of_many_each_has_a_line_in_the_order_of_their_names(calls, submissions,
     assert lines[0][2].startswith("why") and returned(calls) == ["anna", "ben", "dora"]
     words = " ".join(printed.out.split())
     assert "cleo.py:my_descent not tried importing submissions/cleo.py raised Syn" in words
-    assert "3 ERROR, 1 not tried; gdpure check TARGET says all about one of them" in words
+    assert "3 ERROR, 1 not tried; gdpure check TARGET --seed 3 says all about one of them" in words
 
 
 @pytest.mark.parametrize(("verdict", "status"), [("holds", 0), ("VIOLATED", 1), ("vacuous", 1)])
@@ -426,9 +426,28 @@ def test_targets_methods_and_expected_failures_are_read(calls, homework, project
 def test_the_command_line_wins_over_the_file(calls, project):
     project(TABLE, 'method = "descent"', 'expected-failures.fejer = "momentum"')
     assert main(["check", "homework:my_descent", "--method", "any"]) == 0
-    assert main(["check", "./homework.py:my_descent"]) == 0
-    assert [call["method"] for call in calls[1:]] == ["any", None]
-    assert calls[1]["expected_failures"] == {"fejer": "momentum"}
+    assert calls[1]["method"] == "any" and calls[1]["expected_failures"] == {"fejer": "momentum"}
+
+
+@pytest.mark.parametrize("name", ["homework", "homework.py", "./homework.py"])
+@pytest.mark.parametrize("said", ["homework", "homework.py"])
+def test_what_is_said_of_a_file_is_said_of_its_module(calls, project, name, said):
+    project(f'[tool.gdpure.check."{said}:my_descent"]', 'method = "descent"')
+    assert main(["check", f"{name}:my_descent"]) == 0
+    assert calls[1]["method"] == "descent"
+    project(TABLE, 'method = "any"', TABLE.replace("work:", "work.py:"), 'method = "descent"')
+    assert main(["check", f"{name}:my_descent"]) == 0
+    assert calls[2]["method"] == ("any" if name == "homework" else "descent")
+
+
+def test_what_is_said_of_a_module_is_found_from_a_folder_below(
+    calls, homework, project, monkeypatch
+):
+    write(homework / "pack", __init__="", optim=descent("'it'"))
+    project('[tool.gdpure.check."pack.optim:my_descent"]', 'method = "any"')
+    monkeypatch.chdir(homework / "pack")
+    assert main(["check", "optim.py:my_descent"]) == 0
+    assert calls[1]["method"] == "any"
 
 
 def test_a_file_above_speaks_of_what_is_beside_it(calls, homework, project, monkeypatch, capsys):
@@ -454,7 +473,7 @@ def test_a_file_above_speaks_of_what_is_beside_it(calls, homework, project, monk
         (['[tool.gdpure.check."no/*.py:f"]'], 'check."no/*.py:f": there is no file no/*.py'),
         (
             [TABLE, "x = 1"],
-            "my_descent\" has no key 'x'; the keys are method and expected-failures",
+            "has no key 'x'; the keys are method, expected-failures, gradient-of and at",
         ),
         ([TABLE, "method = 1"], '.method must be "descent", "any" or a rule, got 1'),
         ([TABLE, 'method = "gd.Polyak()"'], ".method must be module:attribute, as in optax:sgd, o"),
@@ -468,6 +487,10 @@ def test_a_file_above_speaks_of_what_is_beside_it(calls, homework, project, monk
             "expected-failures.value-rate must be the reason, a text, got 3",
         ),
         ([TABLE, 'expected-failures.fejer = " "'], "fejer must be the reason, a text, got an empt"),
+        ([TABLE, "gradient-of = 3"], "gradient-of must be a text, got 3"),
+        ([TABLE, 'gradient-of = "cost"'], "gradient-of must be module:attribute, as in optax:sgd"),
+        ([TABLE, "at = [1, 2]"], "at must be a text, got an array"),
+        ([TABLE, 'at = "one"'], ".at must be numbers, as in 1,2,3, or a point as module:attr"),
     ],
 )
 def test_a_file_that_means_nothing(calls, refused, project, lines, sentence):
@@ -567,6 +590,113 @@ def test_seeds_are_whole_numbers(seed, capsys):
     assert "must be a whole number from 0" in capsys.readouterr().err
 
 
+# -- gradients and objectives ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def cost(homework):
+    """A file of a function of NumPy with two gradients, and an objective."""
+    write(
+        homework,
+        cost="""
+            import jax.numpy as jnp
+            import numpy as np
+            import gdpure as gd
+
+            start = {"a": np.array([1.0, -2.0])}
+
+            def f(x):
+                return float((x**2).sum())
+
+            def f_of_tree(x):
+                return f(x["a"])
+
+            def gradient(x):
+                return 2 * x
+
+            def of_tree(x):
+                return {"a": 2 * x["a"]}
+
+            def half(x):
+                return x
+
+            def crooked(x):
+                raise ZeroDivisionError("no")
+
+            objective = gd.Objective(f, facts=gd.Facts(smoothness=2.0))
+            claims = gd.Objective(lambda x, _: jnp.sum(x**2), facts=gd.Facts(smoothness=1.0))
+        """,
+    )
+
+
+OF = ["--gradient-of", "cost:f"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "method"),
+    [
+        (["cost:gradient", *OF, "--at", "1,2"], 0, "the derivative of cost:f"),
+        (["cost.py:gradient", *OF, "--at=-1,"], 0, "the derivative of cost:f"),
+        (["cost:gradient", "--gradient-of", "cost.py:f", "--at", "3"], 0, "of cost.py:f"),
+        (["cost:of_tree", "--gradient-of", "cost:f_of_tree", "--at", "cost:start"], 0, "f_of_tree"),
+        (["cost:half", *OF, "--at", "1,2", "--only", "taylor-remainder"], 1, "of cost:f"),
+        (["cost:crooked", *OF, "--at", "1,2"], 1, "the derivative of cost:f"),
+    ],
+)
+def test_gradients_are_checked(cost, capsys, arguments, status, method):
+    assert main(["check", *arguments, "--json"]) == status
+    report = json.loads(capsys.readouterr().out)
+    assert report["schema"] == 1 and report["holds"] == (status == 0)
+    assert report["subject"] == arguments[0] and report["method"].endswith(method)
+    assert len(report["rows"]) == (1 if "--only" in arguments else 3)
+
+
+def test_objectives_are_checked_and_what_is_pasted_says_more(cost, capsys):
+    assert main(["check", "cost:claims", "--at=-1,2"]) == 1
+    printed = capsys.readouterr().out
+    assert printed.startswith("cost:claims, held to its claims: smoothness is 2 at least, not 1")
+    assert "gdpure check cost:claims --at=-1,2 --only smoothness" in printed
+
+
+def test_gradients_and_objectives_are_checked_by_pyproject(cost, project, capsys):
+    project(
+        '[tool.gdpure.check."cost:gradient"]',
+        'gradient-of = "cost:f"',
+        'at = "1,2"',
+        '[tool.gdpure.check."cost:half"]',
+        'gradient-of = "cost:f"',
+        'at = "cost:start"',
+    )
+    assert main(["check", "cost:gradient"]) == 0
+    assert "holds in float64" in capsys.readouterr().out
+    assert main(["check", "cost:half", "--at", "1,2"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["cost:gradient", *OF], "--at must say where: numbers, as in 1,2,3, or a target"),
+        (["cost:gradient", *OF, "--at", "one"], "--at must be numbers, as in 1,2,3, or a point as"),
+        (["cost:gradient", *OF, "--at", "cost:strt"], "has no attribute 'strt'; near it: start"),
+        (["cost:gradient", *OF, "--at", "cost:f"], "--at must be an array, got the function f"),
+        (["cost:gradient", *OF, "--at", "1,nan"], "--at[1] must be finite, got nan"),
+        (["cost:gradient", "--gradient-of", "cost"], "--gradient-of must be module:attribute"),
+        (["cost:gradient", "--gradient-of", "cost:start", "--at", "1"], "--gradient-of must be ca"),
+        (["cost:half", "--gradient-of", "cost:crooked", "--at", "1"], "cost:crooked raised ZeroDi"),
+        (["cost:half", "--gradient-of", "cost:half", "--at", "1,2"], "f(at) must be one real numb"),
+        (["cost:gradient", "--at", "1,2"], "--at is the point of a gradient or an objective, and "),
+        (["cost:claims", *OF, "--at", "1"], "cost:claims is an objective, and no gradient of cost"),
+        (["cost:claims", "--method", "any"], "--method is for optimizers, and cost:claims is an o"),
+        (["cost:gradient", *OF, "--instances", "3"], "--instances is for optimizers, and cost:gra"),
+        (["cost:gradient", *OF, "--platform", "cpu"], "--platform is for optimizers, and cost:gra"),
+        (["cost:gradient", *OF, "--at", "1", "--only", "taylr"], "near it: taylor-remainder"),
+        (["cost:objective"], "--at must be a point, for the objective claims no minimizer"),
+    ],
+)
+def test_mistakes_about_gradients_and_objectives(cost, refused, arguments, sentence):
+    assert sentence in refused("check", *arguments)
+
+
 # -- certify ---------------------------------------------------------------------------------------
 
 
@@ -643,7 +773,10 @@ def test_a_certificate_as_json(run_csv, homework, capsys):
         (["theta_0", "1_0"], "line 2, column theta_0: must be a number, got '1_0'"),
         (["theta_0", "1", "0,5"], "line 3: there is 1 column, got 2 numbers"),
         (["theta_0", '"1'], "run.csv, line 2, is no CSV: unexpected end of data"),
-        (["theta_0", "nan", "1"], "run.csv: row 0 is not finite: there is no step to certify"),
+        (
+            ["theta_0", "nan", "1"],
+            "run.csv, line 2, column theta_0: must be finite where a run begins, got nan",
+        ),
     ],
 )
 def test_a_table_that_means_nothing(run_csv, refused, lines, sentence):

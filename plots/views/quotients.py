@@ -18,9 +18,9 @@ import numpy as np
 from gdpure import guards
 
 from ...specs.gradient.autodiff import derivative
-from ...specs.gradient.subjects import (
+from ...specs.gradient.functions import (
     Formless,
-    Subject,
+    Function,
     form_of,
     passed,
     returned,
@@ -138,7 +138,7 @@ def differences(
     with jax.enable_x64(x64), jax.numpy_dtype_promotion("standard"):
         rounded = jax.tree.map(lambda leaf: _as(leaf, dtype), passed(f))
         refined, reason = traced(rounded, own)
-        known, why = derivative(Subject(rounded, rounded, own, 0, refined, reason), x)
+        known, why = derivative(Function(rounded, rounded, own, 0, refined, reason), x)
         if refined is None or known is None:
             raise ValueError(f"gradient_check: f must be a function of JAX: {why}")
         exact, rounding = known.exact, known.rounding
@@ -213,7 +213,7 @@ def _curvatures(f, x, d):
 def _by_hand(gradient, own, form, x):
     """Return another gradient at x in the dtype, nan where it does not take it."""
     try:
-        return returned(Subject(gradient, gradient, own, 0, None, ""), x).gradient
+        return returned(Function(gradient, gradient, own, 0, None, ""), x).gradient
     except Formless as error:
         if own.dtypes == form.dtypes:
             raise ValueError(f"gradient_check: {error}") from error

@@ -14,7 +14,7 @@ import numpy as np
 from . import kept
 from . import steps as of
 from .fits import Fit
-from .seen import Seen, norm
+from .seen import Seen, length
 
 
 class Hypothesis(NamedTuple):
@@ -240,7 +240,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     _says("the points are kept above a bound: coordinates are cut to {minus}", of.capped_points,
           slope=lambda x: 0 * x - 1, size=lambda x: -x),
     _says("the points are kept in a ball: their length is cut to {c}", of.capped_points,
-          slope=lambda x: x / norm(x), size=norm),
+          slope=lambda x: x / length(x), size=length),
     _says("steps that raise f are rejected: the row before is repeated where f would go up",
           of.no_increase, 0),
     _says("the run stands still after {minus} steps: x[{minus}] is the last point that is new",

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import rounding
 from .fits import between, in_rows, line, moved, onto
-from .seen import norm
+from .seen import length
 
 # -- the record ------------------------------------------------------------------------------------
 
@@ -28,7 +28,7 @@ def _exact(run):
     rows, errors = [run.start], []
     for _ in run.k:
         there = run.evaluation(rows[-1])
-        errors.append(norm(rounding.step(there, rows[-1], run.eta, run.model))[0])
+        errors.append(length(rounding.step(there, rows[-1], run.eta, run.model))[0])
         rows.append(rows[-1] - run.eta * there.gradient)
     growth = np.maximum(1, abs(1 - run.eta * run.L))
     return np.stack(rows), rounding.drift(growth, np.array(errors))[:, None]
@@ -48,7 +48,7 @@ def backwards(run):
 
 def _again(run, points, blur):
     """Return a run as if other points had been returned, each a blur from the one in use."""
-    there = run.at(points, norm(blur))
+    there = run.at(points, length(blur))
     return replace(run, x=points, blur=blur, g=there.gradient, error=there.gradient_error)
 
 
@@ -78,7 +78,7 @@ def without_first_step(run):
 
 def _two_steps(run):
     """Return what two steps make of every row but the last, and how far rounding may take it."""
-    off = norm(run.spare[1:])
+    off = length(run.spare[1:])
     there = run.at(run.plain[1:], off)
     spare = off + rounding.step(there, run.plain[1:], run.eta, run.model)
     return run.plain[1:] - run.eta * there.gradient, spare

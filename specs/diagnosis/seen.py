@@ -74,7 +74,7 @@ class Seen:
         """
         if self.instance is not None:
             return np.longdouble(self.instance.smoothness)
-        apart, rise = (norm(np.diff(rows[:-1], axis=0)) for rows in (self.x, self.g))
+        apart, rise = (length(np.diff(rows[:-1], axis=0)) for rows in (self.x, self.g))
         return (rise[apart > 0] / apart[apart > 0]).max(initial=0.0)
 
     @cached_property
@@ -149,7 +149,7 @@ class Seen:
         return rounding.Evaluation(value, slope, value_error, error)
 
 
-def norm(rows):
+def length(rows):
     """Return Euclidean norms along the last axis, which is kept."""
     return (rows**2).sum(axis=-1, keepdims=True) ** 0.5
 

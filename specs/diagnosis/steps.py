@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import rounding
 from .fits import Fit, in_rows, line, moved, onto
-from .seen import norm
+from .seen import length
 
 # -- the length of the step ------------------------------------------------------------------------
 
@@ -57,7 +57,7 @@ def stale(run):
 
 def implicit(run):
     # The equation is solved as well as its solution can be rounded.
-    error = run.e[1:] + run.L * norm(8 * run.model.unit_roundoff * run.x[1:])
+    error = run.e[1:] + run.L * length(8 * run.model.unit_roundoff * run.x[1:])
     return moved(run, -run.eta * run.g[1:], run.eta * error)
 
 
@@ -65,13 +65,13 @@ def in_turn(run, order):
     """Coordinates see those that are updated before them."""
     before = np.tri(run.x.shape[1], k=-1, dtype=bool)[::order, ::order]
     points = np.where(before, run.x[1:, None], run.x[:-1, None])
-    there = run.at(points, norm(run.blur[1:] + run.blur[:-1])[:, None])
+    there = run.at(points, length(run.blur[1:] + run.blur[:-1])[:, None])
     slopes, errors = (np.einsum("kii->ki", a) for a in (there.gradient, there.gradient_error))
     return moved(run, -run.eta * slopes, run.eta * errors)
 
 
 def one_ahead(run):
-    return _pulled(run, run.at(run.plain[1:], norm(run.spare[1:])))
+    return _pulled(run, run.at(run.plain[1:], length(run.spare[1:])))
 
 
 def of_other_data(run, change):
@@ -95,9 +95,9 @@ def _unsure(run):
 def _unit(run):
     """Return the gradient over its length, how far it may be off, the length, and its error."""
     g, e = run.g[:-1], run.e[:-1]
-    size, off = norm(g), norm(e) + (g.shape[1] + 2) * run.model.unit_roundoff * norm(g)
-    length = np.where(size > 0, size, 1)
-    return g / length, (e + abs(g) * off / length) / length, size, off
+    size, off = length(g), length(e) + (g.shape[1] + 2) * run.model.unit_roundoff * length(g)
+    some = np.where(size > 0, size, 1)
+    return g / some, (e + abs(g) * off / some) / some, size, off
 
 
 def normalized(run):
@@ -143,7 +143,7 @@ def lookahead(run, momentum):
     """Nesterov's method at the other points, where no gradient is taken."""
     jump = np.array([[momentum(k)] for k in range(len(run.k))]) * run.last
     lost = _lost(run) + run.model.unit_roundoff * (abs(run.x[:-1]) + 3 * abs(jump))
-    return _pulled(run, run.at(run.x[:-1] + jump, norm(2 * lost)), jump)
+    return _pulled(run, run.at(run.x[:-1] + jump, length(2 * lost)), jump)
 
 
 def decay(run, unit=lambda run: 1):
@@ -225,7 +225,7 @@ def capped_step_size(run):
 
 def capped_points(run, slope, size):
     """Sizes of points are capped: beyond c points are c times the slope."""
-    spare = 2 * norm(run.spare[1:]) + 4 * run.model.unit_roundoff * abs(run.plain[1:])
+    spare = 2 * length(run.spare[1:]) + 4 * run.model.unit_roundoff * abs(run.plain[1:])
     base, slope = onto(run.plain[0], 0, run), onto(0, slope(run.plain[1:]), run)
     return _capped(run, line(run, base, onto(0, spare, run), slope), size(run.plain[1:]), spare)
 
@@ -270,8 +270,8 @@ def no_increase(run):
     """Steps are not made where they would raise f by more than -c."""
     here, there = run.at(run.x[:-1]), run.at(run.plain[1:])
     error = here.value_error + there.value_error
-    for evaluation, off in ((here, norm(run.blur[:-1])), (there, norm(run.spare[1:]))):
-        error = error + (norm(evaluation.gradient) * off + run.L * off**2)[:, 0]
+    for evaluation, off in ((here, length(run.blur[:-1])), (there, length(run.spare[1:]))):
+        error = error + (length(evaluation.gradient) * off + run.L * off**2)[:, 0]
     return _stands(run, (here.value - there.value)[:, None], error[:, None])
 
 

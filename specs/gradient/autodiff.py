@@ -39,9 +39,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..rounding import unit_roundoff
+from .functions import Function, first_line, passed, wide
 from .operations import extent
 from .refined import Refined, Unrefined, run
-from .subjects import Subject, first_line, passed, wide
 
 _U = unit_roundoff(jnp.float64)
 # The first run is without errors; all together they are a number that many others divide.
@@ -71,26 +71,26 @@ class Derivative(NamedTuple):
     jump: np.ndarray
 
 
-def derivative(subject: Subject, x) -> tuple[Derivative | None, str]:
+def derivative(function: Function, x) -> tuple[Derivative | None, str]:
     """Return the derivative of f at x, shape (d,); or None, and why there is none.
 
     Examples
     --------
-    >>> from gdpure.specs.gradient.subjects import form_of, traced
+    >>> from gdpure.specs.gradient.functions import form_of, traced
     >>> f = lambda x: x[0] * x[1]
     >>> form, x = form_of("f", np.array([2.0, 3.0], np.float32))
-    >>> known, _ = derivative(Subject(f, f, form, 0, *traced(f, form)), x)
+    >>> known, _ = derivative(Function(f, f, form, 0, *traced(f, form)), x)
     >>> assert known.exact.tolist() == [6.0, 3.0, 2.0] and (known.rounding < 1e-5).all()
     """
-    known, why = derivatives(subject, x[None])
+    known, why = derivatives(function, x[None])
     return None if known is None else Derivative(*(part[0] for part in known)), why
 
 
-def derivatives(subject: Subject, points) -> tuple[Derivative | None, str]:
+def derivatives(function: Function, points) -> tuple[Derivative | None, str]:
     """Return the derivatives at points, shape (p, d): parts of shape (p, 1 + d)."""
-    if subject.traced is None:
-        return None, subject.reason
-    form, random = subject.form, subject.random
+    if function.traced is None:
+        return None, function.reason
+    form, random = function.form, function.random
     salts = random.integers(0, 2**32, _RUNS, dtype=np.uint32)
     found = []
     rows = int(np.clip(_SIDE_BY_SIDE // (4 * (points.shape[1] + 1)), 1, _ROWS))
@@ -100,9 +100,9 @@ def derivatives(subject: Subject, points) -> tuple[Derivative | None, str]:
             # Always of the same shape: what a row costs is only paid for those there are.
             x = np.concatenate([part, np.zeros((rows - len(part), points.shape[1]))])
             with wide():
-                measured = _measured(subject.traced, jnp.asarray(x), len(part), salts)
+                measured = _measured(function.traced, jnp.asarray(x), len(part), salts)
             exact, worst, jump = (np.asarray(part_)[: len(part)] for part_ in measured)
-            own = _own_error(subject, x, exact)
+            own = _own_error(function, x, exact)
             found.append((exact, np.maximum(worst, own) + (form.unit + _U) * abs(exact), jump))
     except Unrefined as error:
         return None, f"{error}: JAX cannot refine it"
@@ -111,17 +111,17 @@ def derivatives(subject: Subject, points) -> tuple[Derivative | None, str]:
     return Derivative(*map(np.concatenate, zip(*found, strict=True))), ""
 
 
-def _own_error(subject, x, exact):
+def _own_error(function, x, exact):
     """Return how far the derivatives of f are off when they are evaluated in the dtypes of f."""
-    form = subject.form
+    form = function.form
     if set(form.dtypes) == {np.dtype(np.float64)}:
         return 0.0
     try:
-        with jax.enable_x64(subject.traced.x64):
+        with jax.enable_x64(function.traced.x64):
             leaves = zip(form.parts(x), form.dtypes, strict=True)
             rows = [jnp.asarray(part.astype(dtype)) for part, dtype in leaves]
             rows = jax.tree.unflatten(form.structure, rows)
-            out = _differentiated(passed(subject.f), rows, len(exact))
+            out = _differentiated(passed(function.f), rows, len(exact))
         out = [np.asarray(leaf, np.float64).reshape(len(x), -1) for leaf in jax.tree.leaves(out)]
         off = abs(np.concatenate(out, axis=1)[: len(exact)] - exact)
     except Exception:  # it may demand what the point is not; what counts is float64

@@ -16,8 +16,8 @@ import numpy as np
 from ..report import Counterexample
 from ..rounding import unit_roundoff
 from ..subjects import name_of
+from .functions import Form, Function, data_of, flat, wide
 from .remainder import EVERY, TERMS, Slope
-from .subjects import Form, Subject, data_of, flat, wide
 
 _FEW = 6  # so many numbers are shown one by one
 
@@ -75,28 +75,28 @@ class Cause(NamedTuple):
     text: str
 
 
-def likely_cause(subject: Subject, found: Comparison) -> Cause:
+def likely_cause(function: Function, found: Comparison) -> Cause:
     """Return what is wrong with a gradient, as far as the numbers show it.
 
     Parameters
     ----------
-    subject, found
+    function, found
         What was checked, and what came.
 
     Examples
     --------
-    >>> from .subjects import form_of
+    >>> from .functions import form_of
     >>> form, x = form_of("f", np.array([1.0, 3.0]))
-    >>> subject = Subject(np.sum, np.negative, form, 0, None, "")
+    >>> function = Function(np.sum, np.negative, form, 0, None, "")
     >>> found = Comparison(x, -x, x, 1e-15 * x, None, [])
-    >>> assert likely_cause(subject, found).text == "every coordinate is of the wrong sign"
+    >>> assert likely_cause(function, found).text == "every coordinate is of the wrong sign"
     """
     if not found.wrong.any() and found.wrong_value:
         return Cause("value", "the value that comes with the gradient is not f(x)")
     if not found.wrong.any():
-        return _multiple_along(subject, found) or Cause("", "")
+        return _multiple_along(function, found) or Cause("", "")
     patterns = (_rule, _multiple, _moved, _penalty, _unstable, _coarse, _some)
-    causes = (pattern(subject, found, found.wrong) for pattern in patterns)
+    causes = (pattern(function, found, found.wrong) for pattern in patterns)
     return next(filter(None, causes), Cause("", ""))
 
 
@@ -105,7 +105,7 @@ def _fits(found, candidate, spread):
     return abs(found.returned - candidate) <= found.allowed + spread
 
 
-def _rule(subject, found, wrong):
+def _rule(function, found, wrong):
     """Recognise an f whose derivative by autodiff is not that of its values."""
     told = {slope.coordinate: slope for slope in found.slopes if not slope.why}
     for j in np.flatnonzero(wrong):
@@ -118,7 +118,7 @@ def _rule(subject, found, wrong):
     return Cause("rule", f"{text} derivative rule of its own that is wrong")
 
 
-def _multiple(subject, found, wrong):
+def _multiple(function, found, wrong):
     """Recognise a multiple of the right gradient, in all or some of the coordinates."""
     large = np.where(wrong & (abs(found.truth) > found.allowed), abs(found.truth), 0.0)
     if not large.any():
@@ -126,7 +126,7 @@ def _multiple(subject, found, wrong):
     j = int(np.argmax(large))
     c = float(found.returned[j] / found.truth[j])
     fits = _fits(found, c * found.truth, abs(c) * found.allowed)
-    leaves = np.concatenate([np.full(p.size, p.any()) for p in subject.form.parts(wrong)])
+    leaves = np.concatenate([np.full(p.size, p.any()) for p in function.form.parts(wrong)])
     which = next((w for w in (np.ones_like(wrong), leaves, wrong) if fits[w].all()), None)
     if which is None:
         return None
@@ -134,8 +134,8 @@ def _multiple(subject, found, wrong):
     if which.all():
         where, be, it = "every coordinate", "is", "it"
     else:
-        where, be, it = _named(subject.form, which)
-    known, times = _meaning(c, error, lengths_of(subject), it)
+        where, be, it = _named(function.form, which)
+    known, times = _meaning(c, error, lengths_of(function), it)
     if not known and which.sum() == 1:
         return None  # anything is a multiple of one number
     agree = int((~which).sum())
@@ -143,7 +143,7 @@ def _multiple(subject, found, wrong):
     return Cause(f"{known or 'some'} multiple, {where}", f"{where} {be} {times}{rest}")
 
 
-def _multiple_along(subject, found):
+def _multiple_along(function, found):
     """Recognise a multiple of the right gradient from directions that are no coordinates."""
     told = [slope for slope in found.slopes if not slope.why]
     worst = max(told, key=lambda slope: abs(slope.slope) / (slope.bound + slope.rounding))
@@ -155,7 +155,7 @@ def _multiple_along(subject, found):
         if abs(slope.returned - c * slope.slope) > explained:
             return None
     error = (1 + abs(c)) * (worst.bound + worst.rounding) / abs(worst.slope)
-    known, times = _meaning(c, error, lengths_of(subject), "it")
+    known, times = _meaning(c, error, lengths_of(function), "it")
     return Cause(f"{known or 'some'} multiple", f"along every direction it is {times}")
 
 
@@ -182,22 +182,22 @@ def _meaning(c, error, lengths, it):
     return "", f"{digits_of(c, error)} {must}"
 
 
-def lengths_of(subject: Subject) -> dict[int, str]:
+def lengths_of(function: Function) -> dict[int, str]:
     """Return the lengths of the data of f, and of the parameters, and whose they are."""
     found = {}
-    for x in data_of(subject.f):
+    for x in data_of(function.f):
         if x.ndim and len(x) > 1:
             found.setdefault(len(x), "the length of the data")
-    for shape in subject.form.shapes:
+    for shape in function.form.shapes:
         for n in shape:
             if n > 1:
                 found.setdefault(n, "the number of parameters")
     return found
 
 
-def _moved(subject, found, wrong):
+def _moved(function, found, wrong):
     """Recognise the right numbers at the wrong places."""
-    form, places = subject.form, np.arange(len(wrong))
+    form, places = function.form, np.arange(len(wrong))
     if wrong.sum() < 2:
         return None
     parts = form.parts(places)
@@ -223,7 +223,7 @@ def _matched(found):
     return order
 
 
-def _penalty(subject, found, wrong):
+def _penalty(function, found, wrong):
     """Recognise a gradient that is off by a multiple of the point."""
     x, far = found.x, found.returned - found.truth
     j = int(np.argmax(abs(x)))
@@ -236,40 +236,40 @@ def _penalty(subject, found, wrong):
     return Cause("penalty", f"off by {size} x, as of a penalty |x|^2 in one of f and gradient only")
 
 
-def _coarse(subject, found, wrong):
+def _coarse(function, found, wrong):
     """Recognise float64 that is no more than float32."""
     size = abs(found.truth[np.isfinite(found.allowed)]).max(initial=0.0)
-    terms = TERMS + max(lengths_of(subject), default=0)
+    terms = TERMS + max(lengths_of(function), default=0)
     right = (found.off[wrong] <= terms * unit_roundoff("float32") * size).all()
-    if subject.form.dtype != "float64" or not right or 2 * wrong.sum() <= len(wrong):
+    if function.form.dtype != "float64" or not right or 2 * wrong.sum() <= len(wrong):
         return None
     return Cause(
         "coarse", "right to float32, and no further: something is rounded to it on the way"
     )
 
 
-def _unstable(subject, found, wrong):
+def _unstable(function, found, wrong):
     """Recognise a formula that is right, but loses its digits in the dtype."""
-    if subject.form.double:
+    if function.form.double:
         return None
     try:
         with wide():
-            out = subject.gradient(subject.form.built(found.x, np.float64))
+            out = function.gradient(function.form.built(found.x, np.float64))
             out = flat(out if found.value is None and len(flat(out)) == len(wrong) else out[1])
     except Exception:  # a stranger's code, which may demand the dtype of the parameters
         return None
     if len(out) != len(wrong) or not (abs(out - found.truth) <= found.allowed).all():
         return None
-    text = f"rounding: the same formula is right in float64, and cancels in {subject.form.dtype}"
+    text = f"rounding: the same formula is right in float64, and cancels in {function.form.dtype}"
     return Cause("unstable", text)
 
 
-def _some(subject, found, wrong):
+def _some(function, found, wrong):
     """Say which coordinates are wrong, where not all are."""
     agree = int((~wrong & np.isfinite(found.allowed)).sum())
     if not agree:
         return None
-    where, be, it = _named(subject.form, wrong)
+    where, be, it = _named(function.form, wrong)
     text, j = f"{where} {be} wrong", int(np.argmax(wrong))
     if wrong.sum() == 1 and abs(found.truth[j]) > found.allowed[j]:
         c = found.returned[j] / found.truth[j]
@@ -295,7 +295,7 @@ def _named(form, which):
 
 
 def counterexample(
-    subject: Subject,
+    function: Function,
     found: Comparison,
     again: Callable[[np.ndarray], Comparison | None],
     theorem: tuple[tuple[str, str], ...],
@@ -304,33 +304,33 @@ def counterexample(
 
     Parameters
     ----------
-    subject, found
+    function, found
         What was checked, and what came.
     again
         What comes at another point.
     theorem
         The first lines: what is violated.
     """
-    cause = likely_cause(subject, found)
+    cause = likely_cause(function, found)
     for x in _simpler(found.x):
         try:
             other = again(x)
         except Exception:  # the gradient has no form there, or a stranger's code raises
             continue
         if other is not None and _shows(other, found):
-            same = likely_cause(subject, other)
+            same = likely_cause(function, other)
             if same.pattern == cause.pattern:
                 found, cause = other, same
                 break
-    where, must, came, off, explained = _sides(subject, found)
+    where, must, came, off, explained = _sides(function, found)
     name = where if len(found.x) > _FEW or where[0] != "g" else "gradient"
-    point = f"x = {text_of(subject.form, found.x)}"
+    point = f"x = {text_of(function.form, found.x)}"
     sides = (
         f"must be    {must}\nreturned   {came}\noff by     {off:.3g} in {where}; rounding explains "
         f"at most {explained:.2g}"
     )
-    lines = [*theorem, ("smallest", point), (name, sides), *_remainders(subject, found)]
-    python = _reproduction(subject, found, must)
+    lines = [*theorem, ("smallest", point), (name, sides), *_remainders(function, found)]
+    python = _reproduction(function, found, must)
     return Counterexample(tuple(lines), point, must, came, off, explained, cause.text, python)
 
 
@@ -361,7 +361,7 @@ def _worst(found):
     return int(np.argmax(np.where(found.wrong, found.off / np.maximum(found.allowed, 1e-300), 0)))
 
 
-def _sides(subject, found):
+def _sides(function, found):
     """Return what is wrong, both sides, how far apart they are, and how far rounding explains."""
     worst = _worst(found)
     if worst is None and found.wrong_value:
@@ -376,11 +376,11 @@ def _sides(subject, found):
     must = [digits_of(found.truth[j], found.allowed[j]) for j in which]
     came = [f"{found.returned[j]:.9g}" for j in which]
     both = [f"({', '.join(side)})" if len(side) > 1 else side[0] for side in (must, came)]
-    label = subject.form.label("gradient", worst)
+    label = function.form.label("gradient", worst)
     return label, *both, float(found.off[worst]), float(found.allowed[worst])
 
 
-def _remainders(subject, found):
+def _remainders(function, found):
     """Return the line that shows how the remainder falls."""
     worst = _worst(found)
     slopes = [slope for slope in found.wrong_slopes if worst in (None, slope.coordinate)]
@@ -390,7 +390,7 @@ def _remainders(subject, found):
     slope = max(slopes, key=lambda slope: slope.excess)
     along = "a random direction"
     if slope.coordinate is not None:
-        along = subject.form.label("x", slope.coordinate)
+        along = function.form.label("x", slope.coordinate)
     numbers = ", ".join(f"{part / slope.length:.6g}" for part in slope.remainders)
     steps = ", ".join(_power(step * slope.length) for step in slope.steps)
     text = f"(f(x + s d) - f(x - s d)) / 2s - <g, d> = {numbers}"
@@ -451,17 +451,17 @@ def source_of(form: Form, x) -> str:
     return repr(jax.tree.unflatten(form.structure, leaves))
 
 
-def _reproduction(subject, found, must):
+def _reproduction(function, found, must):
     """Return Python that shows the violation; it leaves what came in `returned`."""
-    form, x = subject.form, found.x
+    form, x = function.form, found.x
     point = source_of(form, x) if len(x) <= EVERY else f"...  # a point of {len(x)} numbers"
     lines = ["import numpy as np"] if "np.array" in point.replace("jnp.", "") else []
     if "jnp." in point:
         lines.append("import jax.numpy as jnp")
         if form.double:
             lines = ["import jax", 'jax.config.update("jax_enable_x64", True)', *lines]
-    f, imported = import_of(subject.f, "f")
-    gradient, others = import_of(subject.gradient, "gradient")
+    f, imported = import_of(function.f, "f")
+    gradient, others = import_of(function.gradient, "gradient")
     pair = "[1]" if found.value is not None else ""
     lines += [*imported, *others, f"x = {point}"]
     worst = _worst(found)
@@ -475,7 +475,7 @@ def _reproduction(subject, found, must):
     if len(x) > _FEW:
         must = f"{must} in {entry}"
     lines.append(f"print(returned, 'must be', {must!r})")
-    step = _plain_step(subject, found, worst) if len(x) <= EVERY else None
+    step = _plain_step(function, found, worst) if len(x) <= EVERY else None
     if step:
         move = step * np.eye(1, len(x), worst)[0]
         lines += [
@@ -487,13 +487,13 @@ def _reproduction(subject, found, must):
     return "\n".join(lines)
 
 
-def _plain_step(subject, found, j):
+def _plain_step(function, found, j):
     """Return a step for which a plain difference quotient shows which side is right, or None."""
-    form, move = subject.form, np.eye(1, len(found.x), j)[0]
+    form, move = function.form, np.eye(1, len(found.x), j)[0]
     for step in 2.0 ** -np.arange(12):
         with np.errstate(all="ignore"), contextlib.suppress(Exception):
             points = [form.built(found.x + sign * step * move) for sign in (1, -1)]
-            above, below = (float(subject.f(point)) for point in points)
+            above, below = (float(function.f(point)) for point in points)
             sides = np.array([found.truth[j], found.returned[j]])
             if min(abs((above - below) / (2 * step) - sides)) <= found.off[j] / 4:
                 return float(step)

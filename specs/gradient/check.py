@@ -21,15 +21,15 @@ from ..report import Report, Row, Verdict, versions
 from ..subjects import name_of
 from .autodiff import derivative
 from .causes import Comparison, counterexample
-from .remainder import slopes, value_rounding
-from .subjects import (
+from .functions import (
     Formless,
-    Subject,
+    Function,
     form_of,
     returned,
     scalar,
     traced,
 )
+from .remainder import slopes, value_rounding
 
 FORM, AUTODIFF, TAYLOR = "gradient-form", "gradient-matches-autodiff", "taylor-remainder"
 
@@ -87,7 +87,7 @@ def check_gradient(
         form = form.narrow  # JAX passes no float64, unless it is told to
     with jax.default_matmul_precision("highest"), jax.enable_x64(form.double or not single):
         scalar("check_gradient", "f(at)", f(form.built(x)))
-        rows = _rows(Subject(f, gradient, form, seed, *traced(f, form)), x)
+        rows = _rows(Function(f, gradient, form, seed, *traced(f, form)), x)
         platform = jax.default_backend()
     return Report(by, f"the derivative of {of}", platform, versions(), seed, tuple(rows))
 
@@ -102,38 +102,42 @@ def _takes(f, form, x):
     return True
 
 
-def _rows(subject, x):
+def _rows(function, x):
     try:
-        came = returned(subject, x)
+        came = returned(function, x)
     except Formless as found:
         verdict = Verdict.ERROR if found.raised else Verdict.VIOLATED
         reason = f"rests on {FORM}, which is {'not met' if found.raised else 'violated'}"
-        blocked = [_row(subject, name, Verdict.BLOCKED, reason) for name in (AUTODIFF, TAYLOR)]
-        return [_row(subject, FORM, verdict, str(found), instances=1, violated=1), *blocked]
-    known, reason = derivative(subject, x)
-    said = slopes(subject, x, came, known)
-    numbers = [_against_autodiff(subject, x, came, known, reason, said)]
-    numbers.append(_against_values(subject, x, came, known, said))
+        blocked = [_row(function, name, Verdict.BLOCKED, reason) for name in (AUTODIFF, TAYLOR)]
+        return [_row(function, FORM, verdict, str(found), instances=1, violated=1), *blocked]
+    known, reason = derivative(function, x)
+    said = slopes(function, x, came, known)
+    numbers = [_against_autodiff(function, x, came, known, reason, said)]
+    numbers.append(_against_values(function, x, came, known, said))
     if any(row.verdict in (Verdict.HOLDS, Verdict.VIOLATED) for row in numbers):
-        return [_row(subject, FORM, Verdict.HOLDS, instances=1, informative=1), *numbers]
+        return [_row(function, FORM, Verdict.HOLDS, instances=1, informative=1), *numbers]
     # Else a report would be true of a gradient whose numbers were never tested.
     reason = "of the right form, but nothing shows whether its numbers are right"
-    return [_row(subject, FORM, Verdict.VACUOUS, reason, instances=1), *numbers]
+    return [_row(function, FORM, Verdict.VACUOUS, reason, instances=1), *numbers]
 
 
-def _row(subject, theorem, verdict, reason="", **known):
-    return Row(theorem, "gradient agreement", subject.form.dtype, verdict, reason, **known)
+def _row(function, theorem, verdict, reason="", **known):
+    return Row(theorem, "gradient agreement", function.form.dtype, verdict, reason, **known)
 
 
 # -- against autodiff ------------------------------------------------------------------------------
 
 
-def _against_autodiff(subject, x, came, known, reason, said):
+def _against_autodiff(function, x, came, known, reason, said):
     if known is None:
-        return _row(subject, AUTODIFF, Verdict.NOT_APPLICABLE, reason)
-    found = _beside_autodiff(subject, x, came, known, said)
+        return _row(function, AUTODIFF, Verdict.NOT_APPLICABLE, reason)
+    found = _beside_autodiff(function, x, came, known, said)
     first = 1 if came.value is None else 0
-    truth, jump, allowed = known.exact[first:], known.jump[first:], _allowed(subject, known)[first:]
+    truth, jump, allowed = (
+        known.exact[first:],
+        known.jump[first:],
+        _allowed(function, known)[first:],
+    )
     off = abs(np.append(came.value or 0.0, came.gradient)[first:] - truth)
     clear = known.rounding[first:] + jump <= abs(truth) / 2
     counts = {
@@ -144,22 +148,22 @@ def _against_autodiff(subject, x, came, known, reason, said):
     }
     if counts["violated"]:
         lines = (
-            ("theorem", "gradient(x)[i] = df(x) / dx[i]\tby autodiff, in float64"),
-            ("assumes", "JAX can trace f\twhat rounding explains is measured on f"),
+            ("theorem", "gradient(x)[i] = df(x) / dx[i]\nby autodiff, in float64"),
+            ("assumes", "JAX can trace f\nwhat rounding explains is measured on f"),
         )
 
         def again(x):
-            came, (known, _) = returned(subject, x), derivative(subject, x)
+            came, (known, _) = returned(function, x), derivative(function, x)
             if known is None:
                 return None
-            return _beside_autodiff(subject, x, came, known, slopes(subject, x, came, known))
+            return _beside_autodiff(function, x, came, known, slopes(function, x, came, known))
 
-        case = counterexample(subject, found, again, lines)
-        return _row(subject, AUTODIFF, Verdict.VIOLATED, counterexample=case, **counts)
+        case = counterexample(function, found, again, lines)
+        return _row(function, AUTODIFF, Verdict.VIOLATED, counterexample=case, **counts)
     if clear.any():
-        return _row(subject, AUTODIFF, Verdict.HOLDS, **counts)
+        return _row(function, AUTODIFF, Verdict.HOLDS, **counts)
     labels = ["the value"] * (1 - first)
-    labels += [subject.form.label("gradient", j) for j in range(len(x))]
+    labels += [function.form.label("gradient", j) for j in range(len(x))]
     why = (
         "rounding explains as much as the gradient is: f is stationary here, cancels, or has a kink"
     )
@@ -168,16 +172,16 @@ def _against_autodiff(subject, x, came, known, reason, said):
         why = f"{changed}: f has a kink here, or is stationary"
     for j in np.flatnonzero(~np.isfinite(truth))[:1]:
         why = f"autodiff gives {truth[j]} for {labels[j]}"
-    return _row(subject, AUTODIFF, Verdict.VACUOUS, why, **counts)
+    return _row(function, AUTODIFF, Verdict.VACUOUS, why, **counts)
 
 
-def _allowed(subject, known):
-    least = max(float(jnp.finfo(dtype).tiny) for dtype in subject.form.dtypes)
+def _allowed(function, known):
+    least = max(float(jnp.finfo(dtype).tiny) for dtype in function.form.dtypes)
     return known.rounding + known.jump + least
 
 
-def _beside_autodiff(subject, x, came, known, said) -> Comparison:
-    truth, allowed = known.exact, _allowed(subject, known)
+def _beside_autodiff(function, x, came, known, said) -> Comparison:
+    truth, allowed = known.exact, _allowed(function, known)
     value = None if came.value is None else (came.value, float(truth[0]), float(allowed[0]))
     return Comparison(x, came.gradient, truth[1:], allowed[1:], value, said)
 
@@ -185,9 +189,9 @@ def _beside_autodiff(subject, x, came, known, said) -> Comparison:
 # -- against the values of f -----------------------------------------------------------------------
 
 
-def _against_values(subject, x, came, known, said):
+def _against_values(function, x, came, known, said):
     told = [slope for slope in said if not slope.why]
-    found = _beside_values(subject, x, came, known, said)
+    found = _beside_values(function, x, came, known, said)
     valued = known is None and came.value is not None
     counts = {
         "instances": len(said) + valued,
@@ -197,23 +201,23 @@ def _against_values(subject, x, came, known, said):
     }
     if counts["violated"]:
         lines = (
-            ("theorem", "f(x + s d) - f(x) - s <g, d> = O(s^2)\tTaylor's theorem"),
-            ("assumes", "f differentiable at x\thow far f is rounded is measured"),
+            ("theorem", "f(x + s d) - f(x) - s <g, d> = O(s^2)\nTaylor's theorem"),
+            ("assumes", "f differentiable at x\nhow far f is rounded is measured"),
         )
 
         def again(x):
-            came, (known, _) = returned(subject, x), derivative(subject, x)
-            return _beside_values(subject, x, came, known, slopes(subject, x, came, known))
+            came, (known, _) = returned(function, x), derivative(function, x)
+            return _beside_values(function, x, came, known, slopes(function, x, came, known))
 
-        case = counterexample(subject, found, again, lines)
-        return _row(subject, TAYLOR, Verdict.VIOLATED, counterexample=case, **counts)
+        case = counterexample(function, found, again, lines)
+        return _row(function, TAYLOR, Verdict.VIOLATED, counterexample=case, **counts)
     if told:
-        return _row(subject, TAYLOR, Verdict.HOLDS, **counts)
+        return _row(function, TAYLOR, Verdict.HOLDS, **counts)
     reasons = dict.fromkeys(slope.why for slope in said)
-    return _row(subject, TAYLOR, Verdict.VACUOUS, "; ".join(reasons), **counts)
+    return _row(function, TAYLOR, Verdict.VACUOUS, "; ".join(reasons), **counts)
 
 
-def _beside_values(subject, x, came, known, said) -> Comparison:
+def _beside_values(function, x, came, known, said) -> Comparison:
     """Return what came beside the slopes of f along coordinates, as far as they are known."""
     truth, allowed = np.full(len(x), np.nan), np.full(len(x), np.inf)
     for slope in said:
@@ -223,7 +227,7 @@ def _beside_values(subject, x, came, known, said) -> Comparison:
                 allowed[slope.coordinate] = (slope.bound + slope.rounding) / slope.length
     value = None
     if came.value is not None and known is None:
-        value = (came.value, *value_rounding(subject, x))
+        value = (came.value, *value_rounding(function, x))
     elif came.value is not None:
         value = (came.value, came.value, 0.0)  # what is known of it is known to autodiff
     return Comparison(x, came.gradient, truth, allowed, value, said)

@@ -162,6 +162,8 @@ def _operation(eqn, given, errors, k):
     """Return the results of the k-th operation, with their errors."""
     name, params = eqn.primitive.name, eqn.params
     inside = None if errors is None else errors.below(k)
+    if name == "custom_jvp_call" and errors is None:
+        return _by_own_rule(eqn, given)
     if name in CALLS:
         called = (params[key] for key in ("jaxpr", "call_jaxpr", "fun_jaxpr") if key in params)
         return run(_closed(next(called)), given, inside)
@@ -188,6 +190,40 @@ def _operation(eqn, given, errors, k):
         return _off(eqn, out, units, inside.below(k))
     triples = zip(out, _sizes(eqn, given, out), units, strict=True)
     return [errors.into(y, size * unit, k) if unit else y for y, size, unit in triples]
+
+
+def _by_own_rule(eqn, given):
+    """Return the results of a function that brings a rule for its derivative, which stays its own.
+
+    Without it, what it is made of is differentiated, on both sides of a tie or of a kink.
+    """
+    which = [j for j, atom in enumerate(eqn.invars) if inexact(atom.aval)]
+
+    def put(x):
+        return [x[which.index(j)] if j in which else given[j] for j in range(len(given))]
+
+    @jax.custom_jvp
+    def called(x):
+        return run(_closed(eqn.params["call_jaxpr"]), put(x))
+
+    @called.defjvp
+    def _(primals, tangents):
+        def moved(args, x, v):
+            def own(x):
+                return _bound(eqn, [x.get(j, arg) for j, arg in enumerate(args)], eqn.params)
+
+            return jax.jvp(
+                own, [dict(zip(which, x, strict=True))], [dict(zip(which, v, strict=True))]
+            )
+
+        like = [jax.ShapeDtypeStruct(atom.aval.shape, atom.aval.dtype) for atom in eqn.invars]
+        some = [like[j] for j in which]
+        program = jax.make_jaxpr(moved)(like, some, some)
+        [x], [v] = primals, tangents
+        out = run(program, [*put(x), *x, *v])
+        return out[: len(out) // 2], out[len(out) // 2 :]
+
+    return called([given[j] for j in which])
 
 
 def _results(eqn, given):

@@ -35,7 +35,7 @@ import numpy as np
 
 from ..rounding import unit_roundoff
 from .autodiff import Derivative
-from .subjects import Came, Subject, data_of, flat, wide
+from .functions import Came, Function, data_of, flat, wide
 
 _U = unit_roundoff(jnp.float64)
 _STEPS = 4.0 ** -np.arange(26)
@@ -85,26 +85,26 @@ class Slope(NamedTuple):
         return not self.why and self.excess > 1
 
 
-def slopes(subject: Subject, x, came: Came, derivative: Derivative | None) -> list[Slope]:
+def slopes(function: Function, x, came: Came, derivative: Derivative | None) -> list[Slope]:
     """Return what f says of a gradient at x, along coordinates and random directions.
 
     Examples
     --------
-    >>> from gdpure.specs.gradient.subjects import form_of
+    >>> from gdpure.specs.gradient.functions import form_of
     >>> f, g = lambda x: float(np.exp(x).sum()), lambda x: 2 * np.exp(x)
     >>> form, x = form_of("f", np.array([0.0, 1.0]))
-    >>> found = slopes(Subject(f, g, form, 0, None, ""), x, Came(None, g(x)), None)
+    >>> found = slopes(Function(f, g, form, 0, None, ""), x, Came(None, g(x)), None)
     >>> assert found[0].wrong and abs(found[0].slope - 1) < 1e-9
     """
-    d, random = len(x), subject.random
-    sizes = _natural(subject.form, x)
+    d, random = len(x), function.random
+    sizes = _natural(function.form, x)
     if derivative is None:
-        rounding = _own_rounding(subject, x, came, sizes)
+        rounding = _own_rounding(function, x, came, sizes)
     else:
         rounding = (derivative.rounding + derivative.jump)[1:]
         rounding = np.where(np.isnan(rounding), np.inf, rounding)
     signs = random.choice([-1.0, -0.5, 0.5, 1.0], (_RANDOM if d > 1 else 0, d)) * sizes
-    asked = _Asked(subject, x, came.gradient, rounding)
+    asked = _Asked(function, x, came.gradient, rounding)
     if d <= EVERY:
         directions = np.concatenate([np.eye(d) * sizes, signs])
         return asked.slopes(directions, [*range(d), *[None] * len(signs)], _STEPS)
@@ -116,11 +116,11 @@ def slopes(subject: Subject, x, came: Came, derivative: Derivative | None) -> li
     return found
 
 
-def value_rounding(subject: Subject, x) -> tuple[float, float]:
+def value_rounding(function: Function, x) -> tuple[float, float]:
     """Return f(x), and how much rounding shows in it, for an f that JAX cannot trace."""
-    form, f, off = subject.form, subject.f, [0.0]
+    form, f, off = function.form, function.f, [0.0]
     value = float(f(form.built(x)))
-    for dtype, points in ((None, _nearby(subject, x, form.unit)), (np.float64, [x])):
+    for dtype, points in ((None, _nearby(function, x, form.unit)), (np.float64, [x])):
         for point in points:
             with contextlib.suppress(Exception):  # a stranger's code, at points of our own
                 off.append(abs(float(f(form.built(point, dtype))) - value))
@@ -134,26 +134,26 @@ def _natural(form, x):
     return 2.0 ** np.floor(np.log2(np.where(sizes == 0, 1.0, sizes)))
 
 
-def _nearby(subject, x, unit):
+def _nearby(function, x, unit):
     """Return points within a unit in the last place of x."""
-    signs = np.random.default_rng([subject.seed, 1]).choice([-1.0, 1.0], (_NEARBY, len(x)))
+    signs = np.random.default_rng([function.seed, 1]).choice([-1.0, 1.0], (_NEARBY, len(x)))
     return x + signs * (2 * unit) * abs(x)
 
 
-def _own_rounding(subject, x, came, sizes):
+def _own_rounding(function, x, came, sizes):
     """Return how much rounding shows in a gradient of which nothing else is known."""
-    form, found = subject.form, []
-    in_double = [x] if _refines(subject, x, unknown=True) else []
-    for dtype, points in ((None, _nearby(subject, x, form.unit)), (np.float64, in_double)):
+    form, found = function.form, []
+    in_double = [x] if _refines(function, x, unknown=True) else []
+    for dtype, points in ((None, _nearby(function, x, form.unit)), (np.float64, in_double)):
         with wide() if dtype else contextlib.nullcontext():
             for point in points:
                 with contextlib.suppress(Exception):  # a stranger's code, at points of our own
-                    out = subject.gradient(form.built(point, dtype))
+                    out = function.gradient(form.built(point, dtype))
                     out = flat(out if came.value is None else out[1])
                     found.append(np.where(np.isfinite(out), abs(out - came.gradient), 0.0))
     refined = found.pop() if len(found) > _NEARBY else 0 * x
     moved = np.max(found, axis=0, initial=0.0)
-    arrays = [a for f in (subject.f, subject.gradient) for a in data_of(f) if a.ndim]
+    arrays = [a for f in (function.f, function.gradient) for a in data_of(f) if a.ndim]
     coarse = [a for a in arrays if _floating(a) and unit_roundoff(a.dtype) >= form.unit]
     terms = TERMS + max((max(array.shape) for array in coarse), default=0)
     if not form.double and not refined.any():
@@ -162,17 +162,17 @@ def _own_rounding(subject, x, came, sizes):
     if coarse or not refined.any():
         rounding = rounding + terms * moved
     if coarse:
-        rounding = rounding + TERMS * form.unit * abs(float(subject.f(form.built(x)))) / sizes
+        rounding = rounding + TERMS * form.unit * abs(float(function.f(form.built(x)))) / sizes
     return rounding
 
 
-def _refines(subject, x, unknown):
+def _refines(function, x, unknown):
     """Return whether f is the same function in float64; `unknown` says what if it takes none.
 
     Where it draws random numbers, it is not: half of the digits of its value are others there, and
     more than a unit in the last place of x, eight operations long, makes of it.
     """
-    form, f = subject.form, subject.f
+    form, f = function.form, function.f
     own = float(f(form.built(x)))
     try:
         with wide(), np.errstate(all="ignore"):
@@ -182,7 +182,7 @@ def _refines(subject, x, unknown):
     if off <= math.sqrt(form.unit) * abs(own):
         return True
     with np.errstate(all="ignore"):
-        near = [abs(float(f(form.built(y))) - own) for y in _nearby(subject, x, form.unit)]
+        near = [abs(float(f(form.built(y))) - own) for y in _nearby(function, x, form.unit)]
     return off <= TERMS * np.nanmax(near, initial=0.0)
 
 
@@ -193,14 +193,14 @@ def _floating(array):
 class _Asked:
     """A function that is asked for its slopes; what it says first tells how far to trust it."""
 
-    def __init__(self, subject, x, gradient, rounding):
+    def __init__(self, function, x, gradient, rounding):
         self.gradient, self.rounding = gradient, rounding
-        self.along, unit = _sampler(subject, x, gradient)
+        self.along, unit = _sampler(function, x, gradient)
         [[self.here]], _ = self.along(np.zeros((1, len(x))), np.zeros(1))
-        moved, _ = self.along(_nearby(subject, x, unit) - x, np.ones(1))
+        moved, _ = self.along(_nearby(function, x, unit) - x, np.ones(1))
         varied = np.nanmax(abs(moved - self.here), initial=0.0)
         self.noise = max(unit * abs(self.here), varied)
-        self.finest, self.coarsest = None, subject.form.unit * abs(self.here)
+        self.finest, self.coarsest = None, function.form.unit * abs(self.here)
 
     def slopes(self, directions, coordinates, steps):
         """Return what f says of ``<g, d>`` for each of the directions, shape (q, d)."""
@@ -272,24 +272,24 @@ def _limit(steps, odd, even, change, noise, explained, size):
 # -- f along directions ----------------------------------------------------------------------------
 
 
-def _sampler(subject, x, gradient):
+def _sampler(function, x, gradient):
     """Return f along directions, and the unit roundoff of its evaluation.
 
     ``along(directions (q, d), steps (m,))`` returns two arrays (q, m), f and ``<g, y - x>`` at the
     points y; f is NaN where it has no value.
     """
-    form, f = subject.form, subject.f
-    if subject.traced is not None:
+    form, f = function.form, function.f
+    if function.traced is not None:
 
         def compiled(directions, steps):
             with wide():
                 start, moves = form.built(x, np.float64), form.stacked(directions)
-                values = _along(subject.traced, start, moves, jnp.asarray(steps))
+                values = _along(function.traced, start, moves, jnp.asarray(steps))
             return np.asarray(values, np.float64), np.outer(directions @ gradient, steps)
 
         return compiled, _U
 
-    dtype = np.float64 if _refines(subject, x, unknown=False) else None
+    dtype = np.float64 if _refines(function, x, unknown=False) else None
 
     def one_by_one(directions, steps):
         values = np.full((len(directions), len(steps)), np.nan)

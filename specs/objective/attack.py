@@ -15,7 +15,7 @@ from jax.flatten_util import ravel_pytree
 
 import gdpure as gd
 
-from ..gradient.subjects import Subject, wide
+from ..gradient.functions import Function, wide
 
 _AXES = 32  # of a Hessian of up to so many rows, the spectrum is found entirely
 _CLIMB = 0.7 ** np.arange(12)  # the steps of an ascent, in units of the scale of its start
@@ -38,42 +38,42 @@ class Curved(NamedTuple):
     most: float
 
 
-def starts(subject: Subject, first, at, instances: int) -> Starts:
+def starts(function: Function, first, at, instances: int) -> Starts:
     """Return points around two given ones, which come first, on scales from 2^-8 to 2^8.
 
     Examples
     --------
-    >>> from ..gradient.subjects import form_of, traced
+    >>> from ..gradient.functions import form_of, traced
     >>> f = lambda x: x[0] ** 2 - 3 * x[1] ** 2
     >>> form, x = form_of("f", np.zeros(2))
-    >>> subject = Subject(f, f, form, 0, *traced(f, form))
-    >>> around = starts(subject, x, x + 1, 4)
-    >>> found = curved(subject, around)
+    >>> function = Function(f, f, form, 0, *traced(f, form))
+    >>> around = starts(function, x, x + 1, 4)
+    >>> found = curved(function, around)
     >>> assert abs(found.most - 2) < 1e-9 and abs(found.least + 6) < 1e-9
     """
     d, unit = len(first), max(1.0, float(abs(first).max()))
     scales = unit * 2.0 ** np.linspace(-8, 8, instances)
-    around = first + scales[:, None] * subject.random.normal(size=(instances, d))
+    around = first + scales[:, None] * function.random.normal(size=(instances, d))
     # As many whatever d is: what compares points then need not be compiled anew.
     simple = np.concatenate([np.zeros((1, d)), np.ones((1, d)), np.eye(d)[np.arange(_SIMPLE) % d]])
     points = np.concatenate([first[None], at[None], simple, first + simple, around])
     return Starts(points, np.append(np.full(len(points) - instances, unit), scales))
 
 
-def low(subject: Subject, around: Starts) -> np.ndarray:
+def low(function: Function, around: Starts) -> np.ndarray:
     """Return where descents from every other start end, (s / 2, d)."""
     with wide():
-        like = subject.form.built(around.points[0], np.float64)
-        return np.asarray(_descend(subject.traced, like, around.points[::2]))
+        like = function.form.built(around.points[0], np.float64)
+        return np.asarray(_descend(function.traced, like, around.points[::2]))
 
 
-def curved(subject: Subject, around: Starts) -> Curved:
+def curved(function: Function, around: Starts) -> Curved:
     """Return pairs of points along the ends of the curvature, and the axes at the first start."""
     first, d = around.points[0], around.points.shape[1]
-    noise = subject.random.normal(size=(min(d, _AXES), d))
+    noise = function.random.normal(size=(min(d, _AXES), d))
     with wide():
-        like = subject.form.built(first, np.float64)
-        found = _climb(subject.traced, like, *around, noise)
+        like = function.form.built(first, np.float64)
+        found = _climb(function.traced, like, *around, noise)
         axes, ends = jax.tree.map(np.asarray, found)
     k = np.arange(_ENDS) % len(axes)
     along = np.concatenate([axes[k], axes[-1 - k]])

@@ -7,10 +7,11 @@ import math
 import numpy as np
 
 from ..gradient.causes import digits_of, import_of, lengths_of, source_of, text_of
-from ..gradient.subjects import Subject
+from ..gradient.functions import Function
 from ..report import Counterexample
 from ..rows import Points
 from ..theorem import Sides
+from ..words import number
 from .claims import Claim
 
 _NEARLY = 0.99  # a simple case must show so much of what the worst one shows
@@ -18,13 +19,13 @@ _MANY = 200
 
 
 def counterexample(
-    subject: Subject, claim: Claim, points: Points, seen: Sides, judged
+    function: Function, claim: Claim, points: Points, seen: Sides, judged
 ) -> Counterexample:
     """Return the simplest case that shows nearly as much as the worst one.
 
     Parameters
     ----------
-    subject, claim
+    function, claim
         What was checked.
     points, seen
         Where it was checked, and what came out.
@@ -36,7 +37,7 @@ def counterexample(
         here, there = _places(claim, np.unravel_index(np.argmax(share), share.shape))
         tried.append(judged(_simpler(points.noted.x.middle[..., 0], here, there)))
     found = [
-        _Case(subject, claim, some, seen, place)
+        _Case(function, claim, some, seen, place)
         for some, seen in tried
         for place in np.argwhere(_share(seen).T >= _NEARLY * share.max())[:_MANY, ::-1]
     ]
@@ -71,8 +72,8 @@ def _simpler(x, here, there):
 class _Case:
     """One violation of a claim."""
 
-    def __init__(self, subject, claim, points, seen, place):
-        self.subject, self.claim, self.known = subject, claim, points
+    def __init__(self, function, claim, points, seen, place):
+        self.function, self.claim, self.known = function, claim, points
         self.must_be, self.returned, self.off_by, self.explained = (
             float(part[tuple(place)])
             for part in (seen.bound, seen.measured, seen.off, seen.allowed)
@@ -87,7 +88,7 @@ class _Case:
         }
         named = {"x": self.x, "y": self.y, "x*": self.y}
         self.text = ", ".join(
-            f"{name} = {text_of(subject.form, named[name])}" for name in claim.points
+            f"{name} = {text_of(function.form, named[name])}" for name in claim.points
         )
 
     def told(self) -> Counterexample:
@@ -96,14 +97,14 @@ class _Case:
         left, right = claim.compared
         bound, returned = (digits_of(x, self.explained) for x in (self.must_be, self.returned))
         if claim.name == "smoothness":  # the bound is exact, and what came is rounded
-            bound = shown(self.must_be)
+            bound = number(self.must_be, 6)
         must_be, beside = ("0", "") if right == "0" else (f"at most {bound}", f" = {right}")
         sides = (
             f"must be    {must_be}{beside}\nis         {returned}\n"
             f"off by     {self.off_by:.3g}; rounding explains at most {self.explained:.2g}"
         )
         lines = (
-            ("theorem", f"{claim.theorem.statement}\t{claim.theorem.source}"),
+            ("theorem", f"{claim.theorem.statement}\n{claim.theorem.source}"),
             ("smallest", self.text),
             (left, sides),
         )
@@ -121,10 +122,10 @@ class _Case:
     def _cause(self):
         """Return what is wrong, and what the claimed number would be."""
         # The number in the report is the value of the expression that its reader gets.
-        implied = float(eval(self.claim.shown, {}, self.scope))
+        implied = float(eval(self.claim.expression, {}, self.scope))
         fact = self.claim.facts[0]
         if "{claimed}" not in self.claim.wrong:
-            return self.claim.wrong.format(implied=shown(implied)), shown(implied)
+            return self.claim.wrong.format(implied=number(implied, 6)), number(implied, 6)
         name = "L" if fact == "smoothness" else "mu" if fact == "strong_convexity" else fact
         claimed = float(getattr(self.known, name).middle)
         small = abs(self.must_be) <= self.explained and self.claim.compared[1] != "0"
@@ -139,7 +140,7 @@ class _Case:
         if not claimed or not implied or self.claim.name in ("minimum", "attained"):
             return ""
         known = {2.0: "a missing factor 2", 0.5: "a factor 2 too many"}
-        for n, whose in lengths_of(self.subject).items():
+        for n, whose in lengths_of(self.function).items():
             known.setdefault(float(n), f"{whose}: a sum is no mean")
             known.setdefault(1 / n, f"one over {whose}: a mean is no sum")
         for factor, meaning in known.items():
@@ -149,7 +150,7 @@ class _Case:
 
     def _python(self, implied):
         """Return Python that shows the violation."""
-        form, (f, imported) = self.subject.form, import_of(self.subject.f, "f")
+        form, (f, imported) = self.function.form, import_of(self.function.f, "f")
         double = ['jax.config.update("jax_enable_x64", True)'] if form.double else []
         claim = self.claim
         lines = [
@@ -164,13 +165,8 @@ class _Case:
             f"(fx, gx), (fy, gy) = (jax.value_and_grad({f})(at) for at in (x, y))",
             "x, y, gx, gy = (ravel_pytree(tree)[0] for tree in (x, y, gx, gy))",
         ]
-        if "norm" in claim.shown:
+        if "norm" in claim.expression:
             lines.append("norm = jnp.linalg.norm")
-        if "minimum" in claim.shown:
+        if "minimum" in claim.expression:
             lines.append(f"minimum = {self.scope['minimum']!r}")
-        return "\n".join([*lines, f"print({claim.shown})  # {implied}"])
-
-
-def shown(x) -> str:
-    """Return a number with up to six digits."""
-    return f"{float(x):.6g}"
+        return "\n".join([*lines, f"print({claim.expression})  # {implied}"])

@@ -27,14 +27,15 @@ from gdpure.objectives import Objective
 from ..balls import Ball, ball, dot, widened
 from ..gradient.autodiff import derivative, derivatives
 from ..gradient.check import AUTODIFF, check_gradient
-from ..gradient.subjects import Subject, flat, form_of, passed, scalar, traced
+from ..gradient.functions import Function, flat, form_of, passed, scalar, traced
 from ..report import Report, Row, Verdict, versions
 from ..rounding import unit_roundoff
 from ..rows import QUIET, Points, Rows
 from ..subjects import name_of
 from ..theorem import Sides, sides
+from ..words import number
 from .attack import Curved, curved, low, starts
-from .cases import counterexample, shown
+from .cases import counterexample
 from .claims import CLAIMS, FLAT, Claim
 
 _NUMBERS = ("smoothness", "strong_convexity", "growth", "minimum")
@@ -112,12 +113,12 @@ def check_objective(
         scalar("check_objective", "f(at)", objective(form.built(x)))
         claimed = _claimed(form, facts)
         f = passed(objective) if isinstance(objective, Objective) else objective
-        subject = Subject(f, f, form, seed, *traced(f, form))
-        rows, notes = _gradient_rows(subject, objective, x), []
-        if subject.traced is None:
-            rows += _unknown(form, subject.reason)
+        function = Function(f, f, form, seed, *traced(f, form))
+        rows, notes = _gradient_rows(function, objective, x), []
+        if function.traced is None:
+            rows += _unknown(form, function.reason)
         else:
-            more, notes = _rows(subject, x, claimed, instances)
+            more, notes = _rows(function, x, claimed, instances)
             rows += more
         platform = jax.default_backend()
     if not claimed and getattr(objective, "gradient", None) is None:
@@ -172,17 +173,17 @@ def _claimed(form, facts) -> dict[str, Any]:
     """Return what is claimed: numbers as balls, a minimizer (d,), a projector as a ball (d, d)."""
     found: dict[str, Any] = {}
     for name in _NUMBERS:
-        number = getattr(facts, name)
-        if number is None:
+        fact = getattr(facts, name)
+        if fact is None:
             continue
         what = f"check_objective: facts.{name} must be one real number, got "
-        if not guards.is_number(number) or jnp.iscomplexobj(number):
-            raise TypeError(what + guards.describe(number))
-        if np.shape(number) != () or np.isnan(float(number)):
-            raise ValueError(what + guards.describe(number))
-        says = name != "growth" or float(number) > 0
-        if says and np.isfinite(float(number)):
-            found[name] = _rounded(number)
+        if not guards.is_number(fact) or jnp.iscomplexobj(fact):
+            raise TypeError(what + guards.describe(fact))
+        if np.shape(fact) != () or np.isnan(float(fact)):
+            raise ValueError(what + guards.describe(fact))
+        says = name != "growth" or float(fact) > 0
+        if says and np.isfinite(float(fact)):
+            found[name] = _rounded(fact)
     if facts.minimizer is not None:
         shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(facts.minimizer))
         same = jax.tree.structure(facts.minimizer) == form.structure
@@ -233,39 +234,39 @@ def _unknown(form, why):
     return [_row(form, claim, Verdict.VACUOUS, why) for claim in (*CLAIMS, FLAT)]
 
 
-def _gradient_rows(subject, objective, x):
+def _gradient_rows(function, objective, x):
     """Return what `check_gradient` says of a gradient that is derived by hand."""
-    form = subject.form
+    form = function.form
     if not isinstance(objective, Objective) or objective.gradient is None:
         why = "brings no gradient that is derived by hand"
         return [Row(AUTODIFF, "gradient agreement", form.dtype, Verdict.NOT_APPLICABLE, why)]
     # At a minimizer rounding explains as much as the gradient is.
-    far = flat(form.built(x + (1 + abs(x)) * subject.random.normal(size=x.shape)))
-    if not np.isfinite(float(subject.f(form.built(far)))):
+    far = flat(form.built(x + (1 + abs(x)) * function.random.normal(size=x.shape)))
+    if not np.isfinite(float(function.f(form.built(far)))):
         far = x
     gradient = functools.partial(_by_hand, objective.gradient, objective.data)
-    return list(check_gradient(subject.f, gradient, form.built(far), seed=subject.seed).rows)
+    return list(check_gradient(function.f, gradient, form.built(far), seed=function.seed).rows)
 
 
 def _by_hand(gradient, data, params):
     return gradient(params, data)
 
 
-def _rows(subject, x, claimed, instances):
-    form, first = subject.form, claimed.get("minimizer", x)
-    scalar("check_objective", "f at the claimed minimizer", subject.f(form.built(first)))
-    known, why = derivative(subject, first)
+def _rows(function, x, claimed, instances):
+    form, first = function.form, claimed.get("minimizer", x)
+    scalar("check_objective", "f at the claimed minimizer", function.f(form.built(first)))
+    known, why = derivative(function, first)
     if known is None:
         return _unknown(form, why), []
-    around = starts(subject, first, x, instances)
+    around = starts(function, first, x, instances)
     found = Curved(around.points[:0], np.inf, -np.inf)
     if any(fact in claimed for fact in _CURVATURE):
-        found = curved(subject, around)
-    vectors = np.concatenate([around.points, low(subject, around), found.points])
-    noted = _evaluated(subject, vectors)
-    points = _known(claimed, noted, found, _computed(subject))
+        found = curved(function, around)
+    vectors = np.concatenate([around.points, low(function, around), found.points])
+    noted = _evaluated(function, vectors)
+    points = _known(claimed, noted, found, _computed(function))
     if "minimizer" in claimed:
-        points = _moved(points, _computed(subject) * np.linalg.norm(first))
+        points = _moved(points, _computed(function) * np.linalg.norm(first))
     rows = []
     for claim in CLAIMS:
         why = _missing(claim, claimed)
@@ -275,8 +276,8 @@ def _rows(subject, x, claimed, instances):
             why = "rests on smoothness and strong-convexity, of which one is violated"
             rows.append(_row(form, claim, Verdict.BLOCKED, why))
         else:
-            rows.append(_judged(subject, claim, points))
-    rows += _flat_rows(subject, claimed, points, first)
+            rows.append(_judged(function, claim, points))
+    rows += _flat_rows(function, claimed, points, first)
     return rows, _notes(claimed, found)
 
 
@@ -290,13 +291,13 @@ def _missing(claim, claimed):
     return ""
 
 
-def _computed(subject):
+def _computed(function):
     """Return the relative error, as of a vector or a matrix, of facts computed in float64.
 
     That of a backward stable algorithm, such as a decomposition by singular values.
     """
-    shapes = [np.shape(leaf) for leaf in jax.tree.leaves(getattr(subject.f, "data", None))]
-    return max(sum(subject.form.sizes), *itertools.chain((1,), *shapes)) * unit_roundoff("float64")
+    shapes = [np.shape(leaf) for leaf in jax.tree.leaves(getattr(function.f, "data", None))]
+    return max(sum(function.form.sizes), *itertools.chain((1,), *shapes)) * unit_roundoff("float64")
 
 
 def _known(claimed, noted, found, error) -> Points:
@@ -323,23 +324,24 @@ def _moved(points, off):
 
 def _notes(claimed, found):
     """Return what was seen of curvature: an L that is too large is true, but loose."""
-    said = [f"{fact} {shown(claimed[fact].middle)}" for fact in _NUMBERS[:2] if fact in claimed]
-    if not said or not np.isfinite(found.most):
+    facts = {fact: claimed[fact].middle for fact in _NUMBERS[:2] if fact in claimed}
+    if not facts or not np.isfinite(found.most):
         return []
-    seen = f"curvatures from {shown(found.least)} to {shown(found.most)} were found"
-    return [f"{seen}; claimed is {' and '.join(said)}"]
+    said = " and ".join(f"{fact} {number(float(x), 6)}" for fact, x in facts.items())
+    least, most = (number(float(x), 6) for x in (found.least, found.most))
+    return [f"curvatures from {least} to {most} were found; claimed is {said}"]
 
 
-def _evaluated(subject, vectors):
+def _evaluated(function, vectors):
     """Return points with values and gradients.
 
     Where f is not finite, or nothing is known of its rounding, there is the first point instead.
     """
     x = np.array(vectors)
-    largest = min(float(jnp.finfo(dtype).max) for dtype in subject.form.dtypes)
+    largest = min(float(jnp.finfo(dtype).max) for dtype in function.form.dtypes)
     x[~(abs(x) < largest).all(1)] = x[0]
     different, which = np.unique(x, axis=0, return_inverse=True)
-    known, why = derivatives(subject, different)
+    known, why = derivatives(function, different)
     assert known is not None, why  # it is known at the first point
     exact, radius = known.exact[which], (known.rounding + known.jump)[which]
     lost = ~(np.isfinite(exact).all(1) & np.isfinite(radius).all(1))
@@ -362,7 +364,7 @@ def _sides(claim: Claim, points: Points) -> Sides:
     return seen._replace(measured=measured, bound=bound, allowed=np.where(lost, np.inf, seen[2]))
 
 
-def _judged(subject, claim, points):
+def _judged(function, claim, points):
     seen = _sides(claim, points)
     counts = {
         "instances": seen.off.size,
@@ -373,29 +375,29 @@ def _judged(subject, claim, points):
     if counts["violated"]:
 
         def judged(vectors):
-            noted = _evaluated(subject, vectors)
+            noted = _evaluated(function, vectors)
             there = replace(points, noted=noted)
             return there, _sides(claim, there)
 
-        case = counterexample(subject, claim, points, seen, judged)
-        return _row(subject.form, claim, Verdict.VIOLATED, counterexample=case, **counts)
+        case = counterexample(function, claim, points, seen, judged)
+        return _row(function.form, claim, Verdict.VIOLATED, counterexample=case, **counts)
     if counts["informative"]:
-        return _row(subject.form, claim, Verdict.HOLDS, **counts)
+        return _row(function.form, claim, Verdict.HOLDS, **counts)
     why = "rounding explains as much as is claimed"
-    return _row(subject.form, claim, Verdict.VACUOUS, why, **counts)
+    return _row(function.form, claim, Verdict.VACUOUS, why, **counts)
 
 
 @QUIET
-def _flat_rows(subject, claimed, points, first):
+def _flat_rows(function, claimed, points, first):
     """Judge the flat directions: their projector, and f along them."""
-    form, why = subject.form, _missing(FLAT, claimed)
+    form, why = function.form, _missing(FLAT, claimed)
     if not why and not claimed["flat"].middle.any():
         why = "claims no flat direction"
     if why:
         verdict = Verdict.NOT_APPLICABLE
         row = Row(PROJECTOR, FLAT.theorem.family, form.dtype, verdict, why)
         return [row, _row(form, FLAT, verdict, why)]
-    draws = subject.random.normal(size=(_PROBES, len(first)))
+    draws = function.random.normal(size=(_PROBES, len(first)))
     moves, off = _projected(claimed["flat"], draws)
     why = "" if off <= 1 else "flat is no projector: it is not its own transpose, or square"
     rows = [
@@ -412,11 +414,11 @@ def _flat_rows(subject, claimed, points, first):
         )
     ]
     lengths = 2.0 ** np.linspace(-4, 4, _PROBES)[:, None] * max(1.0, abs(first).max())
-    noted = _evaluated(subject, [first, *(first + lengths * moves.middle)])
+    noted = _evaluated(function, [first, *(first + lengths * moves.middle)])
     # What is rounded in the projector leads astray, by so much.
     astray = np.append(0.0, lengths[:, 0] * np.linalg.norm(moves.radius, axis=1))[:, None]
     noted = Rows(noted.x, noted.strayed(astray, float(points.L.middle)).f, noted.g)
-    return [*rows, _judged(subject, FLAT, replace(points, noted=noted))]
+    return [*rows, _judged(function, FLAT, replace(points, noted=noted))]
 
 
 def _projected(projector, draws):

@@ -19,8 +19,8 @@ class Claim(NamedTuple):
         Both sides in words.
     wrong
         What a violation shows, with the number that is `claimed`, and the one that is `implied`.
-    shown
-        An expression of x, y, their values and gradients fx, fy, gx, gy, and the claimed `minimum`,
+    expression
+        Of Python, of x, y, their values and gradients fx, fy, gx, gy, and the claimed `minimum`,
         for what is implied, or for how far it is from zero.
     points
         What it is about: all pairs ("x", "y"), all points ("x",), the minimizer ("x*",), or all
@@ -32,7 +32,7 @@ class Claim(NamedTuple):
     facts: tuple[str, ...]
     compared: tuple[str, str]
     wrong: str
-    shown: str
+    expression: str
     points: tuple[str, ...]
     theorem: Any = None
 

@@ -58,7 +58,7 @@ def explain(
     )
     f = function_text(instance, dtype)
     lines = [
-        ("theorem", _beside(theorem.statement, theorem.source)),
+        ("theorem", f"{theorem.statement}\n{theorem.source}"),
         ("assumes", _assumed(theorem, instance, dtype)),
         ("smallest", f"{f}\n{begin} = {_point(instance.start, dtype)}"),
         (
@@ -121,14 +121,7 @@ def _assumed(theorem: Theorem, instance: Instance, dtype):
         values += f", eta L = {eta * L:.6g}"
     if any("mu" in name for name in theorem.assumes):
         values += f", mu = {float(instance.strong_convexity):.6g}"
-    return _beside(", ".join(theorem.assumes or ("nothing about f",)), f"here {values}")
-
-
-def _beside(text, note):
-    """Return a text with a note beside it where both fit in a line, else below it."""
-    return (
-        f"{text}\t{note}" if len(text) <= 40 and len(text) + len(note) <= 78 else f"{text}\n{note}"
-    )
+    return f"{', '.join(theorem.assumes or ('nothing about f',))}\nhere {values}"
 
 
 def _run_text(points, dtype):

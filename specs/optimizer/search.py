@@ -19,7 +19,7 @@ from .. import instances, rounding
 from ..instances import SHAPES, Instance, Shape
 from ..rows import QUIET, Run, observe
 from ..subjects import Subject
-from ..theorem import Finding, Theorem, find
+from ..theorem import Judgment, Theorem, find
 
 LANES = 512  # so many instances are run, and judged, at once; more leave the cache of a processor
 FIRST = 64  # so many of each shape decide which theorems are tried on all
@@ -33,7 +33,7 @@ class Case:
     instance: Instance
     shape: Shape
     attained: bool
-    finding: Finding
+    finding: Judgment
 
 
 @dataclass
@@ -94,7 +94,7 @@ def judge(
     *,
     attained: bool = False,
     known: Sequence[Theorem] = (),
-) -> list[Finding]:
+) -> list[Judgment]:
     """Run a subject on a batch, and return what each theorem finds in it.
 
     XLA may compute a number twice and round it in two ways, so that a row is not, to the last bits,

@@ -91,7 +91,7 @@ def trials(
     def tried(other, theorem):
         if other is not subject:  # the test has made a subject of its own
             return check.check_optimizer(other, only=theorem, **options)
-        rows = tuple(row for row in whole().rows if row.theorem == theorem.name)
+        rows = tuple(row for row in whole().rows if theorem is None or row.theorem == theorem.name)
         return replace(whole(), rows=rows)
 
     return [Trial(theorem, tried, expected.get(theorem.name, "")) for theorem in chosen]
@@ -118,13 +118,13 @@ class Trial:
     theorem
         It.
     tried
-        ``tried(subject, theorem)``, the rows of a report on this theorem.
+        ``tried(subject, theorem)``, the rows of a report on this theorem, or of None on all.
     expected
         Why it may be broken, or "".
     """
 
     theorem: Theorem
-    tried: Callable[[Any, Theorem], Report] = field(repr=False)
+    tried: Callable[[Any, Theorem | None], Report] = field(repr=False)
     expected: str = ""
 
     def __repr__(self):

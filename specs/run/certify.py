@@ -22,7 +22,7 @@ from .certificate import Certificate
 from .laws import evidence, laws_of, least_smoothness
 from .readings import readings
 from .recorded import Record, facts_of, read
-from .steps import norm
+from .steps import lengths
 
 
 def certify(
@@ -187,7 +187,7 @@ def _events(of):
     """Yield what happened, in sentences: divergence, the floor, how far f fell."""
     rows, eta, F = of.rows, of.steps.eta, of.F
     over = _over(of)
-    grew = of.G is not None and norm(of.G[-1]) > norm(of.G[0])
+    grew = of.G is not None and lengths(of.G[-1]) > lengths(of.G[0])
     if F is None:
         rose = grew and over is not None
     else:
@@ -206,12 +206,12 @@ def _events(of):
     if F is not None:
         kept = _fall(F)
         if of.steps.finding.verdict is Verdict.HOLDS and of.steps.how != "inferred row by row":
-            sizes = sorted(set(eta.tolist()))
+            sizes = sorted(set(eta[eta != 0].tolist()))
             size = f"{sizes[0]:.4g}" if len(sizes) == 1 else f"{sizes[0]:.4g} to {sizes[-1]:.4g}"
             kept = f"gradient descent with step {size}: {kept}"
         yield kept
     if of.G is not None:
-        yield f"|gradient| went from {norm(of.G[0]):.3g} to {norm(of.G[-1]):.3g}"
+        yield f"|gradient| went from {lengths(of.G[0]):.3g} to {lengths(of.G[-1]):.3g}"
     if over is not None and F is not None:
         yield f"{over[1]}, and yet f falls: the run keeps clear of the steepest direction"
 
@@ -263,7 +263,7 @@ def _floor(of):
     floor = None
     if F is not None and of.G is not None:
         # A convex f falls by no more than that.
-        most = eta * norm(of.G[:-1]) ** 2
+        most = eta * lengths(of.G[:-1]) ** 2
         floor = _from((most <= rounding.spacing(F[:-1], rows.dtype) / 2) & (F[:-1] != 0))
     if floor is not None:
         why = "from there on a step lowers f by less than half a unit in the last place"

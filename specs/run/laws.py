@@ -18,7 +18,7 @@ import gdpure as gd
 
 from .. import rounding
 from ..balls import Ball, ball
-from ..gradient.subjects import flat
+from ..gradient.functions import flat
 from ..report import Verdict
 from ..rows import Points, Rows, Run, Trace
 from ..theorem import Sides, sides
@@ -28,7 +28,7 @@ from ..words import listed
 from .certificate import Finding
 from .readings import blurred
 from .recorded import Record, Truth
-from .steps import Steps, above, compared, norm, steps_of
+from .steps import Steps, above, compared, lengths, steps_of
 
 _U = rounding.unit_roundoff("float64")
 # Rows that are held against each other, evenly spaced, and so many numbers of all pairs of them.
@@ -89,7 +89,7 @@ def _curvatures(facts, d):
     growth = None if growth is None or growth <= steep else growth - steep
     if mu is not None:
         mu = max(mu - steep, 0.0) if mu >= 0 else mu - steep
-    return L + steep if L else None, mu, growth, unit
+    return None if L is None else L + steep, mu, growth, unit
 
 
 def _unit_of(fact):
@@ -105,7 +105,7 @@ def _minimizer(known: Truth, facts: gd.Facts, growth: float | None):
     if known.at is None:
         minimum = None if facts.minimum is None else float(facts.minimum)
         # A claim, which is rounded to its dtype; what this line rounds is less than as much again.
-        return x, minimum, 2 * _unit_of(facts.minimizer) * float(norm(x))
+        return x, minimum, 2 * _unit_of(facts.minimizer) * float(lengths(x))
     value, slope, _, doubt, _, _ = known.at(x)
     if growth is None:
         return x, float(value), None if np.any(slope) else 0.0
@@ -323,6 +323,8 @@ def _value_rate(of: Evidence):
     convex = of.mu if of.mu is not None and of.mu >= 0 else None
     minimizer = None if minimum is None or of.strayed is None else of.minimizer
     why = _missing(L=of.L, mu=convex, eta=eta, F=of.F, G=of.G, minimizer=minimizer)
+    if not why and of.L == 0:
+        why = "f is linear, for L is 0"
     if not why and (len(set(eta.tolist())) > 1 or not 0 < eta[0] * of.L < 2):
         why = "the step size is not one number in (0, 2/L)"
     if why:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ..gradient.subjects import data_of
+from ..gradient.functions import data_of
 from ..words import listed
 from .recorded import Record, Truth, assumed, fits, truth
 

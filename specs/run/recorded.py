@@ -22,7 +22,7 @@ from gdpure.objectives import Objective
 
 from .. import rounding
 from ..gradient.autodiff import derivative, derivatives
-from ..gradient.subjects import Form, Subject, first_line, flat, form_of, traced, wide
+from ..gradient.functions import Form, Function, first_line, flat, form_of, traced, wide
 
 _U = rounding.unit_roundoff("float64")
 # NumPy's extended precision, 32 times coarser: 1 + u has to be one of its numbers, and not be 1.
@@ -253,10 +253,10 @@ def truth(objective: Any, rows: Record) -> Truth:
         at = _derived(evaluate, objective.data, rows.dtype)
         return _told(zip(*map(at, rows.point), strict=True), at, "derived")
     if refined is not None:
-        subject = Subject(objective, objective, form, 0, refined, "")
-        known, why = derivatives(subject, rows.point)
+        function = Function(objective, objective, form, 0, refined, "")
+        known, why = derivatives(function, rows.point)
         if known is not None:
-            return _told(_parts_of(known, form), _measured(subject), "measured")
+            return _told(_parts_of(known, form), _measured(function), "measured")
     with _own_precision(form):
         values = [float(objective(form.built(x))) for x in rows.point]
     return assumed(rows, np.array(values), why)
@@ -337,10 +337,10 @@ def _derived(evaluate: Any, data, dtype):
     return at
 
 
-def _measured(subject):
+def _measured(function):
     def at(x):
-        known: Any = derivative(subject, x)[0]
-        return _parts_of(known, subject.form)
+        known: Any = derivative(function, x)[0]
+        return _parts_of(known, function.form)
 
     return at
 

@@ -53,14 +53,14 @@ class _Slopes(NamedTuple):
     whose: str
 
 
-def norm(x):
+def lengths(x):
     """Return Euclidean norms along the last axis."""
     return np.sqrt((x * x).sum(-1))
 
 
 def above(x):
     """Return Euclidean norms along the last axis, rounded up: a sum of d squares, and its root."""
-    return norm(x) * (1 + (x.shape[-1] + 4) * _U)
+    return lengths(x) * (1 + (x.shape[-1] + 4) * _U)
 
 
 @QUIET
@@ -133,10 +133,10 @@ def _follows(rows, slopes, eta, doubt):
 
 def _inferred(rows, slopes, _):
     """Infer one step size, or else one a row, and judge the steps by them."""
-    moves, slope = np.diff(rows.point, axis=0), norm(slopes.g)
+    moves, slope = np.diff(rows.point, axis=0), lengths(slopes.g)
     squares = np.where(slope > 0, slope, 1) ** 2
     each = -(moves * slopes.g).sum(1) / squares
-    doubt = norm(allowed_step(rows, slopes, abs(each))) / np.sqrt(squares)
+    doubt = lengths(allowed_step(rows, slopes, abs(each))) / np.sqrt(squares)
     clear = (slope > 0) & (doubt < abs(each) / 2)
     if not clear.any():
         why = "no step is larger than rounding"
@@ -152,14 +152,22 @@ def _inferred(rows, slopes, _):
     alike = Steps(eta, unsure, "inferred", one)
     if one.verdict is not Verdict.VIOLATED:
         return alike
-    # Else a step size a row; but to stand still is no step, and uphill there is none.
+    # A line search that finds no step any more makes none, and so does Polyak's at the minimum:
+    # of where nothing moves, to the end, nobody knows the step size.
+    rests = np.arange(len(moves)) > np.flatnonzero(moves.any(axis=1))[-1]
+    each, doubt, eta, unsure = (np.where(rests, 0, part) for part in (each, doubt, eta, unsure))
+    one = _follows(rows, slopes, eta, unsure)
+    alike = Steps(eta, unsure, "inferred", one)
+    if one.verdict is not Verdict.VIOLATED:
+        return alike
+    # Else a step size a row; but to stand still on the way is no step, and uphill there is none.
     each = np.where(moves.any(axis=1), each, eta)
     own = _follows(rows, slopes, np.maximum(each, 0), doubt)
     apart = Steps(each, doubt, "inferred row by row", own)
     several = rows.point.shape[1] > 1
     if several and own.verdict is not Verdict.VIOLATED:
         return apart
-    if several or (abs(each - eta) <= doubt + unsure)[clear].mean() > 0.5:
+    if several or own.verdict is Verdict.VIOLATED:
         return alike
     why = "of one parameter, every move is a multiple of the gradient, and no step size is known"
     return apart._replace(finding=Finding(*_LAW, Verdict.VACUOUS, why))
@@ -210,6 +218,15 @@ def _cause(rows, known, slopes, steps):
     # What a row may not show of the point in use, and what the differences of float64 lose.
     blur = rounding.spacing(rows.point, rows.dtype) + 4 * _U * abs(rows.point) + rows.blur[0]
     model = rounding.arithmetic(rows.dtype)
-    sizes = abs(steps.eta), steps.doubt
-    run = of_record(rows.point, blur, slopes.g, slopes.error, *sizes, model, known.at and at)
+    count = len(np.trim_zeros(steps.eta, "b")) if steps.how != "given" else len(steps.eta)
+    run = of_record(
+        rows.point[: count + 1],
+        blur[: count + 1],
+        slopes.g[:count],
+        slopes.error[:count],
+        abs(steps.eta)[:count],
+        steps.doubt[:count],
+        model,
+        known.at and at,
+    )
     return cause_of_record(run, given=steps.how == "given")

@@ -61,7 +61,9 @@ def read_csv(file: Path) -> dict[str, Any]:
     points, gradients = _named(f"{file}, line {line}", names)
     table = np.array([_numbers(f"{file}, line {k}", names, row) for k, row in rows], np.float64)
     table = table.reshape(len(rows), len(names))
-
+    for k, j in np.argwhere(~np.isfinite(table[:2]))[:1]:
+        place = f"{file}, line {rows[k][0]}, column {names[j]}"
+        raise Refused(f"{place}: must be finite where a run begins, got {table[k, j]}")
     return {
         "run": table[:, list(map(names.index, points))],
         "values": table[:, names.index("value")] if "value" in names else None,

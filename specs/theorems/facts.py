@@ -12,6 +12,19 @@ from ..theorem import Theorem
 from .gradient_agreement import NESTEROV, convex, interpolated, lipschitz, strongly_convex
 
 
+def _smooth(t):
+    if t.L.middle.any():
+        return lipschitz(t)
+    # Of a gradient that does not change at all, it has to be seen that there is one.
+    return t.pairs.change.sqrt(), ball(0.0), dot(t.noted.g, t.noted.g).sqrt().middle[:, None]
+
+
+def _interpolates(t):
+    if t.L.middle.any():
+        return interpolated(t)
+    return t.pairs.along, t.pairs.rise, abs(t.noted.f.middle)[:, None]  # f is linear
+
+
 def _bounded(t):
     above = t.noted.f - t.minimum
     return ball(t.minimum), t.noted.f, above.middle
@@ -52,7 +65,7 @@ FACTS = tuple(
             "family": "curvature",
             "statement": "|g(x) - g(y)| <= L |x - y|",
             "source": "definition",
-            "law": lipschitz,
+            "law": _smooth,
         },
         {
             "name": "strong-convexity",
@@ -73,7 +86,7 @@ FACTS = tuple(
             "family": "curvature",
             "statement": "an L-smooth mu-strongly convex f has (x, g(x), f(x)) and (y, g(y), f(y))",
             "source": "Taylor, Hendrickx and Glineur, Math. Program. 161, 2017, Theorem 4",
-            "law": interpolated,
+            "law": _interpolates,
         },
         {
             "name": "minimum",

@@ -162,7 +162,7 @@ def _fault(value):
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class Function:
     """A function and the gradient it is said to have.
 
     Attributes
@@ -285,7 +285,7 @@ class Came(NamedTuple):
     gradient: np.ndarray
 
 
-def returned(subject: Subject, x) -> Came:
+def returned(function: Function, x) -> Came:
     """Call the gradient twice; demand the form of the parameters, finite numbers, the same bits.
 
     Raises
@@ -293,7 +293,7 @@ def returned(subject: Subject, x) -> Came:
     Formless
         With one sentence: what is wrong, what was wanted, what came.
     """
-    form, first, again = subject.form, _called(subject, x), _called(subject, x)
+    form, first, again = function.form, _called(function, x), _called(function, x)
     for j in np.flatnonzero(~np.isfinite(first.gradient))[:1]:
         where = form.label("gradient", j)
         raise Formless(f"{where} must be finite where f is, got {first.gradient[j]}")
@@ -310,10 +310,10 @@ def returned(subject: Subject, x) -> Came:
     return first
 
 
-def _called(subject, x):
-    form, given = subject.form, subject.form.built(x)
+def _called(function, x):
+    form, given = function.form, function.form.built(x)
     try:
-        out = subject.gradient(given)
+        out = function.gradient(given)
     except Exception as error:  # whatever a stranger's code may raise
         raise Formless(f"the gradient raised {first_line(error)}", raised=True) from error
     value = None
