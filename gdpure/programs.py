@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from functools import lru_cache, wraps
+from functools import lru_cache, partial
+from itertools import chain
+from operator import is_
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import jax
 import numpy as np
@@ -215,18 +217,19 @@ def _bound(function: FunctionType) -> Iterable[Any]:
 
 def _globals(function: FunctionType) -> Iterable[Any]:
     """Yield what the names of a function are globally bound to now."""
-    names = dict.fromkeys(_names(function.__code__))
-    yield from (function.__globals__[name] for name in names if name in function.__globals__)
+    names, around = _names(function.__code__), function.__globals__
+    yield from (around[name] for name in names if name in around)
 
 
-def _names(code: CodeType) -> Iterable[str]:
-    yield from code.co_names
-    for part in code.co_consts:
-        if isinstance(part, CodeType):
-            yield from _names(part)
+@lru_cache(maxsize=1024)
+def _names(code: CodeType) -> tuple[str, ...]:
+    inner = [_names(part) for part in code.co_consts if isinstance(part, CodeType)]
+    return tuple(dict.fromkeys(chain(code.co_names, *inner)))
 
 
 # -- functions that need no trace ------------------------------------------------------------------
+
+_ours: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # gdpure's own, which stay what they are
 
 
 def closed(x: Any) -> Any:
@@ -241,16 +244,47 @@ def closed(x: Any) -> Any:
     ...     return lambda x: jnp.sum(x - y)
     >>> assert closed(loss) is loss and closed(loss(jnp.ones(2))) is None
     """
-    if dataclasses.is_dataclass(x) and type(x).__module__.startswith("gdpure."):
-        fields = {field.name: getattr(x, field.name) for field in dataclasses.fields(x)}
-        parts = {k: y if isinstance(y, str) else closed(y) for k, y in fields.items()}
-        return None if None in parts.values() else type(x)(**parts)
-    if not isinstance(x, FunctionType) or any(True for _ in _bound(x)):
+    if names := _fields(type(x)):
+        given = [getattr(x, name) for name in names]
+        parts = [y if isinstance(y, str) else closed(y) for y in given]
+        if any(y is None for y in parts):
+            return None
+        if not all(map(is_, parts, given)):
+            return type(x)(**dict(zip(names, parts, strict=True)))
+        return x
+    if type(x) is not FunctionType:
         return None
-    ours = str(x.__globals__.get("__name__")).partition(".")[0] == "gdpure"
-    if ours or all(map(_is_library, _globals(x))):
-        return _known.setdefault((x.__code__, id(x.__globals__)), x)
+    if ours := _ours.get(x):
+        return ours
+    if x.__closure__ or x.__defaults__ or x.__kwdefaults__:
+        return None
+    around = x.__globals__
+    ours = str(around.get("__name__")).partition(".")[0] == "gdpure"
+    if ours or all(_is_library(around[name]) for name in _names(x.__code__) if name in around):
+        known = _known.setdefault((x.__code__, id(around)), x)
+        if ours:
+            _ours[x] = known
+        return known
     return None
+
+
+def lasts(x: Any) -> bool:
+    """Whether a closed function reads nothing that may become another: all of it is gdpure's.
+
+    Examples
+    --------
+    >>> assert closed(lasts) and lasts(lasts) and not lasts(lambda x: x)
+    """
+    names = _fields(type(x))
+    parts = (getattr(x, name) for name in names)
+    return all(isinstance(y, str) or lasts(y) for y in parts) if names else x in _ours
+
+
+@lru_cache
+def _fields(kind):
+    """Return the names of the fields of one of gdpure's dataclasses; of all else none."""
+    ours = dataclasses.is_dataclass(kind) and kind.__module__.startswith("gdpure.")
+    return [field.name for field in dataclasses.fields(kind)] if ours else []
 
 
 def _is_library(x):
@@ -260,19 +294,19 @@ def _is_library(x):
 # -- compiled functions ----------------------------------------------------------------------------
 
 
-def compiled(function: Callable) -> Callable:
-    """Compile a function of trees; its keyword arguments are static.
+def jitted(call: partial) -> tuple[Callable, list[Any]]:
+    """Return a call as a compiled function, found by what is not an array, and its arrays.
 
     Unlike those of a `jax.jit` of the whole module, its programs are dropped with all that they
     hold when many others have been asked for since.
+
+    Examples
+    --------
+    >>> run, leaves = jitted(partial(lambda x, *, power: x["a"] ** power, {"a": 3.0}, power=2))
+    >>> assert run(*leaves) == 9.0 and leaves == [3.0]
     """
-
-    @wraps(function)
-    def call(*args, **static):
-        leaves, structure = jax.tree.flatten(args)
-        return _jitted(function, structure, tuple(static.items()))(*leaves)
-
-    return call
+    leaves, structure = jax.tree.flatten(call.args)
+    return _jitted(call.func, structure, tuple(call.keywords.items())), leaves
 
 
 # A dictionary compares hashes first: classes that others register are told apart (`trees.pytree`).
