@@ -19,7 +19,7 @@ from jax.core import Tracer
 from gdpure import guards, programs
 from gdpure.objectives import Objective
 
-LARGE = 2**28  # bytes; what is larger has to ask for the memory that is free
+LARGE = 2**28  # bytes; to ask for the memory that is free costs more than to make a small record
 _MOST = 64
 _NUMBERS = (float, int, np.float32, np.float64)
 _known: dict[Any, tuple] = {}
@@ -60,7 +60,7 @@ def made(
     # Functions of equal code are one if they are closed, which is asked where it may change.
     codes = [(x.__code__, id(x.__globals__)) if type(x) is FunctionType else x for x in constants]
     form = (caller, structure, *forms, *codes, *map(type, options), f.axes)
-    form += (jax.config.jax_enable_x64,)
+    form += jax.config.jax_enable_x64, jax.config.jax_default_device
     try:
         known = _known.get(form)
     except TypeError:  # a constant that has no hash
@@ -68,12 +68,13 @@ def made(
     if known:
         run, places, numbers, functions = known
         if all([programs.closed(constants[k]) == x for k, x in functions]):
-            for k, judged in numbers:
-                leaves[k] = judged(leaves[k])
+            for k, name, allowed, dtype in numbers:
+                guards.in_range(caller, name, leaves[k], allowed, dtype)
+                leaves[k] = np.asarray(leaves[k], dtype)
             try:
                 return run(*map(leaves.__getitem__, places))
             except ValueError:
-                prepare()  # which says it better if they lie on several devices
+                prepare()  # which says it better where one of them was put elsewhere on purpose
                 raise
     call = prepare()
     run, taken = programs.jitted(call)
@@ -83,7 +84,7 @@ def made(
     found = certain and _sources(caller, call, taken, leaves, len(jax.tree.leaves(rule)))
     if found and _bytes(out) < LARGE:
         if len(_known) >= _MOST:
-            _known.pop(next(iter(_known)), None)
+            _known.pop(next(iter([*_known])), None)
         _known[form] = run, *found, [x for x in functions if not programs.lasts(x[1])]
     return out
 
@@ -97,7 +98,9 @@ def _form(x):
         return x.shape, x.dtype
     if kind is FunctionType:
         return x
-    return x.aval if isinstance(x, jax.Array) and not isinstance(x, Tracer) else None
+    if isinstance(x, Tracer) or not isinstance(x, jax.Array):
+        return None
+    return x.aval, x.sharding
 
 
 def _sources(caller, call, taken, leaves, n):
@@ -114,16 +117,11 @@ def _sources(caller, call, taken, leaves, n):
             found = [len(leaves) - n + place - first] if len(told) == n else []
             if not found or np.shape(leaves[found[0]]) != y.shape:
                 return None
-            numbers.append((found[0], partial(_judged, caller, *ranges[id(y)], y.dtype)))
+            numbers.append((found[0], *ranges[id(y)], y.dtype))
         if len(found) != 1:
             return None
         places += found
     return places, numbers
-
-
-def _judged(caller, name, allowed, dtype, x):
-    guards.in_range(caller, name, x, allowed, dtype)
-    return np.asarray(x, dtype)
 
 
 def _bytes(tree):
