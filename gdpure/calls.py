@@ -21,6 +21,7 @@ from gdpure.objectives import Objective
 
 LARGE = 2**28  # bytes; to ask for the memory that is free costs more than to make a small record
 _MOST = 64
+_SETTINGS = "jax_enable_x64", "jax_default_device"
 _NUMBERS = (float, int, np.float32, np.float64)
 _known: dict[Any, tuple] = {}
 
@@ -59,8 +60,8 @@ def made(
     constants = f.value, f.gradient, *options
     # Functions of equal code are one if they are closed, which is asked where it may change.
     codes = [(x.__code__, id(x.__globals__)) if type(x) is FunctionType else x for x in constants]
-    form = (caller, structure, *forms, *codes, *map(type, options), f.axes)
-    form += jax.config.jax_enable_x64, jax.config.jax_default_device
+    settings = [getattr(jax.config, name, None) for name in _SETTINGS]
+    form = (caller, structure, *forms, *codes, *map(type, options), f.axes, *settings)
     try:
         known = _known.get(form)
     except TypeError:  # a constant that has no hash

@@ -152,6 +152,7 @@ def per_sample(
         def call():
             given, rows = guards.parameters("per_sample", "params", params), examples(f)
             of_rows = evaluations.of("per_sample", f, way, given, _shapes(rows, 1))
+            guards.same_devices("per_sample", objective=(of_rows, rows), params=given)
             return partial(_rows, of_rows, given, rows, chunk_size=chunk_size)
 
         return calls.made(call, "per_sample", f, params, None, way, chunk_size)
@@ -208,7 +209,9 @@ def _compiled(caller, f, way):
     def value_and_gradient(params):
         def call():
             given = guards.parameters(caller, "params", params)
-            return partial(_evaluated, evaluations.of(caller, f, way, given), given)
+            evaluate = evaluations.of(caller, f, way, given)
+            guards.same_devices(caller, objective=evaluate, params=given)
+            return partial(_evaluated, evaluate, given)
 
         return calls.made(call, caller, f, params, None, way)
 

@@ -12,10 +12,9 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
 from itertools import chain
-from operator import is_
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 import jax
 import numpy as np
@@ -229,8 +228,6 @@ def _names(code: CodeType) -> tuple[str, ...]:
 
 # -- functions that need no trace ------------------------------------------------------------------
 
-_ours: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # gdpure's own, which stay what they are
-
 
 def closed(x: Any) -> Any:
     """Return a function that reads nothing but arguments and libraries, or its equal; else None.
@@ -244,47 +241,32 @@ def closed(x: Any) -> Any:
     ...     return lambda x: jnp.sum(x - y)
     >>> assert closed(loss) is loss and closed(loss(jnp.ones(2))) is None
     """
-    if names := _fields(type(x)):
-        given = [getattr(x, name) for name in names]
-        parts = [y if isinstance(y, str) else closed(y) for y in given]
-        if any(y is None for y in parts):
+    if type(x) is FunctionType:
+        if x.__closure__ or x.__defaults__ or x.__kwdefaults__:
             return None
-        if not all(map(is_, parts, given)):
-            return type(x)(**dict(zip(names, parts, strict=True)))
-        return x
-    if type(x) is not FunctionType:
-        return None
-    if ours := _ours.get(x):
-        return ours
-    if x.__closure__ or x.__defaults__ or x.__kwdefaults__:
-        return None
-    around = x.__globals__
-    ours = str(around.get("__name__")).partition(".")[0] == "gdpure"
-    if ours or all(_is_library(around[name]) for name in _names(x.__code__) if name in around):
-        known = _known.setdefault((x.__code__, id(around)), x)
-        if ours:
-            _ours[x] = known
-        return known
+        if _is_ours(x) or all(map(_is_library, _globals(x))):
+            return _known.setdefault((x.__code__, id(x.__globals__)), x)
+    elif dataclasses.is_dataclass(x) and type(x).__module__.startswith("gdpure."):
+        fields = {field.name: getattr(x, field.name) for field in dataclasses.fields(x)}
+        parts = {k: y if isinstance(y, str) else closed(y) for k, y in fields.items()}
+        return None if None in parts.values() else type(x)(**parts)
     return None
 
 
 def lasts(x: Any) -> bool:
-    """Whether a closed function reads nothing that may become another: all of it is gdpure's.
+    """Whether a closed function is so for ever: all of it is gdpure's own.
 
     Examples
     --------
-    >>> assert closed(lasts) and lasts(lasts) and not lasts(lambda x: x)
+    >>> assert lasts(closed(lasts)) and not lasts(closed(lambda x: x))
     """
-    names = _fields(type(x))
-    parts = (getattr(x, name) for name in names)
-    return all(isinstance(y, str) or lasts(y) for y in parts) if names else x in _ours
+    if type(x) is FunctionType:
+        return _is_ours(x)
+    return all(isinstance(y, str) or lasts(y) for y in vars(x).values())
 
 
-@lru_cache
-def _fields(kind):
-    """Return the names of the fields of one of gdpure's dataclasses; of all else none."""
-    ours = dataclasses.is_dataclass(kind) and kind.__module__.startswith("gdpure.")
-    return [field.name for field in dataclasses.fields(kind)] if ours else []
+def _is_ours(function):
+    return str(function.__globals__.get("__name__")).partition(".")[0] == "gdpure"
 
 
 def _is_library(x):

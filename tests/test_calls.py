@@ -100,6 +100,18 @@ def test_what_is_refused_is_refused_after_its_like_was_taken(attempt):
     assert str(after.value) == str(before.value)
 
 
+@pytest.mark.parametrize("name", ["reverse", "per_sample", "descend", "minimize", "sweep"])
+def test_arrays_on_other_devices_are_refused_after_their_like_was_taken(name, monkeypatch):
+    here, there = jax.devices("cpu")[:2]
+    monkeypatch.setitem(globals(), "F", gd.least_squares(*jax.device_put((X, Y), there)))
+    CALLS[name](jax.device_put(jnp.zeros(2), there), 0.25)
+    with jax.default_device(here):
+        CALLS[name](jnp.zeros(2), 0.25)  # not put there on purpose
+    for _ in range(2):
+        with pytest.raises(ValueError, match=f"{name}: all arrays must be on the same devices"):
+            CALLS[name](jax.device_put(jnp.zeros(2), here), 0.25)
+
+
 def test_data_that_are_put_into_an_objective_are_seen():
     f = gd.Objective(lambda x, data: jnp.sum((x - data["y"]) ** 2), {"y": np.zeros(2, np.float32)})
 
