@@ -192,7 +192,7 @@ def real(caller: str, name: str, x: Any, dtype: Any = None) -> jax.Array:
             f"{caller}: {name} must be {np.dtype(dtype).name} like the rest of the data, "
             f"got {describe(given)}"
         )
-    return jnp.asarray(given)
+    return given if isinstance(given, jax.Array) else jnp.asarray(given)
 
 
 def shape(
@@ -221,7 +221,7 @@ def numbers(caller: str, name: str, tree: Any) -> Any:
             )
         if host and jnp.issubdtype(given.dtype, np.inexact):
             given = finite(caller, where, np.asarray(given), dtype_of(given))
-        return jnp.asarray(given)
+        return given if isinstance(given, jax.Array) else jnp.asarray(given)
 
     return jax.tree_util.tree_map_with_path(leaf, tree)
 

@@ -258,7 +258,7 @@ def lasts(x: Any) -> bool:
 
     Examples
     --------
-    >>> assert lasts(closed(lasts)) and not lasts(closed(lambda x: x))
+    >>> assert lasts(lasts) and not lasts(FunctionType(lasts.__code__, {}))
     """
     if type(x) is FunctionType:
         return _is_ours(x)
