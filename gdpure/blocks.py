@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gdpure import trees
-from gdpure.objectives import Objective, examples, of_examples, shards
+from gdpure.objectives import Objective, cut, examples, of_examples
 
 # Bytes of rows that a CPU holds, that it reads at once, and of a row that takes longer than its use
 _CACHE, _BLOCK, _ROW = 2**25, 2**21, 2**5
@@ -28,13 +27,13 @@ class InBlocks:
     """
 
     way: Callable[[Any, Any], tuple[Any, Any]]
+    parts: int = 0  # over how many devices the rows are spread; 0 where that is not known
 
     def __call__(self, f: Any, params: Any) -> tuple[Any, Any]:
         """Return value and gradient."""
         rows = examples(f) if isinstance(f, Objective) and f.axes is not None else []
         # Every device has its own blocks, as it has its own rows where they are sharded.
-        parts = max(map(shards, rows), default=1)
-        parts = math.gcd(len(rows[0]), jax.device_count()) if rows and parts == 1 else parts
+        parts = cut(rows, self.parts) if rows else 1
         blocks = _blocks(rows, parts, params)
         if blocks < 2:
             return self.way(f, params)

@@ -7,7 +7,7 @@ them is the `gradient=` of `descend` and its relatives; the Hessian is `jax.hess
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from gdpure import calls, evaluations, guards
 from gdpure.blocks import InBlocks
-from gdpure.objectives import Objective, examples, number_of_examples, shards
+from gdpure.objectives import Objective, cut, examples, number_of_examples, parts
 
 Gradient = Callable[[Any], Callable[[Any], tuple[Any, Any]]]
 
@@ -39,7 +39,7 @@ def reverse(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
     >>> value, gradient = gd.reverse(lambda x: x[0] ** 2 + x[1] ** 2)(jnp.array([2.0, 1.0]))
     >>> assert value == 5.0 and gradient.tolist() == [4.0, 2.0]
     """
-    return _compiled("reverse", f, _reverse)
+    return _compiled("reverse", f, reverse)
 
 
 def forward(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
@@ -59,7 +59,7 @@ def forward(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
     >>> value, gradient = gd.forward(lambda x: x[0] ** 2 + x[1] ** 2)(jnp.array([2.0, 1.0]))
     >>> assert value == 5.0 and gradient.tolist() == [4.0, 2.0]
     """
-    return _compiled("forward", f, _forward)
+    return _compiled("forward", f, forward)
 
 
 def analytic(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
@@ -83,7 +83,7 @@ def analytic(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
     >>> assert value == 2.0 and gradient == 4.0
     """
     _hand_derived(f)
-    return _compiled("analytic", f, _analytic)
+    return _compiled("analytic", f, analytic)
 
 
 def central(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
@@ -104,12 +104,12 @@ def central(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
     >>> value, gradient = gd.central(lambda x: x[0] ** 2 + x[1] ** 2)(jnp.array([2.0, 1.0]))
     >>> assert value == 5.0 and jnp.allclose(gradient, jnp.array([4.0, 2.0]), rtol=1e-3)
     """
-    return _compiled("central", f, _central)
+    return _compiled("central", f, central)
 
 
 def default(f: Callable) -> Callable[[Any], tuple[Any, Any]]:
     """Return the `analytic` gradient where the objective has one, the `reverse` one otherwise."""
-    return _compiled("gradient", f, _default)
+    return _compiled("gradient", f, default)
 
 
 def per_sample(
@@ -146,21 +146,21 @@ def per_sample(
     if chunk_size is not None:
         chunk_size = min(guards.whole("per_sample", "chunk_size", chunk_size, 1), n)
 
-    way = _way("per_sample", gradient)
+    way = _way("per_sample", f, gradient)
 
     def values_and_gradients(params):
         def call():
             given, rows = guards.parameters("per_sample", "params", params), examples(f)
             of_rows = evaluations.of("per_sample", f, way, given, _shapes(rows, 1))
             guards.same_devices("per_sample", objective=(of_rows, rows), params=given)
-            return partial(_rows, of_rows, given, rows, chunk_size=chunk_size)
+            return partial(_rows, of_rows, given, rows, chunk_size=chunk_size, spread=parts(f))
 
         return calls.made(call, "per_sample", f, params, None, way, chunk_size)
 
     return values_and_gradients
 
 
-def _rows(of_rows, params, rows, *, chunk_size):
+def _rows(of_rows, params, rows, *, chunk_size, spread):
     def row(example):
         return of_rows(params, [x[None] for x in example])
 
@@ -169,12 +169,11 @@ def _rows(of_rows, params, rows, *, chunk_size):
         return jax.vmap(row)(rows)
 
     def in_chunks(rows):
-        return jax.lax.map(row, rows, batch_size=max(1, chunk_size // parts))
+        return jax.lax.map(row, rows, batch_size=max(1, chunk_size // many))
 
-    parts = max(map(shards, rows))
-    if parts == 1:
+    if (many := cut(rows, spread)) == 1:
         return in_chunks(rows)
-    split = jax.vmap(in_chunks)([x.reshape(parts, -1, *x.shape[1:]) for x in rows])
+    split = jax.vmap(in_chunks)([x.reshape(many, -1, *x.shape[1:]) for x in rows])
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), split)
 
 
@@ -186,7 +185,7 @@ def evaluation(caller: str, f: Any, gradient: Gradient, params: Any, rows: Any =
 
     With the shape of indices of examples it is that of a finite sum, ``(params, rows) -> ...``.
     """
-    way = _way(caller, gradient)
+    way = _way(caller, f, gradient)
     if rows is None:
         return evaluations.of(caller, f, way, params)
     every = examples(f)
@@ -198,13 +197,15 @@ def _shapes(rows, n):
     return [jax.ShapeDtypeStruct((n, *x.shape[1:]), x.dtype) for x in rows]
 
 
-def _way(caller, gradient):
+def _way(caller, f, gradient):
     guards.function(caller, "gradient", gradient)
-    return _WAYS.get(gradient) or _OfOthers(gradient)
+    way = _WAYS.get(gradient) or _OfOthers(gradient)
+    return replace(way, parts=many) if isinstance(way, InBlocks) and (many := parts(f)) else way
 
 
-def _compiled(caller, f, way):
+def _compiled(caller, f, gradient):
     guards.function(caller, "the objective", f)
+    way = _way(caller, f, gradient)
 
     def value_and_gradient(params):
         def call():
@@ -225,12 +226,10 @@ def _evaluated(evaluate, params):
 # -- the ways, for traced parameters ---------------------------------------------------------------
 
 
-@InBlocks
 def _reverse(f, params):
     return jax.value_and_grad(f)(params)
 
 
-@InBlocks
 def _forward(f, params):
     def twice(x):
         return (f(x),) * 2
@@ -239,7 +238,6 @@ def _forward(f, params):
     return value, jax.tree.map(lambda g, x: g.astype(jnp.result_type(x)), gradient, params)
 
 
-@InBlocks
 def _analytic(f, params):
     value, gradient = f(params), _hand_derived(f)(params, f.data)
     guards.same_form("analytic", "the hand-derived gradient", gradient, params, "params")
@@ -255,7 +253,6 @@ def _hand_derived(f):
     return f.gradient
 
 
-@InBlocks
 def _central(f, params):
     leaves, tree = jax.tree.flatten(jax.tree.map(jnp.asarray, params))
 
@@ -292,10 +289,10 @@ class _OfOthers:
 
 
 _WAYS: dict[Gradient, Callable] = {
-    reverse: _reverse,
-    forward: _forward,
-    analytic: _analytic,
-    central: _central,
-    default: _default,
+    reverse: InBlocks(_reverse),
+    forward: InBlocks(_forward),
+    analytic: InBlocks(_analytic),
+    central: InBlocks(_central),
+    default: InBlocks(_default),
 }
 MODES = tuple(_WAYS)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.sharding import NamedSharding, PartitionSpec
 from jax.tree_util import Partial
 
@@ -283,6 +284,35 @@ def shards(x: jax.Array) -> int:
     names = sharding.spec[0] if sharding.spec else None
     names = names if isinstance(names, tuple) else (names,)
     return math.prod(sharding.mesh.shape[name] for name in names if name is not None)
+
+
+def parts(f: Any) -> int:
+    """Return over how many devices the examples of an objective are spread; 0: not known."""
+    if jax.device_count() == 1 or not isinstance(f, Objective):
+        return 0
+    counts = [1]
+
+    def count(axis, x):
+        if isinstance(x, jax.Array):
+            counts.append(x.shape[axis] // max(x.sharding.shard_shape(x.shape)[axis], 1))
+
+    if any(isinstance(x, Tracer) for x in jax.tree.leaves(f.data)):
+        return 0
+    _over_examples(count, f)
+    return max(counts)
+
+
+def cut(rows: list[jax.Array], known: int = 0) -> int:
+    """Return into how many parts to cut rows lest one device need those of another.
+
+    Where JAX chooses the devices, traced arrays do not say on how many of them they are: then it is
+    those of the mesh that is set, or all.
+    """
+    if (explicit := max(map(shards, rows))) > 1:
+        return explicit
+    mesh = jax.sharding.get_abstract_mesh()
+    free = math.prod(mesh.shape[axis] for axis in mesh.auto_axes)
+    return math.gcd(len(rows[0]), known or (jax.device_count() if mesh.empty else free))
 
 
 def _over_examples(change, f):

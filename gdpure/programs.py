@@ -247,9 +247,10 @@ def closed(x: Any) -> Any:
         if _is_ours(x) or all(map(_is_library, _globals(x))):
             return _known.setdefault((x.__code__, id(x.__globals__)), x)
     elif dataclasses.is_dataclass(x) and type(x).__module__.startswith("gdpure."):
-        fields = {field.name: getattr(x, field.name) for field in dataclasses.fields(x)}
-        parts = {k: y if isinstance(y, str) else closed(y) for k, y in fields.items()}
-        return None if None in parts.values() else type(x)(**parts)
+        fields = vars(x)
+        parts = {k: y if isinstance(y, (str, int)) else closed(y) for k, y in fields.items()}
+        if None not in parts.values():
+            return x if parts == fields else type(x)(**parts)
     return None
 
 
@@ -262,7 +263,7 @@ def lasts(x: Any) -> bool:
     """
     if type(x) is FunctionType:
         return _is_ours(x)
-    return all(isinstance(y, str) or lasts(y) for y in vars(x).values())
+    return all(isinstance(y, (str, int)) or lasts(y) for y in vars(x).values())
 
 
 def _is_ours(function):

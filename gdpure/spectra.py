@@ -17,8 +17,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.core import Tracer
+from jax.sharding import Mesh
 
-from gdpure.objectives import Facts, gathered
+from gdpure.objectives import Facts, cut, gathered
 
 _FEW = 256  # rows of which a factor would save nothing
 
@@ -55,8 +56,13 @@ def precisely(function: Callable) -> Callable:
 
     @wraps(function)
     def computed(*data):
-        traced = any(isinstance(x, Tracer) for x in jax.tree.leaves(data))
-        with contextlib.nullcontext() if traced else jax.enable_x64(True):
+        leaves = jax.tree.leaves(data)
+        if any(isinstance(x, Tracer) for x in leaves):
+            return compiled(*data)
+        # What is traced knows the mesh that is set, and not where its data will be.
+        places = (getattr(getattr(x, "sharding", None), "mesh", None) for x in leaves)
+        mesh = next((place for place in places if isinstance(place, Mesh)), None)
+        with jax.enable_x64(True), jax.set_mesh(mesh) if mesh else contextlib.nullcontext():
             return compiled(*data)
 
     return computed
@@ -167,7 +173,7 @@ def _gram(columns, dtype, changed):
     Every device has its own blocks, as it has its own rows where they are sharded.
     """
     n, wide = len(columns[0]), columns[0].dtype
-    p, shards = sum(x.shape[1] for x in columns), math.gcd(n, jax.device_count())
+    p, shards = sum(x.shape[1] for x in columns), cut(columns)
     rows = n // shards
     size = min(rows, max(_FEW, math.isqrt(n)))
 

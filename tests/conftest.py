@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import pytest
 from hypothesis import HealthCheck, settings
 
-jax.config.update("jax_num_cpu_devices", 4)  # for the tests of sharded inputs
+jax.config.update("jax_num_cpu_devices", 8)  # for the tests of sharded inputs
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

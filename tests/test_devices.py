@@ -1,6 +1,8 @@
 """Platforms and many devices: the same functions on sharded arrays, nothing of our own between."""
 
 import functools
+import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +12,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import gdpure as gd
+from gdpure import blocks, spectra
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.integers(-4, 5, (8, 3)).astype(np.float32)
@@ -21,7 +24,7 @@ ROUNDING = 100 * 300 * 2**-24
 
 @pytest.fixture(params=[AxisType.Auto, AxisType.Explicit], ids=lambda kind: kind.name)
 def mesh(request):
-    """Four processors, also where they are not what JAX computes on by default."""
+    """Four of eight processors, also where they are not what JAX computes on by default."""
     found = jax.devices("cpu")
     made = jax.make_mesh((4,), ("rows",), axis_types=(request.param,), devices=found[:4])
     with jax.default_device(found[0]), jax.set_mesh(made):
@@ -49,6 +52,8 @@ RUNS = {
     "per_sample": lambda f: gd.per_sample(f)(START)[1],
     "in chunks": lambda f: gd.per_sample(f, chunk_size=4)(START)[1],
     "facts": lambda f: gd.facts(f).smoothness,
+    "as quadratic": lambda f: gd.descend(gd.as_quadratic(f), START, 0.01, steps=9).history.value,
+    "sweep": lambda f: gd.sweep(f, X / 8, np.float32([0.01, 0.02]), steps=3).history.value,
 }
 CASES = [("least_squares", run) for run in RUNS]
 CASES += [("logistic", "rows"), ("logistic", "facts"), ("risk", "rows"), ("risk", "in chunks")]
@@ -78,15 +83,97 @@ def test_data_sharded_over_devices_give_the_same_runs(whole, mesh, make, run):
     "what",
     [
         lambda f: gd.per_sample(f)(START),
+        lambda f: gd.per_sample(f, chunk_size=64)(START),
         lambda f: gd.descend(f, START, 0.01, steps=2).final.value,
         gd.facts,
     ],
-    ids=["per_sample", "descend", "facts"],
+    ids=["per_sample", "in chunks", "descend", "facts"],
 )
 def test_sharded_rows_stay_where_they_are(mesh, what):
     data = _sharded(mesh, np.tile(X, (512, 1)), np.tile(Y, 512))  # more rows than facts copy
     compiled = jax.jit(lambda *data: what(gd.least_squares(*data))).lower(*data).compile()
     assert "all-gather" not in compiled.as_text()
+
+
+@pytest.fixture
+def small_cache(monkeypatch):
+    """Blocks of a few rows; in each test of another number, lest it meets what was traced."""
+    if jax.default_backend() != "cpu":
+        pytest.skip("blocks are of what processors compute by default: not run")
+    monkeypatch.setattr(blocks, "_CACHE", 400)
+    monkeypatch.setattr(blocks, "_BLOCK", 320)
+
+
+def _on(n, kind, rows):
+    """Return a mesh of some of the eight processors, and rows of eight numbers and one on it."""
+    found = jax.devices("cpu")[:n]
+    mesh = jax.make_mesh((n,), ("rows",), axis_types=(kind,), devices=found)
+    every = np.random.default_rng(rows).normal(size=(rows, 9)).astype(np.float32)
+    return mesh, _sharded(mesh, every[:, 1:], every[:, 0])
+
+
+def _exchanged(text):
+    """Return what compiled code exchanges: how deep in its loops, which way, how many numbers."""
+    bodies, lines = {}, []
+    for line in text.splitlines():
+        if line.endswith("{"):
+            lines = bodies[line.removeprefix("ENTRY ").split()[0]] = []
+        lines.append(line)
+    kinds = "all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter"
+
+    def of(name, depth):
+        for line in bodies[name]:
+            if found := re.search(rf"= (.*?) ({kinds})(?:-start)?\(", line):
+                shapes = re.findall(r"\[([\d,]*)\]", found[1])
+                sizes = [math.prod(map(int, filter(None, shape.split(",")))) for shape in shapes]
+                yield depth, found[2], sum(sizes)
+            for how, other in re.findall(r"(body|condition|calls|to_apply)=(%[\w.\-]+)", line):
+                yield from of(other, depth + (how == "body"))
+
+    [entry] = re.findall(r"^ENTRY (\S+)", text, re.MULTILINE)
+    found = sorted(of(entry, 0))
+    assert len(re.findall(rf" (?:{kinds})(?:-start)?\(", text)) == len(found)
+    return found
+
+
+STEPS = [(make, AxisType.Auto, 512 + more) for make in MAKERS for more in (0, 8)]
+STEPS += [("least_squares", AxisType.Explicit, 520)]
+
+
+@pytest.mark.parametrize(("make", "kind", "rows"), STEPS)
+def test_a_step_is_one_all_reduce_of_value_and_gradient(request, make, kind, rows):
+    if rows > 512:
+        request.getfixturevalue("small_cache")
+    mesh, data = _on(8, kind, rows)
+
+    def final(*data):
+        return gd.descend(MAKERS[make](*data), np.zeros(8, np.float32), 0.01, steps=4).final
+
+    with jax.set_mesh(mesh):
+        text = jax.jit(final).lower(*data).compile().as_text()
+    # One at the start, one a step; none within a step, where its blocks are.
+    assert _exchanged(text) == [(0, "all-reduce", 9), (1, "all-reduce", 9)]
+    assert text.count(" while(") == (1 if rows == 512 else 3)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_blocks_are_of_the_rows_of_each_device_however_many_have_some(small_cache, make):
+    _, data = _on(3, AxisType.Auto, 528)  # no mesh is set; 3 divides neither 8 nor the blocks
+    f, point = MAKERS[make](*data), np.zeros(8, np.float32)
+    evaluate = gd.gradients.evaluation("reverse", f, gd.reverse, point)
+    text = jax.jit(lambda f, x: f(x)).lower(evaluate, point).compile().as_text()
+    assert _exchanged(text) == [(0, "all-reduce", 9)] and " while(" in text
+
+
+def test_facts_are_of_the_rows_of_each_device_however_many_have_some(small_cache, monkeypatch):
+    parts = []
+    monkeypatch.setattr(spectra, "cut", lambda rows: parts.append(blocks.cut(rows)) or parts[-1])
+    _, data = _on(3, AxisType.Auto, 552)
+    known = gd.facts(gd.least_squares(*data))
+    assert set(parts) == {3}
+    largest = np.linalg.svd(np.asarray(data[0], float), compute_uv=False)[0]
+    # Computed in float64, and rounded once.
+    np.testing.assert_allclose(known.smoothness, 2 / 552 * largest**2, rtol=2**-24)
 
 
 @pytest.mark.parametrize("make", ["least_squares", "risk"])  # untraced, and traced

@@ -57,8 +57,8 @@ PEERS = (
         libraries.jaxopt_line_search,
         gd.Backtracking(1.0, 0.5, 0.5, 15),
         {
-            "armijo-step": "a step may ascend by the dtype's eps, however small the values are; and "
-            "when its 15 halvings are spent, the last is taken"
+            "armijo-step": "a step may ascend by the dtype's eps, however small the values are; "
+            "and when its 15 halvings are spent, the last is taken"
         },
     ),
     Peer("jaxopt", "plain, stops", libraries.jaxopt_plain_stops, None, {"stops-first": _LATE}),
