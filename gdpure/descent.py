@@ -7,13 +7,14 @@ associativity; all of them are built from the same three functions of `loop`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from gdpure import adapters, gradients, guards, loop, programs, runs, trees
+from gdpure import adapters, calls, gradients, guards, loop, runs, trees
 from gdpure.gradients import Gradient
 from gdpure.objectives import gathered
 from gdpure.states import Descent, History, State, Status, history
@@ -55,7 +56,11 @@ def begin(f: Callable, start: Any, rule: Any, *, gradient: Gradient = gradients.
     """
     if isinstance(start, State):
         raise TypeError("begin: start must be a point, got a State; advance or descend goes on")
-    return _begin(*loop.boundary("begin", f, start, rule, gradient))
+
+    def call():
+        return partial(_begin, *loop.boundary("begin", f, start, rule, gradient))
+
+    return calls.made(call, "begin", f, start, rule, gradient)
 
 
 def advance(
@@ -85,10 +90,16 @@ def advance(
         raise TypeError(
             f"advance: state must be a State, as begin returns it, got {guards.describe(state)}"
         )
-    evaluate, state, rule = loop.boundary("advance", f, state, rule, gradient)
-    if isinstance(rule, adapters.Schedule):
-        raise TypeError("advance: rule must be one step size for one step, got an array of them")
-    return _advance(evaluate, state, rule)
+
+    def call():
+        begun = loop.boundary("advance", f, state, rule, gradient)
+        if isinstance(begun[-1], adapters.Schedule):
+            raise TypeError(
+                "advance: rule must be one step size for one step, got an array of them"
+            )
+        return partial(_advance, *begun)
+
+    return calls.made(call, "advance", f, state, rule, gradient)
 
 
 def descend(
@@ -148,12 +159,16 @@ def descend(
     >>> onward = gd.descend(lambda x: x[0] ** 2 + x[1] ** 2, run.final, 0.1, steps=5)
     >>> assert onward.final.count == 15
     """
-    steps = loop.countable("descend", "steps", steps)
-    begun = loop.boundary("descend", f, start, rule, gradient)
-    record = loop.recorder("descend", record, *begun)
-    loop.fits("descend", record, begun, steps + 1, begun)
-    repetitions = loop.unrolled("descend", unroll, begun)
-    return _descend(*begun, record, steps=steps, unroll=repetitions)
+
+    def call():
+        n = loop.countable("descend", "steps", steps)
+        begun = loop.boundary("descend", f, start, rule, gradient)
+        kept = loop.recorder("descend", record, *begun)
+        loop.fits("descend", kept, begun, n + 1, begun)
+        repetitions = loop.unrolled("descend", unroll, begun)
+        return partial(_descend, *begun, kept, steps=n, unroll=repetitions)
+
+    return calls.made(call, "descend", f, start, rule, gradient, record, steps, unroll)
 
 
 def minimize(
@@ -193,10 +208,14 @@ def minimize(
     >>> state = gd.minimize(gd.landscapes.bowl, jnp.array([2.0, 1.0]), 0.25, tolerance=1e-3)
     >>> assert state.status == gd.Status.CONVERGED and jnp.abs(state.gradient).max() <= 1e-3
     """
-    max_steps = loop.countable("minimize", "max_steps", max_steps)
     guards.in_range("minimize", "tolerance", tolerance, guards.Range(0))
-    begun = loop.boundary("minimize", f, start, rule, gradient)
-    return _minimize(*begun, tolerance, max_steps=max_steps)
+
+    def call():
+        n = loop.countable("minimize", "max_steps", max_steps)
+        begun = loop.boundary("minimize", f, start, rule, gradient)
+        return partial(_minimize, *begun, tolerance, max_steps=n)
+
+    return calls.made(call, "minimize", f, (start, tolerance), rule, gradient, max_steps)
 
 
 def sweep(
@@ -234,21 +253,33 @@ def sweep(
     >>> runs = gd.sweep(gd.landscapes.bowl, starts, jnp.array([0.1, 0.25]), steps=10)
     >>> assert runs.history.value.shape == (2, 3, 11)
     """
-    steps = loop.countable("sweep", "steps", steps)
-    repetitions = loop.unrolled("sweep", unroll, starts)
-    if isinstance(starts, State):
-        raise TypeError("sweep: starts must be points, got a State; begin anew from its point")
-    starts = guards.parameters("sweep", "starts", starts)
-    n = guards.leading_axis("sweep", "starts", starts)
-    all_rules = adapters.as_rules("sweep", rules, starts)
-    start, rule = jax.eval_shape(partial(jax.tree.map, _first_of), (starts, all_rules))
+
+    def call():
+        n_steps = loop.countable("sweep", "steps", steps)
+        repetitions = loop.unrolled("sweep", unroll, starts)
+        if isinstance(starts, State):
+            raise TypeError("sweep: starts must be points, got a State; begin anew from its point")
+        points = guards.parameters("sweep", "starts", starts)
+        n = guards.leading_axis("sweep", "starts", points)
+        all_rules = adapters.as_rules("sweep", rules, points)
+        start, rule = jax.eval_shape(partial(jax.tree.map, _first_of), (points, all_rules))
+        with _said_of_rows(points):
+            evaluate = gradients.evaluation("sweep", f, gradient, start)
+            guards.same_devices("sweep", objective=evaluate, starts=points, rules=all_rules)
+            kept = loop.recorder("sweep", record, evaluate, start, rule)
+        given = evaluate, points, all_rules
+        rows = n * max(len(x) for x in jax.tree.leaves(all_rules) if x.ndim) * (n_steps + 1)
+        loop.fits("sweep", kept, (evaluate, start, rule), rows, given)
+        return partial(_sweep, *given, kept, steps=n_steps, unroll=repetitions)
+
+    return calls.made(call, "sweep", f, starts, rules, gradient, record, steps, unroll)
+
+
+@contextmanager
+def _said_of_rows(starts):
+    """Say of what a start is refused for where it comes from."""
     try:
-        evaluate = gradients.evaluation("sweep", f, gradient, start)
-        guards.same_devices("sweep", objective=evaluate, starts=starts, rules=all_rules)
-        record = loop.recorder("sweep", record, evaluate, start, rule)
-        rows = n * max(len(x) for x in jax.tree.leaves(all_rules) if x.ndim) * (steps + 1)
-        loop.fits("sweep", record, (evaluate, start, rule), rows, (evaluate, starts, all_rules))
-        return _sweep(evaluate, starts, all_rules, record, steps=steps, unroll=repetitions)
+        yield
     except (TypeError, ValueError, IndexError) as error:
         if all(x.ndim < 2 for x in jax.tree.leaves(starts)):
             error.add_note("sweep: each row of starts is a start; is the leading axis there?")
@@ -262,25 +293,21 @@ def _first_of(x):
 # -- compiled --------------------------------------------------------------------------------------
 
 
-@programs.compiled
 def _begin(evaluate, start, rule):
     return loop.first("begin", evaluate, start, rule)
 
 
-@programs.compiled
 def _advance(evaluate, state, rule):
     state = loop.first("advance", evaluate, state, rule)
     return loop.step(evaluate, rule, state, None)
 
 
-@programs.compiled
 def _descend(evaluate, start, rule, record, *, steps, unroll):
     start = loop.first("descend", evaluate, start, rule)
     step_sizes = adapters.each_step("descend", rule, steps)
     return runs.scan(evaluate, rule, start, step_sizes, record, steps, unroll)
 
 
-@programs.compiled
 def _minimize(evaluate, start, rule, tolerance, *, max_steps):
     start = loop.first("minimize", evaluate, start, rule)
     step_sizes = adapters.each_step("minimize", rule, max_steps)
@@ -302,7 +329,6 @@ def _minimize(evaluate, start, rule, tolerance, *, max_steps):
     return runs.until(going, one, (0 * start.count, judged(start)), rule, lambda turn: turn[1])[1]
 
 
-@programs.compiled
 def _sweep(evaluate, starts, all_rules, record, *, steps, unroll):
     def run(start, rule):
         start = loop.first("sweep", evaluate, start, rule)
@@ -310,4 +336,5 @@ def _sweep(evaluate, starts, all_rules, record, *, steps, unroll):
         return runs.scan(evaluate, rule, start, step_sizes, record, steps, unroll)
 
     axes = jax.tree.map(lambda x: 0 if x.ndim else None, all_rules)
-    return jax.vmap(jax.vmap(run, (0, None)), (None, axes))(starts, all_rules)
+    with _said_of_rows(starts):
+        return jax.vmap(jax.vmap(run, (0, None)), (None, axes))(starts, all_rules)

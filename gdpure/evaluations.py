@@ -43,31 +43,16 @@ def of(caller: str, f: Any, way: Callable, params: Any, rows: Any = None) -> Any
     >>> evaluate = of("descend", lambda x: jnp.sum(x**2), way, jnp.ones(2))
     >>> assert evaluate(jnp.ones(2))[0] == 2.0
     """
-    if known := untraced(caller, f, way):
-        return known
+    if isinstance(f, Objective):
+        value, gradient = programs.closed(f.value), f.gradient and programs.closed(f.gradient)
+        known_way = programs.closed(way)
+        if value and known_way and (gradient or not f.gradient):
+            known = bare(caller, replace(f, value=value, gradient=gradient))
+            return _Evaluation(known, caller, known_way)
     f = bare(caller, f)
     if not jax.tree_util.all_leaves([f]):
         f = jax.tree.map(jnp.asarray, f)  # a number among its leaves is data, too
     return programs.traced(_Evaluation(f, caller, way), params, *(() if rows is None else (rows,)))
-
-
-def untraced(caller: str, f: Any, way: Callable) -> Any:
-    """Return the evaluation of an `Objective` whose functions read nothing else; else None.
-
-    Examples
-    --------
-    >>> def way(f, x):
-    ...     return jax.value_and_grad(f)(x)
-    >>> f = Objective(lambda x, _: jnp.sum(x**2))
-    >>> assert untraced("descend", f, way) and not untraced("descend", lambda x: x, way)
-    """
-    if not isinstance(f, Objective):
-        return None
-    value, gradient = programs.closed(f.value), f.gradient and programs.closed(f.gradient)
-    known_way = programs.closed(way)
-    if value is None or known_way is None or (f.gradient and gradient is None):
-        return None
-    return _Evaluation(bare(caller, replace(f, value=value, gradient=gradient)), caller, known_way)
 
 
 @trees.pytree

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from gdpure import evaluations, guards, programs
+from gdpure import calls, evaluations, guards
 from gdpure.blocks import InBlocks
 from gdpure.objectives import Objective, cut, examples, number_of_examples, parts
 
@@ -146,18 +147,19 @@ def per_sample(
         chunk_size = min(guards.whole("per_sample", "chunk_size", chunk_size, 1), n)
 
     way = _way("per_sample", f, gradient)
-    known = evaluations.untraced("per_sample", f, way)
 
     def values_and_gradients(params):
-        params = guards.parameters("per_sample", "params", params)
-        rows = examples(f)
-        of_rows = known or evaluations.of("per_sample", f, way, params, _shapes(rows, 1))
-        return _rows(of_rows, params, rows, chunk_size=chunk_size, spread=parts(f))
+        def call():
+            given, rows = guards.parameters("per_sample", "params", params), examples(f)
+            of_rows = evaluations.of("per_sample", f, way, given, _shapes(rows, 1))
+            guards.same_devices("per_sample", objective=(of_rows, rows), params=given)
+            return partial(_rows, of_rows, given, rows, chunk_size=chunk_size, spread=parts(f))
+
+        return calls.made(call, "per_sample", f, params, None, way, chunk_size)
 
     return values_and_gradients
 
 
-@programs.compiled
 def _rows(of_rows, params, rows, *, chunk_size, spread):
     def row(example):
         return of_rows(params, [x[None] for x in example])
@@ -204,16 +206,19 @@ def _way(caller, f, gradient):
 def _compiled(caller, f, gradient):
     guards.function(caller, "the objective", f)
     way = _way(caller, f, gradient)
-    known = evaluations.untraced(caller, f, way)
 
     def value_and_gradient(params):
-        params = guards.parameters(caller, "params", params)
-        return _evaluated(known or evaluations.of(caller, f, way, params), params)
+        def call():
+            given = guards.parameters(caller, "params", params)
+            evaluate = evaluations.of(caller, f, way, given)
+            guards.same_devices(caller, objective=evaluate, params=given)
+            return partial(_evaluated, evaluate, given)
+
+        return calls.made(call, caller, f, params, None, way)
 
     return value_and_gradient
 
 
-@programs.compiled
 def _evaluated(evaluate, params):
     return evaluate(params)
 

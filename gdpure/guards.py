@@ -192,7 +192,7 @@ def real(caller: str, name: str, x: Any, dtype: Any = None) -> jax.Array:
             f"{caller}: {name} must be {np.dtype(dtype).name} like the rest of the data, "
             f"got {describe(given)}"
         )
-    return jnp.asarray(given)
+    return given if isinstance(given, jax.Array) else jnp.asarray(given)
 
 
 def shape(
@@ -221,7 +221,7 @@ def numbers(caller: str, name: str, tree: Any) -> Any:
             )
         if host and jnp.issubdtype(given.dtype, np.inexact):
             given = finite(caller, where, np.asarray(given), dtype_of(given))
-        return jnp.asarray(given)
+        return given if isinstance(given, jax.Array) else jnp.asarray(given)
 
     return jax.tree_util.tree_map_with_path(leaf, tree)
 
@@ -474,11 +474,17 @@ class Range:
         return inside & (abs(x) < math.inf)
 
 
+_ORDINARY = 2.0**15  # no floating-point dtype ends below
+
+
 def in_range(caller: str, name: str, x: Any, allowed: Range, dtype: Any = None) -> None:
     """Refuse numbers outside a range, in the dtype that they are computed with, if it is known.
 
     At once if the host knows them, by checkify if they are traced.
     """
+    if type(x) in (float, np.float32, np.float64) and abs(x) < _ORDINARY:  # at no cost
+        if allowed.holds(float(x if dtype is None else np.dtype(dtype).type(x))):
+            return
     if not is_number(x) or isinstance(x, (bool, np.bool_)) or jnp.iscomplexobj(x):
         hint = " (None stands for a fact that is not known)" if x is None else ""
         raise TypeError(f"{caller}: {name} must be a real number, got {describe(x)}{hint}")
@@ -504,13 +510,13 @@ def ordered(caller: str, low_name: str, low: Any, high_name: str, high: Any) -> 
 
 def hyperparameters(caller: str, rule: Any, dtype: Any = None) -> None:
     """Demand of every field of a rule that states a range numbers in it."""
-    for name, x, allowed in _ranged(rule):
+    for name, x, allowed in ranged(rule):
         in_range(caller, name, x, allowed, dtype)
 
 
 def scalar_hyperparameters(caller: str, rule: Any) -> None:
     """Demand single numbers of the fields of a rule that state a range."""
-    for name, x, _ in _ranged(rule):
+    for name, x, _ in ranged(rule):
         if jnp.ndim(x) != 0:
             raise ValueError(
                 f"{caller}: {name} must be one number, got {describe(x)}; gd.sweep tries many "
@@ -518,14 +524,14 @@ def scalar_hyperparameters(caller: str, rule: Any) -> None:
             )
 
 
-def _ranged(rule: Any) -> Iterator[tuple[str, Any, Range]]:
+def ranged(rule: Any = None) -> Iterator[tuple[str, Any, Range]]:
     """Yield name, value and range of the fields of a rule, and of rules in its fields."""
     for field in dataclasses.fields(rule) if dataclasses.is_dataclass(rule) else ():
         x = getattr(rule, field.name)
         if "range" in field.metadata:
             yield f"{type(rule).__name__}.{field.name}", x, field.metadata["range"]
         else:
-            yield from _ranged(x)
+            yield from ranged(x)
 
 
 # -- devices ---------------------------------------------------------------------------------------

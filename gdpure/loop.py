@@ -16,11 +16,10 @@ from jax.core import Tracer
 from jax.sharding import NamedSharding, PartitionSpec
 from jax.tree_util import Partial
 
-from gdpure import adapters, evaluations, gradients, guards, programs, rules, trees
+from gdpure import adapters, calls, evaluations, gradients, guards, programs, rules, trees
 from gdpure.states import Descent, State, Status, history
 
 MOST = 2**31 - 1  # what an int32 counts
-_UNASKED = 2**28  # bytes; to ask for the memory that is free costs more than to make a small record
 
 # -- the boundary ----------------------------------------------------------------------------------
 
@@ -85,7 +84,7 @@ def fits(caller, record, shapes, rows, given):
     largest = sum(x.size * x.dtype.itemsize for x in start)
     if getattr(record, "func", None) is not history:  # somebody may keep a Hessian of each state
         largest *= sum(x.size for x in start)
-    if rows * largest < _UNASKED:
+    if rows * largest < calls.LARGE:
         return
     arrays = [x for x in jax.tree.leaves((given, jnp.zeros(()))) if isinstance(x, jax.Array)]
     if any(isinstance(x, Tracer) for x in arrays):  # perhaps no row will be asked for

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from functools import lru_cache, wraps
+from functools import lru_cache, partial
+from itertools import chain
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 from weakref import WeakValueDictionary
@@ -215,15 +216,14 @@ def _bound(function: FunctionType) -> Iterable[Any]:
 
 def _globals(function: FunctionType) -> Iterable[Any]:
     """Yield what the names of a function are globally bound to now."""
-    names = dict.fromkeys(_names(function.__code__))
-    yield from (function.__globals__[name] for name in names if name in function.__globals__)
+    names, around = _names(function.__code__), function.__globals__
+    yield from (around[name] for name in names if name in around)
 
 
-def _names(code: CodeType) -> Iterable[str]:
-    yield from code.co_names
-    for part in code.co_consts:
-        if isinstance(part, CodeType):
-            yield from _names(part)
+@lru_cache(maxsize=1024)
+def _names(code: CodeType) -> tuple[str, ...]:
+    inner = [_names(part) for part in code.co_consts if isinstance(part, CodeType)]
+    return tuple(dict.fromkeys(chain(code.co_names, *inner)))
 
 
 # -- functions that need no trace ------------------------------------------------------------------
@@ -241,18 +241,33 @@ def closed(x: Any) -> Any:
     ...     return lambda x: jnp.sum(x - y)
     >>> assert closed(loss) is loss and closed(loss(jnp.ones(2))) is None
     """
-    if dataclasses.is_dataclass(x) and type(x).__module__.startswith("gdpure."):
+    if type(x) is FunctionType:
+        if x.__closure__ or x.__defaults__ or x.__kwdefaults__:
+            return None
+        if _is_ours(x) or all(map(_is_library, _globals(x))):
+            return _known.setdefault((x.__code__, id(x.__globals__)), x)
+    elif dataclasses.is_dataclass(x) and type(x).__module__.startswith("gdpure."):
         fields = vars(x)
         parts = {k: y if isinstance(y, (str, int)) else closed(y) for k, y in fields.items()}
-        if None in parts.values():
-            return None
-        return x if parts == fields else type(x)(**parts)
-    if not isinstance(x, FunctionType) or any(True for _ in _bound(x)):
-        return None
-    ours = str(x.__globals__.get("__name__")).partition(".")[0] == "gdpure"
-    if ours or all(map(_is_library, _globals(x))):
-        return _known.setdefault((x.__code__, id(x.__globals__)), x)
+        if None not in parts.values():
+            return x if parts == fields else type(x)(**parts)
     return None
+
+
+def lasts(x: Any) -> bool:
+    """Whether a closed function is so for ever: all of it is gdpure's own.
+
+    Examples
+    --------
+    >>> assert lasts(lasts) and not lasts(FunctionType(lasts.__code__, {}))
+    """
+    if type(x) is FunctionType:
+        return _is_ours(x)
+    return all(isinstance(y, (str, int)) or lasts(y) for y in vars(x).values())
+
+
+def _is_ours(function):
+    return str(function.__globals__.get("__name__")).partition(".")[0] == "gdpure"
 
 
 def _is_library(x):
@@ -262,19 +277,19 @@ def _is_library(x):
 # -- compiled functions ----------------------------------------------------------------------------
 
 
-def compiled(function: Callable) -> Callable:
-    """Compile a function of trees; its keyword arguments are static.
+def jitted(call: partial) -> tuple[Callable, list[Any]]:
+    """Return a call as a compiled function, found by what is not an array, and its arrays.
 
     Unlike those of a `jax.jit` of the whole module, its programs are dropped with all that they
     hold when many others have been asked for since.
+
+    Examples
+    --------
+    >>> run, leaves = jitted(partial(lambda x, *, power: x["a"] ** power, {"a": 3.0}, power=2))
+    >>> assert run(*leaves) == 9.0 and leaves == [3.0]
     """
-
-    @wraps(function)
-    def call(*args, **static):
-        leaves, structure = jax.tree.flatten(args)
-        return _jitted(function, structure, tuple(static.items()))(*leaves)
-
-    return call
+    leaves, structure = jax.tree.flatten(call.args)
+    return _jitted(call.func, structure, tuple(call.keywords.items())), leaves
 
 
 # A dictionary compares hashes first: classes that others register are told apart (`trees.pytree`).

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gdpure import adapters, evaluations, gradients, guards, loop, programs, runs, trees
+from gdpure import adapters, calls, evaluations, gradients, guards, loop, programs, runs, trees
 from gdpure.gradients import Gradient
 from gdpure.objectives import number_of_examples
 from gdpure.states import Descent, State, history
@@ -94,30 +95,32 @@ def stochastic_descend(
     ...                             key=jax.random.key(0))
     >>> assert run.history.value.shape == (4,) and abs(run.final.point - 1) < 1e-2
     """
-    n = number_of_examples("stochastic_descend", f)
-    batch_size = min(guards.whole("stochastic_descend", "batch_size", batch_size, 1), n)
-    epochs = loop.countable("stochastic_descend", "epochs", epochs)
-    guards.key("stochastic_descend", key)
-    evaluate, start, rule = loop.boundary("stochastic_descend", f, start, rule, gradient)
-    guards.same_devices("stochastic_descend", objective=evaluate, key=key)
-    record = loop.recorder("stochastic_descend", record, evaluate, start, rule)
-    loop.fits("stochastic_descend", record, (evaluate, start, rule), epochs + 1, (evaluate, start))
-    point = start.point if isinstance(start, State) else start
-    full, rest = jax.eval_shape(lambda: minibatches(key, n, batch_size))
-    on_full, on_rest = (
-        gradients.evaluation("stochastic_descend", f, gradient, point, rows)
-        for rows in (jax.ShapeDtypeStruct((batch_size,), full.dtype), rest)
-    )
-    return _descend(
-        *(evaluate, start, rule, record, on_full, on_rest, key),
-        n=n,
-        batch_size=batch_size,
-        epochs=epochs,
-        unroll=loop.unrolled("stochastic_descend", unroll, (evaluate, start)),
-    )
+
+    def call():
+        n = number_of_examples("stochastic_descend", f)
+        size = min(guards.whole("stochastic_descend", "batch_size", batch_size, 1), n)
+        many = loop.countable("stochastic_descend", "epochs", epochs)
+        guards.key("stochastic_descend", key)
+        begun = loop.boundary("stochastic_descend", f, start, rule, gradient)
+        guards.same_devices("stochastic_descend", objective=begun[0], key=key)
+        kept = loop.recorder("stochastic_descend", record, *begun)
+        loop.fits("stochastic_descend", kept, begun, many + 1, begun[:2])
+        point = begun[1].point if isinstance(begun[1], State) else begun[1]
+        full, rest = jax.eval_shape(lambda: minibatches(key, n, size))
+        on_full, on_rest = (
+            gradients.evaluation("stochastic_descend", f, gradient, point, rows)
+            for rows in (jax.ShapeDtypeStruct((size,), full.dtype), rest)
+        )
+        repetitions = loop.unrolled("stochastic_descend", unroll, begun[:2])
+        return partial(
+            *(_descend, *begun, kept, on_full, on_rest, key),
+            **{"n": n, "batch_size": size, "epochs": many, "unroll": repetitions},
+        )
+
+    constants = gradient, record, batch_size, epochs, unroll
+    return calls.made(call, "stochastic_descend", f, (start, key), rule, *constants)
 
 
-@programs.compiled
 def _descend(
     evaluate, start, rule, record, on_full, on_rest, key, *, n, batch_size, epochs, unroll
 ):

@@ -315,9 +315,10 @@ def test_programs_are_dropped_when_many_others_were_asked_for(monkeypatch):
     monkeypatch.setattr(programs, "_jitted", limit(programs._jitted.__wrapped__))
 
     def kept(k):
-        run = programs.compiled(lambda x: float(k) * x)
-        run(1.0)
-        return weakref.ref(run.__wrapped__)
+        call = functools.partial(lambda x: float(k) * x, 1.0)
+        run, leaves = programs.jitted(call)
+        run(*leaves)
+        return weakref.ref(call.func)
 
     refs = [kept(k) for k in range(5)]
     gc.collect()
