@@ -1,4 +1,4 @@
-"""The porch: ``gdpure`` runs the lesson and prints it, ``--out DIR`` draws its figures too.
+"""The porch: ``gdpure`` runs the lesson and prints it; ``--html FILE`` and ``--out DIR`` draw it.
 
 ``gdpure check``, ``certify`` and ``theorems`` belong to `gdpure.specs`, ``gdpure plots`` belongs to
 `gdpure.plots`; each is imported for its commands only.
@@ -58,6 +58,9 @@ def main(argv: list[str] | None = None) -> int:
         epilog=_COMMANDS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        "--html", metavar="FILE", type=Path, help="write it as one page with sliders, too"
+    )
     parser.add_argument("--out", metavar="DIR", type=Path, help="write its figures there, too")
     parser.add_argument("--theme", choices=("light", "dark"), help="of the figures")
     parser.add_argument(
@@ -80,20 +83,37 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--theme and --format are of the figures: say --out DIR, too")
     if not find_spec("rich"):
         return _refuse("the lesson is printed by rich: pip install 'gdpure[specs]'")
-    missing = _missing("hypothesis", "matplotlib") if asked.out is not None else ""
-    if missing:
-        return _refuse(f"--out: {missing}")
+    if refusal := _unwritable("--html", asked.html) or _unwritable("--out", asked.out):
+        return _refuse(refusal)
     try:
-        if asked.out is not None:
-            asked.out.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=asked.out).close()  # fails now, not after the lesson
-        return _run(asked.out, asked.theme or "light", asked.format or ("png",))
+        return _run(asked.html, asked.out, asked.theme or "light", asked.format or ("png",))
     except BrokenPipeError:
         return _read_enough()
-    except OSError as error:
-        if asked.out is None:
+    except OSError as error:  # the disk is full, say
+        place = error.filename or asked.out or asked.html
+        if place is None:
             raise
-        return _refuse(f"--out: cannot write to {asked.out}: {error.strerror or error}")
+        return _refuse(f"cannot write to {place}: {error.strerror or error}")
+
+
+def _unwritable(option, path):
+    """Return why nothing can be written to a file (--html) or a folder (--out), now; "" if it can.
+
+    What is missing of the folder is made.
+    """
+    if path is None:
+        return ""
+    if missing := _missing("hypothesis", "matplotlib"):
+        return f"{option}: {missing}"
+    try:
+        folder = path if option == "--out" else path.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()  # fails now, not after the lesson
+        if option == "--html" and path.exists():
+            path.open("r+b").close()
+    except OSError as error:
+        return f"{option}: cannot write to {path}: {error.strerror or error}"
+    return ""
 
 
 def _formats(text):
@@ -136,7 +156,7 @@ def _refuse(sentence, status=1):
     return status
 
 
-def _run(out, theme, formats):
+def _run(html, out, theme, formats):
     import jax
 
     from gdpure.chapters import chapters
@@ -148,6 +168,11 @@ def _run(out, theme, formats):
         (_title(f"{i}  {one.title}"), *map(_drawn, one.blocks)) for i, one in enumerate(told, 1)
     )
     _print(*chain(*parts))
+    if html is not None:
+        _print(_title("Page"))
+        page = importlib.import_module("gdpure.plots.page").page(told)
+        html.write_text(page, "utf-8", newline="\n")
+        print(html, flush=True)
     if out is not None:
         _print(_title("Figures"))
         plots = importlib.import_module("gdpure.plots")

@@ -1,0 +1,230 @@
+"use strict";
+// Draws what gdpure computed: a path on its map, and its gap beside what is proven of it.
+
+const at = (id) => document.getElementById(id);
+
+function fail(error) {
+  document.documentElement.dataset.error = error;
+  at("said").textContent = `The figure cannot be drawn here: ${error}`;
+}
+window.addEventListener("error", (event) => fail(event.message));
+window.addEventListener("unhandledrejection", (event) => fail(event.reason));
+
+// -- data -----------------------------------------------------------------------------------------
+
+const page = JSON.parse(at("data").textContent);
+const rows = page.steps + 1;
+const cells = (o) => page.units.length * page.momenta.length * o.starts.length;
+
+/** Undo `gdpure.plots.page.packed`: differences of rows as two planes of bytes, then numbers. */
+async function unpack() {
+  const packed = Uint8Array.from(atob(page.packed), (c) => c.charCodeAt(0));
+  const inflated = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const buffer = await new Response(inflated).arrayBuffer();
+  const count = page.objectives.reduce((n, o) => n + cells(o) * rows * (3 + o.proven.length), 0);
+  const [bytes, codes] = [new Uint8Array(buffer), new Int16Array(count)];
+  for (let i = 0; i < count; i++) {
+    const code = (bytes[i] << 8) | bytes[count + i];
+    const step = code & 1 ? -((code + 1) >> 1) : code >> 1;
+    codes[i] = i % rows ? codes[i - 1] + step : step;
+  }
+  const numbers = new Float32Array(buffer.slice(2 * count));
+  let [code, number] = [0, 0];
+  for (const o of page.objectives) {
+    const take = () => codes.subarray(code, (code += cells(o) * rows));
+    const last = () => numbers.subarray(number, (number += cells(o)));
+    Object.assign(o, { x: take(), y: take(), gap: take(), bounds: o.proven.map(take) });
+    Object.assign(o, { last: last(), most: last() });
+  }
+}
+
+// -- state ----------------------------------------------------------------------------------------
+
+const form = document.forms[0];
+const sliders = { step: at("step"), momentum: at("momentum"), start: at("start") };
+const choices = {
+  step: () => page.units,
+  momentum: () => page.momenta,
+  start: () => chosen().starts.map((_, i) => i + 1),
+};
+const chosen = () => page.objectives.find((o) => o.key === form.elements.objective.value);
+const index = (name) => Number(sliders[name].value);
+
+/** Set the sliders to what an address such as "#objective=bowl&step=1.5" says. */
+function read() {
+  const asked = new URLSearchParams(location.hash.slice(1));
+  const known = page.objectives.some((o) => o.key === asked.get("objective"));
+  form.elements.objective.value = known ? asked.get("objective") : page.objectives[1].key;
+  for (const [name, slider] of Object.entries(sliders)) {
+    slider.max = choices[name]().length - 1;
+    const place = choices[name]().findIndex((x) => Math.abs(x - Number(asked.get(name))) < 1e-9);
+    slider.value = place >= 0 ? place : name === "step" ? page.units.indexOf(1.5) : 0;
+  }
+  draw();
+}
+
+function write() {
+  const values = Object.keys(sliders).map((name) => `${name}=${choices[name]()[index(name)]}`);
+  history.replaceState(null, "", `#objective=${chosen().key}&${values.join("&")}`);
+}
+
+// -- words ----------------------------------------------------------------------------------------
+
+const raised = (n) => [...String(n)].map((c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c] ?? "⁻").join("");
+
+function spelled(x, digits = 3) {
+  const [mantissa, exponent] = x.toExponential(digits - 1).split("e").map(Number);
+  if (x === 0 || (exponent > -4 && exponent < 5)) return String(Number(x.toPrecision(digits))).replace("-", "−");
+  return `${String(mantissa).replace("-", "−")} × 10${raised(exponent)}`;
+}
+
+const point = (p) => `(${p.map((x) => spelled(x)).join(", ")})`;
+
+function sentences(o, run, unit, momentum, start) {
+  const [first, last, most] = [o.first[start], o.last[run], o.most[run]];
+  const ended = Number.isNaN(last);
+  const moved = ended ? "leaves the floating-point numbers" : last < first * (1 - 1e-9) ? "falls" : last > first * (1 + 1e-2) ? "rises" : "stays";
+  const fate = ended ? `, ${spelled(first)} at first, leaves the floating-point numbers` : moved === "stays" ? ` stays at ${spelled(first)}` : ` ${moved} from ${spelled(first)} to ${spelled(last)}`;
+  const said = `${page.steps} steps at ${unit}/L = ${spelled(unit / o.L)}, momentum ${momentum}, from ${point(o.starts[start])}: the gap${fate}.`;
+  if (!o.smooth) return [said, `Nothing is proven of it: ${o.name}’s f is not convex, and its curvature has no bound. L is the curvature at the minimizer.`, ""];
+  const limit = 2 * (1 + momentum);
+  const edge = momentum ? `2(1 + β)/L = ${spelled(limit)}/L` : "2/L";
+  if (Math.abs(unit - limit) < 1e-9) return [said, `At ${edge} it need not fall any more.`, ""];
+  return unit > limit ? [said, "", `Beyond ${edge} it diverges.`] : [said, `Proven: it is ${spelled(most)} at most.`, ""];
+}
+
+// -- drawing --------------------------------------------------------------------------------------
+
+const line = (points) => points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(" ");
+const label = (x, y, text, kind = "", anchor = "middle") => `<text x="${x}" y="${y}" class="${kind}" text-anchor="${anchor}">${text}</text>`;
+const circle = ([x, y], r, kind, more = "") => `<circle cx="${x.toFixed(1)}" cy="${y.toFixed(1)}" r="${r}" class="${kind}" ${more}/>`;
+
+/** Circles at points, but for those that the circle before would hide. */
+function dots(points) {
+  let [last, drawn] = [[-99, -99], ""];
+  for (const p of points) {
+    if (Math.hypot(p[0] - last[0], p[1] - last[1]) > 3) drawn += circle((last = p), 2.7, "dot");
+  }
+  return drawn;
+}
+
+function sized(svg, height) {
+  const width = svg.clientWidth;
+  svg.setAttribute("viewBox", `0 0 ${width} ${height(width)}`);
+  return [width, height(width)];
+}
+
+function drawMap(o, run, start) {
+  const [left, foot, edge] = [30, 34, 6];
+  const [width, height] = sized(at("map"), (w) => w - left + foot);
+  const half = (width - left - edge) / 2;
+  const [cx, cy] = [left + half, edge + half];
+  const place = (x, y) => [cx + x * half, cy - y * half];
+  const inWindow = (p) => place(...p.map((x, i) => (2 * x - o.window[i][0] - o.window[i][1]) / (o.window[i][1] - o.window[i][0])));
+  for (const map of at("maps").children) map.toggleAttribute("hidden", map.id !== `map-${o.key}`);
+  at("maps").setAttribute("transform", `translate(${cx} ${cy}) scale(${half / 1024} ${-half / 1024})`);
+  const points = [];
+  for (let k = 0; k < rows && o.x[run * rows + k] !== page.missing; k++) {
+    points.push(place(o.x[run * rows + k] / page.fine, o.y[run * rows + k] / page.fine));
+  }
+  const bottom = cy + half;
+  const ticks = o.ticks.map((side, i) => side.filter((t) => t >= o.window[i][0] && t <= o.window[i][1]));
+  const numbers = ticks[0].map((t) => label(inWindow([t, 0])[0], bottom + 15, spelled(t))).join("")
+    + ticks[1].map((t) => label(left - 6, inWindow([0, t])[1] + 4, spelled(t), "", "end")).join("");
+  const star = place(...o.minimizer);
+  const rays = Array.from({ length: 10 }, (_, i) => {
+    const [r, turn] = [i % 2 ? 3 : 7.5, (i * Math.PI) / 5];
+    return [star[0] + r * Math.sin(turn), star[1] - r * Math.cos(turn)];
+  });
+  const others = o.starts.map((s, i) => (i === start ? "" : circle(inWindow(s), 4.5, "other", `data-start="${i}"`))).join("");
+  const from = inWindow(o.starts[start]);
+  at("path").innerHTML = `<clipPath id="window"><rect x="${left}" y="${edge}" width="${2 * half}" height="${2 * half}"/></clipPath>
+    <g clip-path="url(#window)"><polyline class="line" points="${line(points)}"/>${dots(points)}</g>
+    <polygon class="star" points="${line(rays)}"/>${others}${circle(from, 4.5, "start")}
+    ${label(from[0] + 8, from[1] - 7, "start", "said", "start")}
+    <path class="axis" d="M${left} ${edge}V${bottom}H${left + 2 * half}"/>${numbers}
+    ${label(cx, height - 4, "θ₀")}${label(left - 20, edge + 10, "θ₁")}`;
+  at("formula").innerHTML = `<em>f</em>(θ) = ${o.formula}`;
+}
+
+function drawGap(o, run, unit, momentum, start) {
+  const [low, high] = [-10, 4];
+  const [left, top, foot] = [38, 6, 34];
+  const [width, height] = sized(at("gap"), (w) => Math.max(260, Math.min(at("map").clientHeight, 460)));
+  const right = width > 420 ? 112 : 8;
+  const [w, h] = [width - left - right, height - top - foot];
+  const x = (k) => left + (k / page.steps) * w;
+  const y = (decades) => top + ((high - decades) / (high - low)) * h;
+  const first = Math.log10(o.first[start]); // the codes are of decades below it
+  const series = (codes) => Array.from(codes.subarray(run * rows, (run + 1) * rows), (c) => (c === page.missing ? NaN : first + c / page.decade));
+  const seen = (values) => values.map((v, k) => [x(k), y(Math.max(v, low - 2))]).filter((p) => !Number.isNaN(p[1]));
+  const [gap, bounds] = [series(o.gap), o.bounds.map(series)];
+  let [grid, drawn, labels] = ["", "", []];
+  for (let d = low; d <= high; d += 2) grid += `<path class="grid" d="M${left} ${y(d)}h${w}"/>` + label(left - 6, y(d) + 4, d ? `10${raised(d)}` : "1", "", "end");
+  for (let k = 0; k <= page.steps; k += 10) grid += label(x(k), top + h + 15, k);
+  const held = bounds.filter((b) => !Number.isNaN(b[0]));
+  if (held.length) {
+    const least = gap.map((_, k) => Math.min(...held.map((b) => b[k])));
+    drawn += `<polygon class="excluded" points="${x(0)},${top} ${line(seen(least))} ${x(page.steps)},${top}"/>`;
+    drawn += label(left + w - 8, top + 18, "excluded by what is proven", "proven", "end");
+  }
+  bounds.forEach((b, i) => {
+    if (Number.isNaN(b[0])) return;
+    drawn += `<polyline class="bound ${o.proven[i].replace(" ", "-")}" points="${line(seen(b))}"/>`;
+    labels.push([y(b.at(-1)), o.proven[i], "proven"]);
+  });
+  drawn += `<polyline class="line" points="${line(seen(gap))}"/>${dots(seen(gap))}`;
+  labels.push([seen(gap).at(-1)[1], "measured", "measured"]);
+  const below = gap.filter((v) => v < low).length;
+  // From the top down, each as low as its line or as the label before it wants.
+  labels.sort((a, b) => a[0] - b[0]);
+  let last = top - 6;
+  for (const one of labels) last = one[0] = Math.max(Math.min(one[0], top + h - 2), last + 15);
+  let next = top + h + 12;
+  for (const one of labels.reverse()) next = one[0] = Math.min(one[0], next - 15);
+  const texts = labels.map(([at, text, kind]) => (right > 8 ? label(x(page.steps) + 8, at + 4, text, kind, "start") : label(x(page.steps) - 4, at - 5, text, `said ${kind}`, "end"))).join("");
+  const note = !o.smooth ? label(left + w - 6, top + 16, "nothing is proven", "said muted", "end")
+    : unit > 2 * (1 + momentum) + 1e-9 ? label(left + 10, top + 16, momentum ? "beyond 2(1 + β)/L: diverges" : "beyond 2/L: diverges", "said beyond", "start") : "";
+  at("gap").innerHTML = `<clipPath id="plot"><rect x="${left}" y="${top}" width="${w + 4}" height="${h}"/></clipPath>
+    ${grid}<g clip-path="url(#plot)">${drawn}</g><path class="axis" d="M${left} ${top}v${h}h${w}"/>
+    ${texts}${note}${label(left + w / 2, height - 4, "iteration k")}
+    ${below ? label(left + w, top + h - 6, `${below} below 10${raised(low)}`, "said measured", "end") : ""}`;
+}
+
+/** Mark 1/L and the limit of convergence below the slider of step sizes. */
+function drawMarks(o, momentum) {
+  const limit = 2 * (1 + momentum);
+  const marks = [[1, "1/L", ""], ...(o.smooth ? [[limit, momentum ? "2(1+β)/L" : "2/L", "limit"]] : [[2, "2/L", ""]])];
+  const [first, last] = [page.units[0], page.units.at(-1)];
+  at("marks").innerHTML = marks.filter(([u]) => u <= last).map(([u, text, kind]) => {
+    const share = (u - first) / (last - first);
+    return `<span class="${kind}" style="left:calc(8px + ${share} * (100% - 16px))">${text}</span>`;
+  }).join("");
+}
+
+function draw() {
+  const o = chosen();
+  const [unit, momentum, start] = [page.units[index("step")], page.momenta[index("momentum")], index("start")];
+  const run = (index("step") * page.momenta.length + index("momentum")) * o.starts.length + start;
+  const said = { step: `${unit}/L = ${spelled(unit / o.L)}`, momentum: String(momentum), start: point(o.starts[start]) };
+  for (const name of Object.keys(sliders)) {
+    at(`${name}-said`).textContent = said[name];
+    sliders[name].setAttribute("aria-valuetext", said[name]);
+  }
+  const [fact, proven, beyond] = sentences(o, run, unit, momentum, start);
+  at("said").innerHTML = `${fact} ${proven}<span class="beyond">${beyond}</span>`;
+  drawMarks(o, momentum);
+  drawMap(o, run, start);
+  drawGap(o, run, unit, momentum, start);
+}
+
+unpack().then(() => {
+  read();
+  form.addEventListener("input", () => (draw(), write()));
+  at("map").addEventListener("click", ({ target }) => {
+    if (target.dataset.start) (sliders.start.value = target.dataset.start), draw(), write();
+  });
+  addEventListener("hashchange", read);
+  new ResizeObserver(draw).observe(document.querySelector(".panels"));
+  document.documentElement.dataset.ready = "";
+});
