@@ -138,10 +138,11 @@ function drawMap(o, run, start) {
   });
   const others = o.starts.map((s, i) => (i === start ? "" : circle(inWindow(s), 4.5, "other", `data-start="${i}"`))).join("");
   const from = inWindow(o.starts[start]);
+  const beside = from[0] + 45 < width ? 1 : -1;
   at("path").innerHTML = `<clipPath id="window"><rect x="${left}" y="${edge}" width="${2 * half}" height="${2 * half}"/></clipPath>
     <g clip-path="url(#window)"><polyline class="line" points="${line(points)}"/>${dots(points)}</g>
     <polygon class="star" points="${line(rays)}"/>${others}${circle(from, 4.5, "start")}
-    ${label(from[0] + 8, from[1] - 7, "start", "said", "start")}
+    ${label(from[0] + 8 * beside, from[1] - 7, "start", "said", beside > 0 ? "start" : "end")}
     <path class="axis" d="M${left} ${edge}V${bottom}H${left + 2 * half}"/>${numbers}
     ${label(cx, height - 4, "θ₀")}${label(left - 20, edge + 10, "θ₁")}`;
   at("formula").innerHTML = `<em>f</em>(θ) = ${o.formula}`;

@@ -25,7 +25,7 @@ from matplotlib.ticker import MaxNLocator
 
 import gdpure as gd
 from gdpure.chapters import Chapter, Descriptions
-from gdpure.lesson import quadratic, regression
+from gdpure.lesson import regression
 
 from . import views
 from .levels import bands_of
@@ -63,8 +63,8 @@ def shown() -> tuple[Shown, ...]:
     x, y = regression().data
     line = gd.least_squares(gd.with_intercept(x), y)
     return (
-        Shown("bowl", "bowl", "theta_0^2 + theta_1^2", quadratic(), ((-2.5, 2.5), (-2.5, 2.5)),
-              ((2, 1), (-1, 2), (-2, -1.5))),
+        Shown("bowl", "bowl", "theta_0^2 + theta_1^2", gd.landscapes.bowl,
+              ((-2.5, 2.5), (-2.5, 2.5)), ((2, 1), (-1, 2), (-2, -1.5))),
         Shown("regression", "regression", "mean((theta_0 + theta_1 x - y)^2)", line,
               ((-2, 2.5), (-2, 2.5)), ((2, 2), (0, 0), (-1.5, 1))),
         Shown("rosenbrock", "Rosenbrock", "(1 - theta_0)^2 + 100 (theta_1 - theta_0^2)^2",
@@ -123,7 +123,10 @@ def _figure():
                 "L": float(f"{L:.5g}"),
                 "smooth": gd.facts(one.f).smoothness is not None,
                 "window": one.window,
-                "ticks": [MaxNLocator(5).tick_values(*side).tolist() for side in one.window],
+                "ticks": [
+                    MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(*side).tolist()
+                    for side in one.window
+                ],
                 "minimizer": _places(least, one.window).tolist(),
                 "starts": one.starts,
                 "first": [float(f"{gap:.3g}") for gap in found.gaps[0, 0, :, 0]],

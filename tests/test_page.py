@@ -55,7 +55,7 @@ def whole(printed):
 
 def test_one_file_that_needs_no_network(printed, whole):
     assert printed[1].stat().st_size <= 300_000
-    asks = r"https?:|\bsrc=|url\(|<link|@import|\bfetch\b|XMLHttp|\bimport\b|href=\"(?!#)"
+    asks = r"https?:|\bsrc=|url\((?!#)|<link|@import|\bfetch\b|XMLHttp|\bimport\b|href=\"(?!#)"
     assert not re.search(asks, whole)
     assert "default-src 'none'" in whole
 
@@ -85,6 +85,7 @@ class Outline(HTMLParser):
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag, self.getpos()
+        self.chapters += [" "] * (tag in ("td", "th", "dt", "dd", "p", "h2"))
 
     def handle_data(self, data):
         if "section" in self.open:
@@ -145,7 +146,9 @@ def descended(key, unit, momentum, start):
         f = in_float64(one.f)
         rule = gd.HeavyBall(unit / curvature(one.f), momentum)
         run = gd.descend(f, jnp.array(one.starts[start], jnp.float64), rule, steps=page.STEPS)
-        return np.asarray(run.history.point), np.asarray(run.history.value - gd.facts(f).minimum)
+        return np.asarray(run.history.point), np.asarray(run.history.value) - float(
+            gd.facts(f).minimum
+        )
 
 
 def places(key, points):
@@ -174,7 +177,8 @@ def test_a_path_that_leaves_is_cut_along_its_step():
     path = np.array([[0.0, 0.0], [1.0, 0.5], [21.0, 10.5], [np.nan, np.nan]])
     seen = page._seen(path)
     assert np.abs(seen[:3]).max() == page._FAR and np.isnan(seen[3]).all()
-    assert np.cross(seen[2] - path[1], path[2] - path[1]) == 0
+    (a, b), (c, d) = seen[2] - path[1], path[2] - path[1]
+    assert a * d == b * c and a * c > 0
 
 
 # -- what is proven --------------------------------------------------------------------------------
@@ -194,10 +198,12 @@ def test_no_run_crosses_what_is_proven_of_it(key):
     assert (held["quadratic"] == (limit & momentum)[..., None]).all()
     for name in ("convex", "strongly convex"):
         assert (held[name] == (limit & ~momentum)[..., None]).all()
+    # A step rounds 8 times, at most, what is not larger than the start; k steps later that has
+    # grown by k + 1 at most, powers of roots inside the unit circle. A root of a gap is a length.
+    k = np.arange(31)
+    off = 8 * ROUNDOFF * np.cumsum(k + 1) * np.sqrt(found.gaps[..., :1])
     for bound in found.proven.values():
-        # The gap of an error e is rounded like L/2 |e|^2, and e like a sum of points, every step.
-        slack = 30 * 10 * ROUNDOFF * (bound + 4 * np.sqrt(bound) * ROUNDOFF**0.5)
-        assert np.all((found.gaps <= bound + slack + 1e-28) | np.isnan(bound))
+        assert np.all((np.sqrt(found.gaps) <= np.sqrt(bound) + off) | np.isnan(bound))
 
 
 def test_the_factor_of_the_heavy_ball_is_that_of_exact_arithmetic():
