@@ -74,7 +74,7 @@ const raised = (n) => [...String(n)].map((c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]
 
 function spelled(x, digits = 3) {
   const [mantissa, exponent] = x.toExponential(digits - 1).split("e").map(Number);
-  if (x === 0 || (exponent > -4 && exponent < 5)) return String(Number(x.toPrecision(digits))).replace("-", "−");
+  if (x === 0 || (exponent > -4 && exponent < 4)) return String(Number(x.toPrecision(digits))).replace("-", "−");
   return `${String(mantissa).replace("-", "−")} × 10${raised(exponent)}`;
 }
 
@@ -86,7 +86,7 @@ function sentences(o, run, unit, momentum, start) {
   const moved = ended ? "leaves the floating-point numbers" : last < first * (1 - 1e-9) ? "falls" : last > first * (1 + 1e-2) ? "rises" : "stays";
   const fate = ended ? `, ${spelled(first)} at first, leaves the floating-point numbers` : moved === "stays" ? ` stays at ${spelled(first)}` : ` ${moved} from ${spelled(first)} to ${spelled(last)}`;
   const said = `${page.steps} steps at ${unit}/L = ${spelled(unit / o.L)}, momentum ${momentum}, from ${point(o.starts[start])}: the gap${fate}.`;
-  if (!o.smooth) return [said, `Nothing is proven of it: ${o.name}’s f is not convex, and its curvature has no bound. L is the curvature at the minimizer.`, ""];
+  if (!o.smooth) return [said, `Nothing is proven of it: f is not convex, and its curvature has no bound; L is the one at the minimizer.`, ""];
   const limit = 2 * (1 + momentum);
   const edge = momentum ? `2(1 + β)/L = ${spelled(limit)}/L` : "2/L";
   if (Math.abs(unit - limit) < 1e-9) return [said, `At ${edge} it need not fall any more.`, ""];
@@ -114,6 +114,8 @@ function sized(svg, height) {
   return [width, height(width)];
 }
 
+const placed = { map: [], gap: [] }; // where each iterate is drawn
+
 function drawMap(o, run, start) {
   const [left, foot, edge] = [30, 34, 6];
   const [width, height] = sized(at("map"), (w) => w - left + foot);
@@ -127,10 +129,11 @@ function drawMap(o, run, start) {
   for (let k = 0; k < rows && o.x[run * rows + k] !== page.missing; k++) {
     points.push(place(o.x[run * rows + k] / page.fine, o.y[run * rows + k] / page.fine));
   }
+  placed.map = points;
   const bottom = cy + half;
   const ticks = o.ticks.map((side, i) => side.filter((t) => t >= o.window[i][0] && t <= o.window[i][1]));
   const numbers = ticks[0].map((t) => label(inWindow([t, 0])[0], bottom + 15, spelled(t))).join("")
-    + ticks[1].map((t) => label(left - 6, inWindow([0, t])[1] + 4, spelled(t), "", "end")).join("");
+    + ticks[1].filter((t) => inWindow([0, t])[1] > edge + 18).map((t) => label(left - 6, inWindow([0, t])[1] + 4, spelled(t), "", "end")).join("");
   const star = place(...o.minimizer);
   const rays = Array.from({ length: 10 }, (_, i) => {
     const [r, turn] = [i % 2 ? 3 : 7.5, (i * Math.PI) / 5];
@@ -138,21 +141,22 @@ function drawMap(o, run, start) {
   });
   const others = o.starts.map((s, i) => (i === start ? "" : circle(inWindow(s), 4.5, "other", `data-start="${i}"`))).join("");
   const from = inWindow(o.starts[start]);
-  const beside = from[0] + 45 < width ? 1 : -1;
+  const beside = points[1][0] > from[0] || from[0] + 45 > width ? -1 : 1; // away from the path
   at("path").innerHTML = `<clipPath id="window"><rect x="${left}" y="${edge}" width="${2 * half}" height="${2 * half}"/></clipPath>
     <g clip-path="url(#window)"><polyline class="line" points="${line(points)}"/>${dots(points)}</g>
     <polygon class="star" points="${line(rays)}"/>${others}${circle(from, 4.5, "start")}
     ${label(from[0] + 8 * beside, from[1] - 7, "start", "said", beside > 0 ? "start" : "end")}
     <path class="axis" d="M${left} ${edge}V${bottom}H${left + 2 * half}"/>${numbers}
+    <g id="map-iterate" clip-path="url(#window)"></g>
     ${label(cx, height - 4, "θ₀")}${label(left - 20, edge + 10, "θ₁")}`;
   at("formula").innerHTML = `<em>f</em>(θ) = ${o.formula}`;
 }
 
 function drawGap(o, run, unit, momentum, start) {
-  const [low, high] = [-10, 4];
+  const [low, high] = [-8, 6];
   const [left, top, foot] = [38, 6, 34];
   const [width, height] = sized(at("gap"), (w) => Math.max(260, Math.min(at("map").clientHeight, 460)));
-  const right = width > 420 ? 112 : 8;
+  const right = 112;
   const [w, h] = [width - left - right, height - top - foot];
   const x = (k) => left + (k / page.steps) * w;
   const y = (decades) => top + ((high - decades) / (high - low)) * h;
@@ -160,6 +164,7 @@ function drawGap(o, run, unit, momentum, start) {
   const series = (codes) => Array.from(codes.subarray(run * rows, (run + 1) * rows), (c) => (c === page.missing ? NaN : first + c / page.decade));
   const seen = (values) => values.map((v, k) => [x(k), y(Math.max(v, low - 2))]).filter((p) => !Number.isNaN(p[1]));
   const [gap, bounds] = [series(o.gap), o.bounds.map(series)];
+  placed.gap = seen(gap);
   let [grid, drawn, labels] = ["", "", []];
   for (let d = low; d <= high; d += 2) grid += `<path class="grid" d="M${left} ${y(d)}h${w}"/>` + label(left - 6, y(d) + 4, d ? `10${raised(d)}` : "1", "", "end");
   for (let k = 0; k <= page.steps; k += 10) grid += label(x(k), top + h + 15, k);
@@ -167,15 +172,17 @@ function drawGap(o, run, unit, momentum, start) {
   if (held.length) {
     const least = gap.map((_, k) => Math.min(...held.map((b) => b[k])));
     drawn += `<polygon class="excluded" points="${x(0)},${top} ${line(seen(least))} ${x(page.steps)},${top}"/>`;
-    drawn += label(left + w - 8, top + 18, "excluded by what is proven", "proven", "end");
+    drawn += label(left + w - 8, top + 18, w > 190 ? "excluded by what is proven" : "excluded", "proven", "end");
   }
   bounds.forEach((b, i) => {
     if (Number.isNaN(b[0])) return;
     drawn += `<polyline class="bound ${o.proven[i].replace(" ", "-")}" points="${line(seen(b))}"/>`;
     labels.push([y(b.at(-1)), o.proven[i], "proven"]);
   });
-  drawn += `<polyline class="line" points="${line(seen(gap))}"/>${dots(seen(gap))}`;
-  labels.push([seen(gap).at(-1)[1], "measured", "measured"]);
+  drawn += `<polyline class="line" points="${line(placed.gap)}"/>${dots(placed.gap)}`;
+  const left_at = gap.findIndex((v) => v > high);
+  if (left_at > 0) drawn += label(x(left_at) + 6, top + 14, "measured", "measured", "start");
+  else labels.push([placed.gap.at(-1)[1], "measured", "measured"]);
   const below = gap.filter((v) => v < low).length;
   // From the top down, each as low as its line or as the label before it wants.
   labels.sort((a, b) => a[0] - b[0]);
@@ -183,13 +190,28 @@ function drawGap(o, run, unit, momentum, start) {
   for (const one of labels) last = one[0] = Math.max(Math.min(one[0], top + h - 2), last + 15);
   let next = top + h + 12;
   for (const one of labels.reverse()) next = one[0] = Math.min(one[0], next - 15);
-  const texts = labels.map(([at, text, kind]) => (right > 8 ? label(x(page.steps) + 8, at + 4, text, kind, "start") : label(x(page.steps) - 4, at - 5, text, `said ${kind}`, "end"))).join("");
-  const note = !o.smooth ? label(left + w - 6, top + 16, "nothing is proven", "said muted", "end")
-    : unit > 2 * (1 + momentum) + 1e-9 ? label(left + 10, top + 16, momentum ? "beyond 2(1 + β)/L: diverges" : "beyond 2/L: diverges", "said beyond", "start") : "";
+  const texts = labels.map(([at, text, kind]) => label(x(page.steps) + 8, at + 4, text, kind, "start")).join("");
+  const beyond = [momentum ? "beyond 2(1 + β)/L" : "beyond 2/L", "it diverges"];
+  const note = !o.smooth ? label(left + w - 6, top + 16, "nothing is proven", "muted", "end")
+    : unit > 2 * (1 + momentum) + 1e-9 ? beyond.map((text, i) => label(left + w - 8, top + 0.6 * h + 16 * i, text, "beyond", "end")).join("") : "";
   at("gap").innerHTML = `<clipPath id="plot"><rect x="${left}" y="${top}" width="${w + 4}" height="${h}"/></clipPath>
     ${grid}<g clip-path="url(#plot)">${drawn}</g><path class="axis" d="M${left} ${top}v${h}h${w}"/>
     ${texts}${note}${label(left + w / 2, height - 4, "iteration k")}
-    ${below ? label(left + w, top + h - 6, `${below} below 10${raised(low)}`, "said measured", "end") : ""}`;
+    ${below ? label(left + w, top + h - 6, `${below} below 10${raised(low)}`, "said measured", "end") : ""}
+    <g id="gap-iterate" clip-path="url(#plot)"></g>`;
+}
+
+/** Show in both pictures the iterate that is pointed at in one of them. */
+function pointAt({ currentTarget, clientX, clientY }) {
+  const box = currentTarget.getBoundingClientRect();
+  const [x, y] = [clientX - box.left, clientY - box.top];
+  const far = (p) => Math.hypot(p[0] - x, currentTarget.id === "gap" ? 0 : p[1] - y);
+  const all = placed[currentTarget.id];
+  const k = all.reduce((best, p, i) => (far(p) < far(all[best]) ? i : best), 0);
+  for (const [id, places] of Object.entries(placed)) {
+    const p = places[k];
+    at(`${id}-iterate`).innerHTML = circle(p, 5.5, "ring") + label(p[0], p[1] + (p[1] < 30 ? 20 : -10), `k = ${k}`, "said");
+  }
 }
 
 /** Mark 1/L and the limit of convergence below the slider of step sizes. */
@@ -225,6 +247,10 @@ unpack().then(() => {
   at("map").addEventListener("click", ({ target }) => {
     if (target.dataset.start) (sliders.start.value = target.dataset.start), draw(), write();
   });
+  for (const id of Object.keys(placed)) {
+    at(id).addEventListener("pointermove", pointAt);
+    at(id).addEventListener("pointerleave", draw);
+  }
   addEventListener("hashchange", read);
   new ResizeObserver(draw).observe(document.querySelector(".panels"));
   document.documentElement.dataset.ready = "";

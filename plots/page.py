@@ -84,7 +84,7 @@ def page(told: Sequence[Chapter]) -> str:
     --------
     >>> from gdpure.chapters import Chapter
     >>> whole = page([Chapter("A bowl", ("f(theta) = theta_0^2",))])
-    >>> assert "<em>f</em>(θ) = θ<sub>0</sub><sup>2</sup>" in whole and len(whole) < 300_000
+    >>> assert "<em>f</em>(θ)\N{NO-BREAK SPACE}=" in whole and len(whole) < 300_000
     """
     parts = {
         "style": _part("css") + _colors(),
@@ -257,6 +257,7 @@ _SPELLED = (
     (r"(\d)e([-+])0*(\d+)", lambda e: f"{e[1]}\u202f×\u202f10<sup>{_MINUS[e[2]]}{e[3]}</sup>"),
     (r"(?<=\d )x(?= \d)|\b[fLkxyt]\b(?!&)", r"<em>\g<0></em>"),
     (r"(?<![\w>])-(?=[\d. ])", "\N{MINUS SIGN}"),
+    (r" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"),
 )
 _MINUS = {"-": "\N{MINUS SIGN}", "+": ""}
 
@@ -286,7 +287,8 @@ def _block(block: Any) -> str:
         return f"<p>{typeset(block.strip()).replace(chr(10), '<br>')}</p>\n"
     if isinstance(block, Descriptions):
         items = (f"<dt>{typeset(a)}</dt><dd>{typeset(b)}</dd>\n" for a, b in block.items)
-        return f"<dl>\n{''.join(items)}</dl>\n"
+        short = ' class="short"' * (max(len(text) for _, text in block.items) < 40)
+        return f"<dl{short}>\n{''.join(items)}</dl>\n"
     heads = "".join(f'<th scope="col">{typeset(head)}</th>' for head, _ in block.columns)
     rows = []
     for first, *rest in zip_longest(*(cells for _, cells in block.columns), fillvalue=""):

@@ -312,7 +312,7 @@ def drawn(browser):
     path = path.reshape(-1, 2)
     half = (right - left) / 2
     seen = np.stack([path[:, 0] - left, bottom - path[:, 1]], 1) / half - 1
-    decades = 4 - 14 * (gap.reshape(-1, 2)[:, 1] - frame[1]) / frame[2]
+    decades = 6 - 14 * (gap.reshape(-1, 2)[:, 1] - frame[1]) / frame[2]
     return seen, decades, 1 / half, 14 / frame[2]
 
 
@@ -406,6 +406,23 @@ def test_a_start_on_the_map_can_be_chosen(browser, printed):
     click = "document.querySelector('[data-start=\"2\"]').dispatchEvent(new MouseEvent('click', "
     browser.run(click + "{bubbles: true}))")
     assert browser.run("return location.hash").endswith("start=3")
+
+
+def test_an_iterate_that_is_pointed_at_is_shown_in_both_pictures(browser, printed):
+    browser.size(1280)
+    browser.open(printed[1], "#objective=bowl&step=0.5&momentum=0&start=1")
+    shown = browser.run("""
+        const {left, top} = at("gap").getBoundingClientRect(), [x, y] = placed.gap[3];
+        const place = {clientX: left + x + 1, clientY: top + y + 50};
+        at("gap").dispatchEvent(new PointerEvent("pointermove", place));
+        return ["map", "gap"].map((id) => {
+          const ring = at(`${id}-iterate`).querySelector("circle");
+          const [cx, cy] = placed[id][3].map((x) => x.toFixed(1));
+          return [at(`${id}-iterate`).textContent, ring.getAttribute("cx") == cx,
+                  ring.getAttribute("cy") == cy];
+        });
+    """)
+    assert [[text.strip(), *same] for text, *same in shown] == [["k = 3", True, True]] * 2
 
 
 @pytest.mark.parametrize("theme", THEMES)
