@@ -35,9 +35,7 @@ class Chapter(NamedTuple):
 _SHOWN = (0, 1, 2, 5, 10, 20, 50, 100)
 
 
-def chapters(
-    whole: Lesson, learned: Sequence[tuple[float, float]] = ()
-) -> tuple[Chapter, Chapter, Chapter]:
+def chapters(whole: Lesson, learned: Sequence[Any] = ()) -> tuple[Chapter, Chapter, Chapter]:
     """Return the three chapters of the lesson.
 
     Parameters

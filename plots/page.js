@@ -80,17 +80,18 @@ function spelled(x, digits = 3) {
 
 const point = (p) => `(${p.map((x) => spelled(x)).join(", ")})`;
 
+/** What a run does, what is proven of it, and whether it is beyond the limit of convergence. */
 function sentences(o, run, unit, momentum, start) {
   const [first, last, most] = [o.first[start], o.last[run], o.most[run]];
-  const ended = Number.isNaN(last);
-  const moved = ended ? "leaves the floating-point numbers" : last < first * (1 - 1e-9) ? "falls" : last > first * (1 + 1e-2) ? "rises" : "stays";
-  const fate = ended ? `, ${spelled(first)} at first, leaves the floating-point numbers` : moved === "stays" ? ` stays at ${spelled(first)}` : ` ${moved} from ${spelled(first)} to ${spelled(last)}`;
-  const said = `${page.steps} steps at ${unit}/L = ${spelled(unit / o.L)}, momentum ${momentum}, from ${point(o.starts[start])}: the gap${fate}.`;
-  if (!o.smooth) return [said, `Nothing is proven of it: f is not convex, and its curvature has no bound; L is the one at the minimizer.`, ""];
+  const fate = Number.isNaN(last) ? "leaves the floating-point numbers"
+    : Math.abs(last - first) < 0.005 * first ? `stays at ${spelled(first)}` // to its three digits
+    : `${last < first ? "falls" : "rises"} from ${spelled(first)} to ${spelled(last)}`;
+  const said = `${page.steps} steps at ${unit}/L = ${spelled(unit / o.L)}, momentum ${momentum}, from ${point(o.starts[start])}: the gap ${fate}.`;
+  if (!o.smooth) return [said, "Nothing is proven of it: f is not convex, and its curvature has no bound; L is the one at the minimizer.", ""];
   const limit = 2 * (1 + momentum);
   const edge = momentum ? `2(1 + β)/L = ${spelled(limit)}/L` : "2/L";
   if (Math.abs(unit - limit) < 1e-9) return [said, `At ${edge} it need not fall any more.`, ""];
-  return unit > limit ? [said, "", `Beyond ${edge} it diverges.`] : [said, `Proven: it is ${spelled(most)} at most.`, ""];
+  return unit < limit ? [said, `Proven: it is ${spelled(most)} at most.`, ""] : [said, "", `Beyond ${edge} it diverges.`];
 }
 
 // -- drawing --------------------------------------------------------------------------------------
@@ -180,9 +181,8 @@ function drawGap(o, run, unit, momentum, start) {
     labels.push([y(b.at(-1)), o.proven[i], "proven"]);
   });
   drawn += `<polyline class="line" points="${line(placed.gap)}"/>${dots(placed.gap)}`;
-  const left_at = gap.findIndex((v) => v > high);
-  if (left_at > 0) drawn += label(x(left_at) + 6, top + 14, "measured", "measured", "start");
-  else labels.push([placed.gap.at(-1)[1], "measured", "measured"]);
+  const exit = gap.findIndex((v) => v > high);
+  if (exit < 0) labels.push([placed.gap.at(-1)[1], "measured", "measured"]);
   const below = gap.filter((v) => v < low).length;
   // From the top down, each as low as its line or as the label before it wants.
   labels.sort((a, b) => a[0] - b[0]);
@@ -190,7 +190,8 @@ function drawGap(o, run, unit, momentum, start) {
   for (const one of labels) last = one[0] = Math.max(Math.min(one[0], top + h - 2), last + 15);
   let next = top + h + 12;
   for (const one of labels.reverse()) next = one[0] = Math.min(one[0], next - 15);
-  const texts = labels.map(([at, text, kind]) => label(x(page.steps) + 8, at + 4, text, kind, "start")).join("");
+  const texts = labels.map(([at, text, kind]) => label(x(page.steps) + 8, at + 4, text, kind, "start")).join("")
+    + (exit < 0 ? "" : label(x(exit) + 8, top + 14, "measured", "measured", "start"));
   const beyond = [momentum ? "beyond 2(1 + β)/L" : "beyond 2/L", "it diverges"];
   const note = !o.smooth ? label(left + w - 6, top + 16, "nothing is proven", "muted", "end")
     : unit > 2 * (1 + momentum) + 1e-9 ? beyond.map((text, i) => label(left + w - 8, top + 0.6 * h + 16 * i, text, "beyond", "end")).join("") : "";

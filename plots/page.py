@@ -7,14 +7,12 @@ to what can be seen; ``page.js`` draws them, and computes nothing.
 from __future__ import annotations
 
 import base64
-import html
 import json
 import re
 import zlib
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from importlib.resources import files
-from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import contourpy
@@ -24,12 +22,13 @@ from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
 
 import gdpure as gd
-from gdpure.chapters import Chapter, Descriptions
+from gdpure.chapters import Chapter
 from gdpure.lesson import regression
 
 from . import views
 from .levels import bands_of
 from .palette import THEMES, legible
+from .typesetting import chapter, typeset
 from .views.descents import curvature, descents
 
 STEPS = 50
@@ -49,8 +48,8 @@ class Shown(NamedTuple):
     name: str
     formula: str
     f: Callable
-    window: tuple[tuple[float, float], tuple[float, float]]
-    starts: tuple[tuple[float, float], ...]
+    window: Any
+    starts: Any
 
 
 def shown() -> tuple[Shown, ...]:
@@ -89,7 +88,7 @@ def page(told: Sequence[Chapter]) -> str:
     parts = {
         "style": _part("css") + _colors(),
         "script": _part("js"),
-        "chapters": "\n".join(_chapter(i, one) for i, one in enumerate(told, 1)),
+        "chapters": "\n".join(chapter(i, one) for i, one in enumerate(told, 1)),
         "made by": f"gdpure {version('gdpure')}, JAX {jax.__version__}",
         **_figure(),
     }
@@ -97,7 +96,7 @@ def page(told: Sequence[Chapter]) -> str:
 
 
 def _part(ending):
-    return files(__package__).joinpath(f"page.{ending}").read_text("utf-8")
+    return files(__package__ or __name__).joinpath(f"page.{ending}").read_text("utf-8")
 
 
 # -- the figure ------------------------------------------------------------------------------------
@@ -106,6 +105,7 @@ def _part(ending):
 def _figure():
     """Return the parts of the figure: level sets, choices, and the data that the script draws."""
     maps, choices, described, codes, ends = [], [], [], [], []
+    ticks = MaxNLocator(5, steps=[1, 2, 5, 10])
     for one in shown():
         L = curvature(one.f)
         found = descents(one.f, one.starts, UNITS / L, MOMENTA, STEPS)
@@ -120,13 +120,10 @@ def _figure():
                 "key": one.key,
                 "name": one.name,
                 "formula": typeset(one.formula),
-                "L": float(f"{L:.5g}"),
+                "L": L,
                 "smooth": gd.facts(one.f).smoothness is not None,
                 "window": one.window,
-                "ticks": [
-                    MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(*side).tolist()
-                    for side in one.window
-                ],
+                "ticks": [np.asarray(ticks.tick_values(*side)).tolist() for side in one.window],
                 "minimizer": _places(least, one.window).tolist(),
                 "starts": one.starts,
                 "first": [float(f"{gap:.3g}") for gap in found.gaps[0, 0, :, 0]],
@@ -223,7 +220,7 @@ def _bands(field, one):
 def _outline(points):
     path = Path(_SHARP * points)
     path.simplify_threshold = _BENT
-    places = np.round(path.cleaned(simplify=True).vertices[:-1]).astype(int)
+    places = np.round(np.asarray(path.cleaned(simplify=True).vertices)[:-1]).astype(int)
     steps = np.diff(places, axis=0)
     steps = steps[steps.any(1)]
     first = "M{} {}l".format(*places[0])
@@ -245,66 +242,3 @@ def _colors():
 
     dark = rule(THEMES["dark"]) + "#maps path{fill:var(--dark)}"
     return f"{rule(THEMES['light'])}\n@media screen and (prefers-color-scheme:dark){{{dark}}}\n"
-
-
-# -- the words -------------------------------------------------------------------------------------
-
-_SPELLED = (
-    (r"\bd f / d theta_(\d)", r"∂<em>f</em>/∂θ<sub>\1</sub>"),
-    (r"\b(theta|eta|mu)\b_?", lambda name: {"theta": "θ", "eta": "η", "mu": "μ"}[name[1]]),
-    (r"\btheta_(\d)", r"θ<sub>\1</sub>"),
-    (r"\^(\d+)", r"<sup>\1</sup>"),
-    (r"(\d)e([-+])0*(\d+)", lambda e: f"{e[1]}\u202f×\u202f10<sup>{_MINUS[e[2]]}{e[3]}</sup>"),
-    (r"(?<=\d )x(?= \d)|\b[fLkxyt]\b(?!&)", r"<em>\g<0></em>"),
-    (r"(?<![\w>])-(?=[\d. ])", "\N{MINUS SIGN}"),
-    (r" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"),
-)
-_MINUS = {"-": "\N{MINUS SIGN}", "+": ""}
-
-
-def typeset(text: str) -> str:
-    """Return words of the lesson as HTML: symbols, exponents and signs as they are printed.
-
-    Examples
-    --------
-    >>> assert typeset("theta_0^2 < -1e-05") == (
-    ...     "θ<sub>0</sub><sup>2</sup> &lt; −1\u202f×\u202f10<sup>−5</sup>"
-    ... )
-    """
-    text = html.escape(text, quote=False)
-    for pattern, spelled in _SPELLED:
-        text = re.sub(pattern, spelled, text)
-    return text
-
-
-def _chapter(i, one):
-    heading = f"<h2>{i}\N{EN SPACE}{typeset(one.title)}</h2>"
-    return f"<section>\n{heading}\n{''.join(map(_block, one.blocks))}</section>"
-
-
-def _block(block: Any) -> str:
-    if isinstance(block, str):
-        return f"<p>{typeset(block.strip()).replace(chr(10), '<br>')}</p>\n"
-    if isinstance(block, Descriptions):
-        items = (f"<dt>{typeset(a)}</dt><dd>{typeset(b)}</dd>\n" for a, b in block.items)
-        short = ' class="short"' * (max(len(text) for _, text in block.items) < 40)
-        return f"<dl{short}>\n{''.join(items)}</dl>\n"
-    heads = "".join(f'<th scope="col">{typeset(head)}</th>' for head, _ in block.columns)
-    rows = []
-    for first, *rest in zip_longest(*(cells for _, cells in block.columns), fillvalue=""):
-        cells = "".join(f"<td>{_padded(cell)}</td>" for cell in rest)
-        rows.append(f'<tr><th scope="row">{_padded(first)}</th>{cells}</tr>\n')
-    named = "" if block.columns[0][0] else ' class="named"'
-    return (
-        f'<div class="table" tabindex="0" role="group" aria-label="table"><table{named}>\n'
-        f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{''.join(rows)}</tbody></table></div>\n"
-    )
-
-
-def _padded(cell):
-    """Return a cell whose trailing spaces are as wide as the point and the digits it lacks."""
-    text = str(cell)
-    bare = text.rstrip()
-    lacking = len(text) - len(bare)
-    point = "\N{PUNCTUATION SPACE}" if lacking and "." not in bare else ""
-    return typeset(bare) + point + "\N{FIGURE SPACE}" * (lacking - len(point))
