@@ -244,7 +244,8 @@ function draw() {
 
 unpack().then(() => {
   read();
-  form.addEventListener("input", () => (draw(), write()));
+  form.addEventListener("input", draw);
+  form.addEventListener("change", write);
   at("map").addEventListener("click", ({ target }) => {
     if (target.dataset.start) (sliders.start.value = target.dataset.start), draw(), write();
   });
@@ -253,6 +254,6 @@ unpack().then(() => {
     at(id).addEventListener("pointerleave", draw);
   }
   addEventListener("hashchange", read);
-  new ResizeObserver(draw).observe(document.querySelector(".panels"));
+  addEventListener("resize", draw);
   document.documentElement.dataset.ready = "";
 });
