@@ -74,8 +74,9 @@ const raised = (n) => [...String(n)].map((c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]
 
 function spelled(x, digits = 3) {
   const [mantissa, exponent] = x.toExponential(digits - 1).split("e").map(Number);
-  if (x === 0 || (exponent > -4 && exponent < 4)) return String(Number(x.toPrecision(digits))).replace("-", "−");
-  return `${String(mantissa).replace("-", "−")} × 10${raised(exponent)}`;
+  const plain = x === 0 || (exponent > -4 && exponent < 4);
+  const text = String(plain ? Number(x.toPrecision(digits)) : mantissa).replace("-", "−");
+  return plain ? text : `${text} × 10${raised(exponent)}`;
 }
 
 const point = (p) => `(${p.map((x) => spelled(x)).join(", ")})`;
@@ -86,19 +87,27 @@ function sentences(o, run, unit, momentum, start) {
   const fate = Number.isNaN(last) ? "leaves the floating-point numbers"
     : Math.abs(last - first) < 0.005 * first ? `stays at ${spelled(first)}` // to its three digits
     : `${last < first ? "falls" : "rises"} from ${spelled(first)} to ${spelled(last)}`;
-  const said = `${page.steps} steps at ${unit}/L = ${spelled(unit / o.L)}, momentum ${momentum}, from ${point(o.starts[start])}: the gap ${fate}.`;
-  if (!o.smooth) return [said, "Nothing is proven of it: f is not convex, and its curvature has no bound; L is the one at the minimizer.", ""];
+  const said = `${page.steps} steps at ${unit}/L = ${spelled(unit / o.L)}, momentum ${momentum}, `
+    + `from ${point(o.starts[start])}: the gap ${fate}.`;
+  if (!o.smooth) {
+    const why = "f is not convex, and its curvature has no bound; L is the one at the minimizer";
+    return [said, `Nothing is proven of it: ${why}.`, ""];
+  }
   const limit = 2 * (1 + momentum);
   const edge = momentum ? `2(1 + β)/L = ${spelled(limit)}/L` : "2/L";
   if (Math.abs(unit - limit) < 1e-9) return [said, `At ${edge} it need not fall any more.`, ""];
-  return unit < limit ? [said, `Proven: it is ${spelled(most)} at most.`, ""] : [said, "", `Beyond ${edge} it diverges.`];
+  return unit < limit
+    ? [said, `Proven: it is ${spelled(most)} at most.`, ""]
+    : [said, "", `Beyond ${edge} it diverges.`];
 }
 
 // -- drawing --------------------------------------------------------------------------------------
 
 const line = (points) => points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(" ");
-const label = (x, y, text, kind = "", anchor = "middle") => `<text x="${x}" y="${y}" class="${kind}" text-anchor="${anchor}">${text}</text>`;
-const circle = ([x, y], r, kind, more = "") => `<circle cx="${x.toFixed(1)}" cy="${y.toFixed(1)}" r="${r}" class="${kind}" ${more}/>`;
+const label = (x, y, text, kind = "", anchor = "middle") =>
+  `<text x="${x}" y="${y}" class="${kind}" text-anchor="${anchor}">${text}</text>`;
+const circle = ([x, y], r, kind, more = "") =>
+  `<circle cx="${x.toFixed(1)}" cy="${y.toFixed(1)}" r="${r}" class="${kind}" ${more}/>`;
 
 /** Circles at points, but for those that the circle before would hide. */
 function dots(points) {
@@ -123,24 +132,34 @@ function drawMap(o, run, start) {
   const half = (width - left - edge) / 2;
   const [cx, cy] = [left + half, edge + half];
   const place = (x, y) => [cx + x * half, cy - y * half];
-  const inWindow = (p) => place(...p.map((x, i) => (2 * x - o.window[i][0] - o.window[i][1]) / (o.window[i][1] - o.window[i][0])));
+  const share = (x, [from, to]) => (2 * x - from - to) / (to - from);
+  const inWindow = (p) => place(...p.map((x, i) => share(x, o.window[i])));
   for (const map of at("maps").children) map.toggleAttribute("hidden", map.id !== `map-${o.key}`);
-  at("maps").setAttribute("transform", `translate(${cx} ${cy}) scale(${half / 1024} ${-half / 1024})`);
+  const scale = half / page.sharp;
+  at("maps").setAttribute("transform", `translate(${cx} ${cy}) scale(${scale} ${-scale})`);
   const points = [];
   for (let k = 0; k < rows && o.x[run * rows + k] !== page.missing; k++) {
     points.push(place(o.x[run * rows + k] / page.fine, o.y[run * rows + k] / page.fine));
   }
   placed.map = points;
   const bottom = cy + half;
-  const ticks = o.ticks.map((side, i) => side.filter((t) => t >= o.window[i][0] && t <= o.window[i][1]));
-  const numbers = ticks[0].map((t) => label(inWindow([t, 0])[0], bottom + 15, spelled(t))).join("")
-    + ticks[1].filter((t) => inWindow([0, t])[1] > edge + 18).map((t) => label(left - 6, inWindow([0, t])[1] + 4, spelled(t), "", "end")).join("");
+  let numbers = "";
+  for (const t of o.ticks[0]) {
+    if (Math.abs(share(t, o.window[0])) <= 1) numbers += label(inWindow([t, 0])[0], bottom + 15, spelled(t));
+  }
+  for (const t of o.ticks[1]) {
+    const y = inWindow([0, t])[1];
+    if (y > edge + 18 && y <= bottom) numbers += label(left - 6, y + 4, spelled(t), "", "end");
+  }
   const star = place(...o.minimizer);
   const rays = Array.from({ length: 10 }, (_, i) => {
     const [r, turn] = [i % 2 ? 3 : 7.5, (i * Math.PI) / 5];
     return [star[0] + r * Math.sin(turn), star[1] - r * Math.cos(turn)];
   });
-  const others = o.starts.map((s, i) => (i === start ? "" : circle(inWindow(s), 4.5, "other", `data-start="${i}"`))).join("");
+  let others = "";
+  o.starts.forEach((s, i) => {
+    if (i !== start) others += circle(inWindow(s), 4.5, "other", `data-start="${i}"`);
+  });
   const from = inWindow(o.starts[start]);
   const beside = points[1][0] > from[0] || from[0] + 45 > width ? -1 : 1; // away from the path
   at("path").innerHTML = `<clipPath id="window"><rect x="${left}" y="${edge}" width="${2 * half}" height="${2 * half}"/></clipPath>
@@ -162,18 +181,25 @@ function drawGap(o, run, unit, momentum, start) {
   const x = (k) => left + (k / page.steps) * w;
   const y = (decades) => top + ((high - decades) / (high - low)) * h;
   const first = Math.log10(o.first[start]); // the codes are of decades below it
-  const series = (codes) => Array.from(codes.subarray(run * rows, (run + 1) * rows), (c) => (c === page.missing ? NaN : first + c / page.decade));
-  const seen = (values) => values.map((v, k) => [x(k), y(Math.max(v, low - 2))]).filter((p) => !Number.isNaN(p[1]));
+  const decades = (code) => (code === page.missing ? NaN : first + code / page.decade);
+  const series = (codes) => Array.from(codes.subarray(run * rows, (run + 1) * rows), decades);
+  const seen = (values) => values.map((v, k) => [x(k), y(Math.max(v, low - 2))])
+    .filter((p) => !Number.isNaN(p[1]));
   const [gap, bounds] = [series(o.gap), o.bounds.map(series)];
   placed.gap = seen(gap);
   let [grid, drawn, labels] = ["", "", []];
-  for (let d = low; d <= high; d += 2) grid += `<path class="grid" d="M${left} ${y(d)}h${w}"/>` + label(left - 6, y(d) + 4, d ? `10${raised(d)}` : "1", "", "end");
+  for (let d = low; d <= high; d += 2) {
+    grid += `<path class="grid" d="M${left} ${y(d)}h${w}"/>`;
+    grid += label(left - 6, y(d) + 4, d ? `10${raised(d)}` : "1", "", "end");
+  }
   for (let k = 0; k <= page.steps; k += 10) grid += label(x(k), top + h + 15, k);
   const held = bounds.filter((b) => !Number.isNaN(b[0]));
   if (held.length) {
     const least = gap.map((_, k) => Math.min(...held.map((b) => b[k])));
-    drawn += `<polygon class="excluded" points="${x(0)},${top} ${line(seen(least))} ${x(page.steps)},${top}"/>`;
-    drawn += label(left + w - 8, top + 18, w > 190 ? "excluded by what is proven" : "excluded", "proven", "end");
+    const corners = [[[x(0), top]], seen(least), [[x(page.steps), top]]].flat();
+    const why = w > 190 ? "excluded by what is proven" : "excluded";
+    drawn += `<polygon class="excluded" points="${line(corners)}"/>`;
+    drawn += label(left + w - 8, top + 18, why, "proven", "end");
   }
   bounds.forEach((b, i) => {
     if (Number.isNaN(b[0])) return;
@@ -190,15 +216,18 @@ function drawGap(o, run, unit, momentum, start) {
   for (const one of labels) last = one[0] = Math.max(Math.min(one[0], top + h - 2), last + 15);
   let next = top + h + 12;
   for (const one of labels.reverse()) next = one[0] = Math.min(one[0], next - 15);
-  const texts = labels.map(([at, text, kind]) => label(x(page.steps) + 8, at + 4, text, kind, "start")).join("")
-    + (exit < 0 ? "" : label(x(exit) + 8, top + 14, "measured", "measured", "start"));
-  const beyond = [momentum ? "beyond 2(1 + β)/L" : "beyond 2/L", "it diverges"];
-  const note = !o.smooth ? label(left + w - 6, top + 16, "nothing is proven", "muted", "end")
-    : unit > 2 * (1 + momentum) + 1e-9 ? beyond.map((text, i) => label(left + w - 8, top + 0.6 * h + 16 * i, text, "beyond", "end")).join("") : "";
+  let texts = exit < 0 ? "" : label(x(exit) + 8, top + 14, "measured", "measured", "start");
+  for (const [at, text, kind] of labels) texts += label(x(page.steps) + 8, at + 4, text, kind, "start");
+  const note = (height, text, kind) => (texts += label(left + w - 8, height, text, kind, "end"));
+  if (!o.smooth) note(top + 16, "nothing is proven", "muted");
+  else if (unit > 2 * (1 + momentum) + 1e-9) {
+    note(top + 0.6 * h, momentum ? "beyond 2(1 + β)/L" : "beyond 2/L", "beyond");
+    note(top + 0.6 * h + 16, "it diverges", "beyond");
+  }
+  if (below) note(top + h - 6, `${below} below 10${raised(low)}`, "said measured");
   at("gap").innerHTML = `<clipPath id="plot"><rect x="${left}" y="${top}" width="${w + 4}" height="${h}"/></clipPath>
     ${grid}<g clip-path="url(#plot)">${drawn}</g><path class="axis" d="M${left} ${top}v${h}h${w}"/>
-    ${texts}${note}${label(left + w / 2, height - 4, "iteration k")}
-    ${below ? label(left + w, top + h - 6, `${below} below 10${raised(low)}`, "said measured", "end") : ""}
+    ${texts}${label(left + w / 2, height - 4, "iteration k")}
     <g id="gap-iterate" clip-path="url(#plot)"></g>`;
 }
 
@@ -211,14 +240,16 @@ function pointAt({ currentTarget, clientX, clientY }) {
   const k = all.reduce((best, p, i) => (far(p) < far(all[best]) ? i : best), 0);
   for (const [id, places] of Object.entries(placed)) {
     const p = places[k];
-    at(`${id}-iterate`).innerHTML = circle(p, 5.5, "ring") + label(p[0], p[1] + (p[1] < 30 ? 20 : -10), `k = ${k}`, "said");
+    const name = label(p[0], p[1] + (p[1] < 30 ? 20 : -10), `k = ${k}`, "said");
+    at(`${id}-iterate`).innerHTML = circle(p, 5.5, "ring") + name;
   }
 }
 
 /** Mark 1/L and the limit of convergence below the slider of step sizes. */
 function drawMarks(o, momentum) {
   const limit = 2 * (1 + momentum);
-  const marks = [[1, "1/L", ""], ...(o.smooth ? [[limit, momentum ? "2(1+β)/L" : "2/L", "limit"]] : [[2, "2/L", ""]])];
+  const edge = [limit, momentum ? "2(1+β)/L" : "2/L", "limit"];
+  const marks = [[1, "1/L", ""], o.smooth ? edge : [2, "2/L", ""]];
   const [first, last] = [page.units[0], page.units.at(-1)];
   at("marks").innerHTML = marks.filter(([u]) => u <= last).map(([u, text, kind]) => {
     const share = (u - first) / (last - first);
@@ -228,9 +259,14 @@ function drawMarks(o, momentum) {
 
 function draw() {
   const o = chosen();
-  const [unit, momentum, start] = [page.units[index("step")], page.momenta[index("momentum")], index("start")];
-  const run = (index("step") * page.momenta.length + index("momentum")) * o.starts.length + start;
-  const said = { step: `${unit}/L = ${spelled(unit / o.L)}`, momentum: String(momentum), start: point(o.starts[start]) };
+  const [i, j, start] = Object.keys(sliders).map(index);
+  const [unit, momentum] = [page.units[i], page.momenta[j]];
+  const run = (i * page.momenta.length + j) * o.starts.length + start;
+  const said = {
+    step: `${unit}/L = ${spelled(unit / o.L)}`,
+    momentum: String(momentum),
+    start: point(o.starts[start]),
+  };
   for (const name of Object.keys(sliders)) {
     at(`${name}-said`).textContent = said[name];
     sliders[name].setAttribute("aria-valuetext", said[name]);

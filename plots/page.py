@@ -140,7 +140,7 @@ def _figure():
         ]
     data = {
         "steps": STEPS, "units": UNITS.tolist(), "momenta": MOMENTA.tolist(), "fine": FINE,
-        "decade": DECADE, "missing": MISSING, "objectives": described,
+        "sharp": _SHARP, "decade": DECADE, "missing": MISSING, "objectives": described,
         "packed": packed(codes, ends),
     }  # fmt: skip
     return {"maps": "\n".join(maps), "choices": "\n".join(choices), "data": json.dumps(data)}
