@@ -120,7 +120,7 @@ def test_what_is_no_command_is_told_which_there_are(arguments, capsys):
     [
         (
             [],
-            ["check TARGET", "theorems [NAME]", "plots [NAME]", "--out DIR", "--theme", "--format"],
+            ["check TARGET", "theorems [NAME]", "plots [NAME]", "--html FILE", "--out DIR"],
         ),
         (
             ["check"],
@@ -171,7 +171,11 @@ def test_a_command_without_its_extra_is_one_sentence(missing, command):
 
 @pytest.mark.parametrize(
     ("missing", "arguments", "extra"),
-    [("rich", [], "gdpure[specs]"), ("matplotlib", ["--out", "figures"], "gdpure[plots]")],
+    [
+        ("rich", [], "gdpure[specs]"),
+        ("matplotlib", ["--out", "figures"], "gdpure[plots]"),
+        ("matplotlib", ["--html", "figures"], "gdpure[plots]"),
+    ],
 )
 def test_a_missing_extra_is_one_sentence(missing, arguments, extra, tmp_path):
     arguments = [str(tmp_path / a) if a == "figures" else a for a in arguments]
@@ -192,19 +196,29 @@ def test_the_version_needs_no_extra():
     assert ended.returncode == 0 and ended.stdout.decode().split()[0] == "gdpure"
 
 
-@pytest.mark.parametrize("place", ["file", "file/below", "locked"])
-def test_an_unusable_folder_is_one_sentence(place, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize(
+    ("option", "place"),
+    [
+        ("--out", "file"),
+        ("--out", "file/below"),
+        ("--out", "locked"),
+        ("--html", ""),
+        ("--html", "file/below.html"),
+        ("--html", "locked/page.html"),
+    ],
+)
+def test_an_unusable_place_is_one_sentence(option, place, tmp_path, capsys, monkeypatch):
     (tmp_path / "file").write_text("in the way")
-    if place == "locked":  # as seen by a user; root may write anywhere
+    if place.startswith("locked"):  # as seen by a user; root may write anywhere
 
         def refuse(*_, **__):
             raise PermissionError(13, "Permission denied")
 
         monkeypatch.setattr("tempfile.TemporaryFile", refuse)
-    assert main(["--out", str(tmp_path / place)]) == 1
+    assert main([option, str(tmp_path / place)]) == 1
     printed = capsys.readouterr()
     [sentence] = printed.err.splitlines()
-    assert str(tmp_path / place) in sentence and printed.out == ""
+    assert f"{option}: cannot write to {tmp_path / place}: " in sentence and printed.out == ""
     assert (tmp_path / "file").read_text() == "in the way"
 
 
