@@ -108,8 +108,8 @@ def descend(
     state, which the later rows repeat; if the step after the last would change nothing, it is
     STALLED. With ``record=None`` no rows are kept, and the loop is lean: point, value and gradient
     are judged at the start, after every 32 steps, and at the end. A run that has left the finite
-    numbers by then ends where it left them, as it would with rows; one that leaves them and is back
-    in between is not seen.
+    numbers by then ends at the last state before it did, as with rows; one that leaves them and is
+    back in between is not seen.
     An observed run is judged at every step. Derivatives are those of what is returned.
 
     Parameters

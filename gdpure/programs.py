@@ -288,7 +288,7 @@ def _jitted(function, structure, static):
 
 _REPETITIONS = 8  # after which a GPU gains little
 _EQUATIONS = 1000  # of one program, whose compilation takes about a second
-CALLS = ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "checkpoint")
+CALLS = ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "checkpoint", "remat2")
 _ARITHMETIC = (
     *("abs", "add", "add_any", "and", "broadcast_in_dim", "convert_element_type", "copy", "div"),
     *("eq", "ge", "gt", "integer_pow", "le", "lt", "max", "min", "mul", "ne", "neg", "not", "or"),

@@ -80,9 +80,9 @@ _STRIDE = 32  # a power of 2
 def _run_lean(course, start):
     """Return the last state alone, judged at every stride.
 
-    A test of every state would cost three to seven times the loop. From its last good state a run
-    goes on by shorter strides: by single steps; of few numbers by halves, where it has ended after
-    five of them.
+    A test of every state would cost three to seven times the loop. From the last good state on the
+    strides are shorter: single steps, or, of few numbers, halves, of which a run that ended in a
+    stride needs one each.
     """
 
     def leave(state, step_size):
@@ -91,7 +91,7 @@ def _run_lean(course, start):
 
     def step(carry, turn):
         k, step_size = turn
-        return leave(arrive(*carry, k), step_size), None
+        return leave(arrive(*carry, k), step_size), None  # nobody looks where it comes from
 
     arrive, ended = partial(loop.look, course.evaluate), partial(_ended, course)
     kept = start._replace(count=0 * start.count)
@@ -109,7 +109,8 @@ def _run_lean(course, start):
 
     def seen(kept, k):
         state = arrive(kept.point, kept.memory, kept.count) if few else kept
-        status = jnp.where(kept.count < k, *loop.codes(Status.DIVERGED), state.status)
+        (diverged,) = loop.codes(Status.DIVERGED)
+        status = jnp.where(kept.count < k, diverged, state.status)
         return state._replace(count=loop.later(start.count, kept.count), status=status)
 
     def tried(kept, turns):
@@ -124,9 +125,10 @@ def _run_lean(course, start):
         good = loop.going(new) & (kept.count == k[0]) & (k[-1] < limit)
         return loop.where(good, bare(new), kept), None
 
-    # What has effects is never run twice.
-    shorter, again = (16, 8, 4, 2, 1) if few else (1,), many and not _reporting(course)
-    strides = [n for n in (_STRIDE, *shorter) if again and n <= course.steps] or [1]
+    longest = min(_STRIDE, max(course.steps, 1))
+    strides = [2**k for k in reversed(range(longest.bit_length()))] if few else [longest, 1]
+    if longest == 1 or not many or _reporting(course):  # what has effects is never run twice
+        strides = [1]
     n = strides[0]
     k = loop.varying(jnp.arange(course.steps // n * n, dtype=jnp.int32), start)
     turns = k, jax.tree.map(lambda x: x[: len(k)], step_sizes)

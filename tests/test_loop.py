@@ -188,9 +188,13 @@ def _ends(start, factor, most, slope):
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_a_sweep_of_which_half_diverges_ends_as_exact_arithmetic_does(name, unroll):
     f, form, most, slope = FUNCTIONS[name]
-    factors = np.float32([0.5, -2, 0, -4, 0.5])  # of each step
+    factors = np.float32([0.5, -2, 0, -4, 0.5] + 32 * [-2])  # of each step
     etas = jnp.asarray((1 - factors) / slope)
     starts = np.float32([[2, 1], [1, 3], [1, 1], [2**-9, 5], [8, 8]])
+    late = 2.0 ** -np.arange(
+        32, dtype=np.float32
+    )  # to end at any place between two that are judged
+    starts = np.concatenate([starts, np.stack([late, late / 2], 1)])
 
     def end(start, eta):
         return gd.descend(f, form(start), eta, steps=STEPS, record=None, unroll=unroll).final
