@@ -90,8 +90,8 @@ def _run_lean(course, start):
         return _moved(course, state._replace(count=count), step_size)
 
     def step(carry, turn):
-        k, step_size = turn
-        return leave(arrive(*carry, k), step_size), None  # nobody looks where it comes from
+        (point, memory), (k, step_size) = carry, turn
+        return leave(arrive(point, memory, k), step_size), None  # nobody looks where it comes from
 
     arrive, ended = partial(loop.look, course.evaluate), partial(_ended, course)
     kept = start._replace(count=0 * start.count)
@@ -121,7 +121,7 @@ def _run_lean(course, start):
             turns = jax.tree.map(lambda x: x[1:], turns)
         if left := len(turns[0]):
             carry, _ = lax.scan(step, carry, turns, unroll=min(unroll, left))
-        new = arrive(*carry, k[-1] + 1)
+        new = arrive(carry[0], carry[1], k[-1] + 1)
         good = loop.going(new) & (kept.count == k[0]) & (k[-1] < limit)
         return loop.where(good, bare(new), kept), None
 

@@ -209,6 +209,14 @@ def test_a_sweep_of_which_half_diverges_ends_as_exact_arithmetic_does(name, unro
         assert lane.status == wanted
 
 
+@pytest.mark.parametrize("f", [BOWL, gd.least_squares(jnp.eye(2), jnp.zeros(2))])
+def test_a_run_that_a_schedule_throws_out_does_not_go_on_with_later_steps(f):
+    etas = jnp.full(STEPS, 2.0**-9).at[40].set(1e38)
+    final = gd.descend(f, 16 * START, etas, steps=STEPS, record=None).final
+    rows = gd.descend(f, 16 * START, etas, steps=STEPS).final
+    assert final.status == rows.status == gd.Status.DIVERGED and final.count == rows.count == 40
+
+
 @pytest.mark.parametrize("eta", [0.25, 1.5])
 def test_few_steps_are_made_twice_where_a_run_diverges(eta):
     seen, steps = [], 400
