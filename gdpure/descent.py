@@ -118,9 +118,9 @@ def descend(
     gradient. A run that meets a number that is not finite ends as DIVERGED at the last finite
     state, which the later rows repeat; if the step after the last would change nothing, it is
     STALLED. With ``record=None`` no rows are kept, and the loop is lean: point, value and gradient
-    are judged at the start, after every sqrt(steps) steps or a few times that, and at the end. A
-    run that has left the finite numbers by then goes on step by step from the last state that was
-    good, and ends as it would with rows; one that leaves them and is back in between is not seen.
+    are judged at the start, after every 32 steps, and at the end. A run that has left the finite
+    numbers by then ends at the last state before it did, as with rows; one that leaves them and is
+    back in between is not seen.
     An observed run is judged at every step. Derivatives are those of what is returned.
 
     Parameters
@@ -143,8 +143,8 @@ def descend(
         the memory that is free is refused.
     unroll
         How many steps make one program of XLA's, at least 1; static. By default it is decided by
-        what a step does: 10 where it is arithmetic alone, and off the CPU where there is no loop
-        and no callback in it; else 1. Results are the same, to rounding.
+        what a step does: up to 8 where it is arithmetic alone, and off the CPU where there is no
+        loop and no callback in it; else 1. Results are the same, to rounding.
 
     Returns
     -------

@@ -214,6 +214,17 @@ def where(flag, tree, other):
     return jax.tree.map(lambda x, y: jnp.where(flag, x, y), tree, other)
 
 
+@jax.custom_batching.custom_vmap
+def some(flag):
+    """Whether a flag is set, in any run of many: a loop goes on for all of them alike."""
+    return flag
+
+
+@some.def_vmap
+def _some(_, batched, flag):
+    return some(flag.any(0) if batched[0] else flag), False
+
+
 def _bits(x):
     """Return an array that is equal where x is the same to the bit: nan is nan, -0 is not 0."""
     if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):

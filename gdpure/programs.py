@@ -303,9 +303,9 @@ def _jitted(function, structure, static):
 
 # -- repeated programs -----------------------------------------------------------------------------
 
-_REPETITIONS = 10  # after which a GPU gains little
+_REPETITIONS = 8  # after which a GPU gains little
 _EQUATIONS = 1000  # of one program, whose compilation takes about a second
-_CALLS = ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "checkpoint")
+CALLS = ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "checkpoint", "remat2")
 _ARITHMETIC = (
     *("abs", "add", "add_any", "and", "broadcast_in_dim", "convert_element_type", "copy", "div"),
     *("eq", "ge", "gt", "integer_pow", "le", "lt", "max", "min", "mul", "ne", "neg", "not", "or"),
@@ -323,9 +323,9 @@ def repetitions(platform: str, body: Callable, carry: Any, turn: Any) -> int:
     --------
     >>> import jax.numpy as jnp
     >>> x = jnp.ones(3)
-    >>> assert repetitions("cpu", lambda x, _: (x - 0.1 * x, None), x, None) == 10
+    >>> assert repetitions("cpu", lambda x, _: (x - 0.1 * x, None), x, None) == 8
     >>> assert repetitions("cpu", lambda x, _: (x[::-1], None), x, None) == 1
-    >>> assert repetitions("gpu", lambda x, _: (x[::-1], None), x, None) == 10
+    >>> assert repetitions("gpu", lambda x, _: (x[::-1], None), x, None) == 8
     """
     whole = jax.make_jaxpr(body)(carry, turn).jaxpr
     jaxpr, _ = dce_jaxpr(whole, [True] * len(whole.outvars), instantiate=True)
@@ -335,17 +335,18 @@ def repetitions(platform: str, body: Callable, carry: Any, turn: Any) -> int:
         return 0
     if called or any([*jaxprs_in_params(x.params)] for x in equations):
         return 1
-    plain = all(equation.primitive.name in _ARITHMETIC for equation in equations)
-    if platform == "cpu" and not (plain and _coupled(jaxpr, len(jax.tree.leaves(carry))) <= 2):
-        return 1
-    return max(1, min(_REPETITIONS, _EQUATIONS // max(len(equations), 1)))
+    many = min(_REPETITIONS, _EQUATIONS // max(len(equations), 1))
+    if platform == "cpu":
+        plain = all(equation.primitive.name in _ARITHMETIC for equation in equations)
+        many = plain and many // max(_coupled(jaxpr, len(jax.tree.leaves(carry))), 1)
+    return max(many, 1)
 
 
 def _equations(jaxpr):
     """Yield what is computed, in functions that are called, too."""
     for equation in jaxpr.eqns:
         inner = [*jaxprs_in_params(equation.params)]
-        if equation.primitive.name in _CALLS and inner:
+        if equation.primitive.name in CALLS and inner:
             yield from _equations(inner[0])
         else:
             yield equation

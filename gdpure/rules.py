@@ -326,7 +326,7 @@ class HeavyBall:
     def update(self, updates, state, params=None, **_):
         """Return ``beta move - eta g``, which is the next move."""
         kept = trees.scaled(trees.number(self.momentum, updates), state.move)
-        move = trees.plus(kept, trees.scaled(-trees.number(self.step_size, updates), updates))
+        move = trees.minus(kept, trees.scaled(trees.number(self.step_size, updates), updates))
         return move, MomentumMemory(move)
 
 
@@ -366,9 +366,9 @@ class Nesterov:
     def update(self, updates, state, params=None, **_):
         """Return ``beta move+ - eta g`` with the next move ``move+ = beta move - eta g``."""
         momentum = trees.number(self.momentum, updates)
-        step = trees.scaled(-trees.number(self.step_size, updates), updates)
-        move = trees.plus(trees.scaled(momentum, state.move), step)
-        return trees.plus(trees.scaled(momentum, move), step), MomentumMemory(move)
+        step = trees.scaled(trees.number(self.step_size, updates), updates)
+        move = trees.minus(trees.scaled(momentum, state.move), step)
+        return trees.minus(trees.scaled(momentum, move), step), MomentumMemory(move)
 
 
 ALL = (Constant, ExactLineSearch, Backtracking, BarzilaiBorwein, Polyak, HeavyBall, Nesterov)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -13,7 +12,7 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jax.tree_util import Partial
 
-from gdpure import adapters, loop, programs, rules, trees
+from gdpure import adapters, coordinates, loop, programs, rules, trees
 from gdpure.states import Descent, Status
 
 # -- many steps ------------------------------------------------------------------------------------
@@ -23,8 +22,7 @@ from gdpure.states import Descent, Status
 class Course:
     """What a run does at every turn. It moves by the first of `moves`, by the last without a word.
 
-    Two of them are epochs, which report by themselves and are no two alike. Without rows a state
-    of every `stride` steps is judged.
+    Two of them are epochs, which report by themselves and are no two alike.
     """
 
     evaluate: Any
@@ -33,49 +31,17 @@ class Course:
     step_sizes: Any
     record: Any
     steps: int = trees.static()
-    stride: int = trees.static()
     unroll: Any = trees.static()
 
 
 def scan(evaluate, rule, start, step_sizes, record, steps, unroll, moves=()):
     """Return the run of `steps` moves from a state."""
-    moves = watched = moves or (Partial(loop.move),)
+    moves = moves or (Partial(loop.move),)
     if not isinstance(told := adapters.unobserved(rule), rules.ALL + (adapters.Schedule,)):
         # What somebody else's rule has in closures may be differentiated, too: it becomes leaves.
         moves = tuple(programs.traced(each, evaluate, told, start, None) for each in moves)
-    reporting = any(map(_reports, jax.tree.leaves((rule, watched), is_leaf=_reports)))
-    course = Course(evaluate, rule, moves, step_sizes, record, steps, 1, unroll)
-    if record and unroll == "cpu":  # rows are written one by one, and slower by a longer program
-        course = replace(course, unroll=1)
-    elif isinstance(unroll, str):
-        body, carry = partial(_passed, course, start.count), (start.point, start.memory)
-        many = programs.repetitions(unroll, body, carry, (start.count, _at(step_sizes, 0)))
-        course, reporting = replace(course, unroll=max(many, 1)), reporting or not many
-    if record is None and not reporting:  # what reports is never run twice
-        course = replace(course, stride=_stride(steps, course.unroll))
+    course = Course(evaluate, rule, moves, step_sizes, record, steps, unroll)
     return _run(course, loop.varying(start, course))
-
-
-def _reports(x):
-    return isinstance(x, adapters.Observed)
-
-
-_JUDGED = 4  # a step that is judged takes as long as some that are not
-
-
-def _stride(steps, unroll):
-    """Return the stride, a root of the steps or a few, of the run that takes least."""
-    # A run that has ended repeats a stride, and not unrolled; most runs do not.
-    again = 1 if unroll > 1 else 1 / 4
-
-    def cost(stride):
-        passed = stride - 1
-        longest = passed // max(n for n in range(1, unroll + 1) if passed % n == 0)
-        judged = steps // stride + steps % stride + again * stride
-        return steps // stride * longest + judged * _JUDGED
-
-    root = max(math.isqrt(steps), 1)
-    return min({*range(max(root - 10, 1), root + 11), *range(2 * root, 2 * root + 11)}, key=cost)
 
 
 @jax.custom_jvp
@@ -98,66 +64,101 @@ def _run(course, start):
 
     carry = start, start.point, start.memory
     turns = jnp.arange(course.steps + 1, dtype=jnp.int32), course.step_sizes
-    carry, rows = repeated(
-        body, carry, turns, course.rule, ahead, course.record(start), course.unroll
-    )
+    unroll = course.unroll
+    if unroll == "cpu":  # rows are written one by one, and slower by a longer program
+        unroll = 1
+    elif isinstance(unroll, str):
+        unroll = max(1, programs.repetitions(unroll, body, carry, _at(turns, 0)))
+    carry, rows = repeated(body, carry, turns, course.rule, ahead, course.record(start), unroll)
     final, *following = carry
     return Descent(_ended(course, final, following), rows)
 
 
-def _run_lean(course, start):
-    """Return the last state alone, judged at every stride; after the last good one with care.
+_STRIDE = 32  # a power of 2
 
-    A test of every state would cost three to seven times the loop.
+
+def _run_lean(course, start):
+    """Return the last state alone, judged at every stride.
+
+    A test of every state would cost three to seven times the loop. From the last good state on the
+    strides are shorter: single steps, or, of few numbers, halves, of which a run that ended in a
+    stride needs one each.
     """
 
-    def looked(k, point, memory):
-        return loop.look(course.evaluate, point, memory, loop.later(start.count, k))
+    def leave(state, step_size):
+        count = loop.later(start.count, state.count)
+        return _moved(course, state._replace(count=count), step_size)
 
-    def ahead(carry, turn):
-        live, _, point, memory = carry
-        state = looked(turn[0][0], point, memory)
-        return state._replace(status=jnp.where(live, state.status, ended))  # no way back
+    def step(carry, turn):
+        (point, memory), (k, step_size) = carry, turn
+        return leave(arrive(point, memory, k), step_size), None  # nobody looks where it comes from
 
-    def stride(carry, turn):
-        state, (k, step_sizes) = ahead(carry, turn), turn
-        live = loop.going(state)
-        kept = loop.where(live, (k[0], state.point, state.memory), carry[1])
-        carry = _moved(course, state, _at(step_sizes, 0))
-        if len(k) > 1:
-            passed = partial(_passed, course, start.count)
-            rest = jax.tree.map(lambda x: x[1:], turn)
-            carry, _ = lax.scan(passed, carry, rest, unroll=course.unroll)
-        return (live, kept, *carry), None
+    arrive, ended = partial(loop.look, course.evaluate), partial(_ended, course)
+    kept = start._replace(count=0 * start.count)
+    step_sizes, carry = loop.varying(course.step_sizes, start), (kept.point, kept.memory)
+    limit, step_size = jnp.where(loop.going(start), course.steps, 0), _at(step_sizes, 0)
+    known = coordinates.of((leave, kept, step_size), (arrive, *carry, kept.count), (ended, kept))
+    if few := known is not None:
+        (leave, arrive, ended), kept = known, coordinates.split(kept)
+        carry = kept.point, kept.memory
+    many = programs.repetitions(course.unroll, step, carry, (kept.count, step_size))
+    unroll = max(many, 1) if isinstance(course.unroll, str) else course.unroll
 
-    def careful(turn):
-        k, state = turn
-        return k + 1, loop.hold(_next(course, state, _at(course.step_sizes, k)), state)
+    def bare(state):  # few numbers are computed again, which costs less than to keep them
+        return state._replace(value=None, gradient=None, status=None) if few else state
 
-    def going(turn):
-        k, state = turn
-        return loop.going(state) & (k < course.steps)
+    def seen(kept, k):
+        state = arrive(kept.point, kept.memory, kept.count) if few else kept
+        (diverged,) = loop.codes(Status.DIVERGED)
+        status = jnp.where(kept.count < k, diverged, state.status)
+        return state._replace(count=loop.later(start.count, kept.count), status=status)
 
-    (ended,) = loop.codes(Status.DIVERGED)
-    n = course.steps // course.stride
-    k = jnp.arange(n * course.stride, dtype=jnp.int32)
-    turns = k, jax.tree.map(lambda x: x[: len(k)], course.step_sizes)
-    turns = jax.tree.map(lambda x: x.reshape(n, course.stride), turns)
-    kept = 0 * start.count, start.point, start.memory
-    carry = start.count == start.count, kept, start.point, start.memory
-    unroll = course.unroll if course.stride == 1 else 1
-    (live, kept, *end), _ = repeated(stride, carry, turns, course.rule, ahead, None, unroll)
-    reached = jnp.asarray(n * course.stride, jnp.int32), *end
-    kept = loop.where(live & loop.going(looked(*reached)), reached, kept)
-    _, final = lax.while_loop(going, careful, (kept[0], looked(*kept)))
-    return _ended(course, final)
+    def tried(kept, turns):
+        """Return the state a stride later if it is good, and no later than the run ends."""
+        (k, step_sizes), carry = turns, (kept.point, kept.memory)
+        if not few:
+            carry = leave(kept, _at(step_sizes, 0))
+            turns = jax.tree.map(lambda x: x[1:], turns)
+        if left := len(turns[0]):
+            carry, _ = lax.scan(step, carry, turns, unroll=min(unroll, left))
+        new = arrive(carry[0], carry[1], k[-1] + 1)
+        good = loop.going(new) & (kept.count == k[0]) & (k[-1] < limit)
+        return loop.where(good, bare(new), kept), None
+
+    longest = min(_STRIDE, max(course.steps, 1))
+    strides = [2**k for k in reversed(range(longest.bit_length()))] if few else [longest, 1]
+    if longest == 1 or not many or _reporting(course):  # what has effects is never run twice
+        strides = [1]
+    n = strides[0]
+    k = loop.varying(jnp.arange(course.steps // n * n, dtype=jnp.int32), start)
+    turns = k, jax.tree.map(lambda x: x[: len(k)], step_sizes)
+    turns = jax.tree.map(lambda x: x.reshape(-1, n), turns)
+    kept, _ = repeated(
+        *(tried, bare(kept), turns, course.rule),
+        *(lambda kept, turns: seen(kept, turns[0][0]), None, unroll if n == 1 else 1),
+    )
+    for longer, n in pairwise(strides):
+
+        def going(turn, most=longer // n - 1, n=n):
+            j, before, kept = turn
+            return (j < most) & loop.some((kept.count > before) & (kept.count + n <= limit))
+
+        def one(turn, n=n):
+            j, _, kept = turn
+            k = kept.count + jnp.arange(n, dtype=jnp.int32)
+            turns = k, jax.tree.map(lambda x: x[k], step_sizes)
+            return j + 1, kept.count, tried(kept, turns)[0]
+
+        *_, kept = lax.while_loop(going, one, (jnp.int32(0), kept.count - 1, kept))
+    final = ended(seen(kept, course.steps))
+    return coordinates.joined(final, start) if few else final
 
 
-def _passed(course, count, carry, turn):
-    """Return the next point and memory; where they come from is not judged."""
-    (point, memory), (k, step_size) = carry, turn
-    state = loop.look(course.evaluate, point, memory, loop.later(count, k))
-    return _moved(course, state, step_size), None
+def _reporting(tree):
+    def reports(x):
+        return isinstance(x, adapters.Observed)
+
+    return any(map(reports, jax.tree.leaves(tree, is_leaf=reports)))
 
 
 def _moved(course, state, step_size, which=0):
@@ -224,10 +225,7 @@ def until(going, one, turn, rule, ahead):
 
 @partial(_run.defjvp, symbolic_zeros=True)
 def _run_derivative(primals, tangents):
-    def reporting(x):
-        return isinstance(x, adapters.Observed)
-
-    if any(map(reporting, jax.tree.leaves(primals, is_leaf=reporting))):
+    if _reporting(primals):
         _run(*primals)  # for its reports
     return jax.jvp(*_varied(_differentiable, primals, tangents))
 

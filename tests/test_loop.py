@@ -188,9 +188,13 @@ def _ends(start, factor, most, slope):
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_a_sweep_of_which_half_diverges_ends_as_exact_arithmetic_does(name, unroll):
     f, form, most, slope = FUNCTIONS[name]
-    factors = np.float32([0.5, -2, 0, -4, 0.5])  # of each step
+    factors = np.float32([0.5, -2, 0, -4, 0.5] + 32 * [-2])  # of each step
     etas = jnp.asarray((1 - factors) / slope)
     starts = np.float32([[2, 1], [1, 3], [1, 1], [2**-9, 5], [8, 8]])
+    late = 2.0 ** -np.arange(
+        32, dtype=np.float32
+    )  # to end at any place between two that are judged
+    starts = np.concatenate([starts, np.stack([late, late / 2], 1)])
 
     def end(start, eta):
         return gd.descend(f, form(start), eta, steps=STEPS, record=None, unroll=unroll).final
@@ -205,6 +209,14 @@ def test_a_sweep_of_which_half_diverges_ends_as_exact_arithmetic_does(name, unro
         assert lane.status == wanted
 
 
+@pytest.mark.parametrize("f", [BOWL, gd.least_squares(jnp.eye(2), jnp.zeros(2))])
+def test_a_run_that_a_schedule_throws_out_does_not_go_on_with_later_steps(f):
+    etas = jnp.full(STEPS, 2.0**-9).at[40].set(1e38)
+    final = gd.descend(f, 16 * START, etas, steps=STEPS, record=None).final
+    rows = gd.descend(f, 16 * START, etas, steps=STEPS).final
+    assert final.status == rows.status == gd.Status.DIVERGED and final.count == rows.count == 40
+
+
 @pytest.mark.parametrize("eta", [0.25, 1.5])
 def test_few_steps_are_made_twice_where_a_run_diverges(eta):
     seen, steps = [], 400
@@ -212,11 +224,8 @@ def test_few_steps_are_made_twice_where_a_run_diverges(eta):
     final = gd.descend(_counted(seen), start, eta, steps=steps, record=None).final
     jax.effects_barrier()
     assert (final.status == gd.Status.DIVERGED) == (eta > 1)
-    # A step of the replay looks where it comes from and where it leads; the start, the last state
-    # and the one that is returned are looked at besides.
-    stride = gd.runs._stride(steps, 1)
-    assert stride**2 <= 8 * steps
-    assert len(seen) <= steps + 3 + 2 * (stride + steps % stride)
+    # One look at the start and one a step; the steps of one stride are made twice.
+    assert len(seen) <= steps + 1 + (gd.runs._STRIDE if eta > 1 else 0)
 
 
 @pytest.mark.parametrize("width", [1, 40])
@@ -232,16 +241,27 @@ def test_what_is_not_finite_for_a_while_is_seen_if_it_is_so_where_it_is_judged(w
 @pytest.mark.parametrize(
     ("f", "start", "rule", "wanted"),
     [
-        (_pair, (2.0, 1.0), 0.1, (10, 10)),
-        (BOWL, START, gd.HeavyBall(0.1, 0.5), (10, 10)),
-        (_pair, START, 0.1, (1, 10)),  # slices
-        (lambda p: (p[0] + p[1] * p[2]) ** 2, (1.0, 1.0, 1.0), 0.1, (1, 10)),  # all need all
-        (gd.quadratic(jnp.eye(9), jnp.ones(9)), jnp.zeros(9), 0.1, (1, 10)),  # a product
+        (_pair, (2.0, 1.0), 0.1, (8, 8)),
+        (BOWL, START, gd.HeavyBall(0.1, 0.5), (4, 8)),  # two numbers need each other
+        (_pair, START, 0.1, (8, 8)),  # slices
+        (lambda p: jnp.exp(p[0] - p[1]), START, 0.1, (1, 8)),  # more than arithmetic
+        (lambda p: (p[0] + p[1] * p[2]) ** 2, (1.0, 1.0, 1.0), 0.1, (2, 8)),  # all need all
+        (gd.quadratic(jnp.eye(9), jnp.ones(9)), jnp.zeros(9), 0.1, (1, 8)),  # a product
         (BOWL, START, gd.Backtracking(), (1, 1)),  # a loop
         (_counted([]), START, 0.1, (1, 1)),  # a callback
         (lambda p: sum(x**2 for x in p), (1.0,) * 200, 0.1, (1, 1)),  # a program of thousands
     ],
-    ids=["arithmetic", "memory", "slices", "coupled", "product", "loop", "callback", "large"],
+    ids=[
+        "arithmetic",
+        "memory",
+        "slices",
+        "functions",
+        "coupled",
+        "product",
+        "loop",
+        "callback",
+        "large",
+    ],
 )
 def test_steps_are_unrolled_by_what_they_do(monkeypatch, f, start, rule, wanted):
     for platform, many in zip(("cpu", "gpu"), wanted, strict=True):
