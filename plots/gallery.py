@@ -15,7 +15,6 @@ import numpy as np
 
 import gdpure as gd
 
-from .figures.animation import animate
 from .figures.basins import basins
 from .figures.certificate import certificate
 from .figures.comparisons import conditioning, step_rules
@@ -67,12 +66,6 @@ def _run(h, steps, start=_START):
 def _landscape(theme):
     window = [[-1.6, 2.0], [-0.9, 2.7]]
     return landscape(_cost(), window, title="mean cost of three examples", theme=theme)
-
-
-def _landscape_line(theme):
-    f = gd.least_squares(jnp.array([[1.0, 1.0]]), jnp.array([1.0]))
-    title = "cost of the first example alone"
-    return landscape(f, [[-2.0, 2.0], [-1.5, 2.5]], title=title, theme=theme)
 
 
 def _one_step(theme):
@@ -166,13 +159,8 @@ def _momentum_plane(theme):
     return momentum_plane(_cost(), theme=theme)
 
 
-def _animation(theme):
-    return animate(*_run(1.9, 24), theme=theme).figure
-
-
 GALLERY: dict[str, Callable[[Theme], Any]] = {
     "landscape": _landscape,
-    "landscape_line": _landscape_line,
     "one_step": _one_step,
     "descent": _descent,
     "convergence": _convergence,
@@ -188,8 +176,6 @@ GALLERY: dict[str, Callable[[Theme], Any]] = {
     "modes": _modes,
     "basins": _basins,
     "momentum_plane": _momentum_plane,
-    "animation": _animation,
 }
 
-_OTHERWISE = {"landscape_line": landscape, "animation": animate}
-FUNCTIONS = {name: _OTHERWISE.get(name) or globals()[name] for name in GALLERY}
+FUNCTIONS = {name: globals()[name] for name in GALLERY}

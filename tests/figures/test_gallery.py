@@ -156,7 +156,6 @@ BUGS = {
     "half a cell to the side": ("landscape", fields, "field", half_a_cell),
     "L wrong by 1 %": ("step_sweep", sweeps.sweeps, "step_sweep", one_percent),
     "arrows of the wrong sign": ("per_sample", samples, "samples", against),
-    "line of minimizers 0.03 away": ("landscape_line", fields, "line", lambda ends: ends + 0.03),
     "grid transposed": ("descent", fields, "field", transposed),
 }
 
@@ -254,7 +253,7 @@ def test_what_is_read_off_a_logarithmic_axis_has_two_digits():
 @pytest.fixture
 def small(monkeypatch, tmp_path):
     """A gallery of two figures, and a folder of references of its own."""
-    few = {name: gallery.GALLERY[name] for name in ("descent", "landscape_line")}
+    few = {name: gallery.GALLERY[name] for name in ("descent", "convergence")}
     monkeypatch.setattr(gallery, "GALLERY", few)
     monkeypatch.setattr(references, "FOLDER", tmp_path / "plots" / "reference")
     (tmp_path / "pyproject.toml").touch()
