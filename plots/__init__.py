@@ -14,7 +14,7 @@ _WHERE = {
     "figures.comparisons": ("conditioning", "step_rules"),
     "figures.convergence": ("convergence",),
     "figures.differences": ("gradient_check",),
-    "figures.fits": ("fit_and_parameters", "modes"),
+    "figures.fits": ("fit_and_parameters",),
     "figures.landscapes": ("landscape", "surface"),
     "figures.maps": ("descent", "level_sets"),
     "figures.samples": ("per_sample",),

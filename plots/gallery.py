@@ -20,7 +20,7 @@ from .figures.certificate import certificate
 from .figures.comparisons import conditioning, step_rules
 from .figures.convergence import convergence
 from .figures.differences import gradient_check
-from .figures.fits import fit_and_parameters, modes
+from .figures.fits import fit_and_parameters
 from .figures.landscapes import landscape
 from .figures.maps import descent
 from .figures.samples import per_sample
@@ -79,7 +79,7 @@ def _descent(theme):
 
 def _convergence(theme):
     f, run = _run(1.0, 300)
-    return convergence(run, f=f, theme=theme)
+    return convergence(f, run, theme=theme)
 
 
 def _certificate(theme):
@@ -148,7 +148,8 @@ def _step_rules(theme):
 
 def _modes(theme):
     f = _cost()
-    return modes(f, gd.descend(f, jnp.array([2.0, 1.5]), 0.16, steps=60), theme=theme)
+    run = gd.descend(f, jnp.array([2.0, 1.5]), 0.16, steps=60)
+    return convergence(f, run, modes=True, theme=theme)
 
 
 def _basins(theme):
@@ -178,4 +179,4 @@ GALLERY: dict[str, Callable[[Theme], Any]] = {
     "momentum_plane": _momentum_plane,
 }
 
-FUNCTIONS = {name: globals()[name] for name in GALLERY}
+FUNCTIONS = {name: convergence if name == "modes" else globals()[name] for name in GALLERY}

@@ -1,55 +1,38 @@
-"""Fits: a path beside the lines it stands for, and the gap of a run mode by mode."""
+"""Fits: a path of intercept and slope beside the lines that its points stand for."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
 from .. import views
 from ..levels import bands_of, number
 from ..marks import (
     edge_marks,
     few_ticks,
-    foot_marks,
     halo,
-    key,
-    log_axis,
     name_axes,
     note_below,
     side_labels,
-    write,
-    write_beside,
 )
 from ..palette import Theme
 from ..style import (
-    DASHED,
-    DOTTED,
     NAMES,
-    WIDTH,
-    axes_level,
     box,
     canvas,
     figure_level,
-    plane,
 )
 from ..views.convergence import step_size_seen
-from ..views.fits import Modes, fitted
-from ..views.fits import modes as split
+from ..views.fits import fitted
 from .maps import draw_ground
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
-    import gdpure as gd
 
-_NEARLY = 0.99  # of the gap is all of it
-_LEAST = 1e-18  # of the first gap, below which no axis reaches
-_STYLES = ((DASHED, "s"), ((0, (6, 1.5, 1.5, 1.5)), "D"), (DOTTED, "^"))
 _FAR = 10.0  # times as far from the data as the first line, a line is out of sight
 
 
@@ -169,117 +152,3 @@ def _draw_fits(ax, shown, colors, look):
     name_axes(ax, ("$x$", "$y$"))
     lost = int((~near).sum())
     ax.set_title(f"as lines, {lost} out of sight" if lost else "the same points as lines")
-
-
-# -- modes -----------------------------------------------------------------------------------------
-
-
-@axes_level
-def modes(
-    f: gd.Objective | Modes,
-    run: gd.Descent | None = None,
-    *,
-    title: str | None = None,
-    theme: Theme = "light",
-    scale: float = 1.0,
-    ax: Any = None,
-) -> Axes:
-    """Draw the gap of descent on a quadratic, and the parts that its eigenvalues have in it.
-
-    ``f(x_k) - f* = sum_i 1/2 lambda_i c_i^2 (1 - eta lambda_i)^(2k)``: each part falls on a line of
-    its own, and the slowest is soon all that is left. Points are measured, lines theory. Of more
-    than three curvatures the fastest and the slowest part are named. What rounding has drowned is a
-    mark at the foot.
-
-    Parameters
-    ----------
-    f
-        `gd.quadratic`, `gd.least_squares`, or the mean squared error of a line, of any number of
-        parameters; or a view, `views.modes`.
-    run
-        What `gd.descend` returned for a constant step size; at least one step.
-    title, theme, scale
-        The words above, "light" or "dark" or colors by role, and the size of all text.
-    ax
-        Where to draw, by default in a figure of its own.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If f is no quadratic with a minimizer, or the run is none of a constant step size on it.
-
-    Examples
-    --------
-    >>> f = gd.quadratic(jnp.diag(jnp.array([4.0, 1.0])), jnp.zeros(2))
-    >>> ax = modes(f, gd.descend(f, jnp.array([1.0, 2.0]), 0.1, steps=20))
-    >>> assert ax.get_yscale() == "log"
-    """
-    shown = f if isinstance(f, Modes) else split(f, run)
-    ax, look = plane(ax, (WIDTH, 3.3), (0.095, 0.135, 0.72, 0.775), theme, "modes")
-    steps = len(shown.gap) - 1
-    k = np.arange(steps + 1)
-    factors = np.abs(1 - shown.step_size * shown.curvatures)
-    order = np.argsort(factors, kind="stable")  # from the fastest to the slowest
-    named = [*order] if len(order) <= 3 else [order[0], order[-1]]
-    first, last = float(shown.gap[0]), float(shown.theory[named, -1].min())
-    floor = max(float(shown.floor), _LEAST * first, 0.1 * last)
-    ax.set(xlim=(-0.015 * steps, steps * 1.015), ylim=(floor, 3 * float(shown.gap.max())))
-    log_axis(ax, "y")
-    ax.xaxis.set_major_locator(MaxNLocator(10, integer=True))
-    ax.grid(axis="y")
-    ax.set_xlabel("iteration $k$", labelpad=1)
-
-    apart = max(1, -(-steps // 40))
-    between, at = slice(apart // 2, None, apart), slice(0, None, apart)
-    lost, labels = 0, []
-    for i in (i for i in order if i not in named):
-        ax.plot(k, shown.theory[i], color=look.muted, lw=0.6, zorder=3, gid=f"gd:theory {i + 1}")
-        lost += _marks(ax, shown.measured[i], ".", 3.4, look.muted, floor, between, look, i + 1)
-    for (dash, marker), i in zip(_STYLES, named, strict=False):
-        heights = shown.theory[i]
-        ax.plot(k, heights, c=look.bound, ls=dash, lw=1.3, zorder=4, gid=f"gd:theory {i + 1}")
-        lost += _marks(ax, shown.measured[i], marker, 3.8, look.gd, floor, between, look, i + 1)
-        which = ""
-        if len(order) > 1 and i in (order[0], order[-1]):
-            which = "fastest " if i == order[0] else "slowest " if factors[i] < 1 else "growing "
-        labels.append(
-            (heights, f"{which}$\\lambda = ${number(shown.curvatures[i], 3)}", look.bound)
-        )
-    ax.plot(k, shown.theory.sum(0), color=look.bound, lw=1.6, zorder=5, gid="gd:theory gap")
-    lost += _marks(ax, shown.gap, "o", 4.6, look.gd, floor, at, look, "gap")
-    labels.append((shown.theory.sum(0), "gap", look.gd))
-    leaving = [item for item in labels if not item[0][-1] > floor]
-    for rank, (heights, text, color) in enumerate(leaving):
-        write_beside(ax, k, heights, 0.16 + 0.22 * rank, text, color, look)
-    side_labels(ax, [(h[-1], *rest) for h, *rest in labels if h[-1] > floor], look)
-    ax.set_title(_split_in_words(shown, order[-1]) if title is None else title)
-    key(ax, f"$\\eta L = {number(float(shown.step_size * shown.curvatures.max()), 3)}$", look)
-    if lost:
-        write(ax, 1.015, 0, f"{lost} below {number(floor, 1)}", look.muted, look, va="center",
-              transform=ax.transAxes, gid="gd:notes")  # fmt: skip
-    return ax
-
-
-def _marks(ax, heights, marker, size, color, floor, some, look, which):
-    """Draw what is measured, and what is below the floor at the foot; return how much that is."""
-    k, above = np.arange(len(heights)), heights > floor
-    seen = np.where(above, heights, np.nan)
-    ax.plot(k, seen, ls="none", marker=marker, ms=size, color=color, mec=look.paper, mew=0.4,
-            markevery=some, zorder=6, gid=f"gd:measured {which}")  # fmt: skip
-    foot_marks(ax, k[some], np.where(above, heights, 0)[some], color)
-    return int((~above).sum())
-
-
-def _split_in_words(shown, slowest):
-    """Return from when on the slowest part is nearly all of the gap."""
-    if shown.step_size * shown.curvatures.max() > 2:
-        return "the steepest part grows: the step is longer than $2/L$"
-    if len(shown.curvatures) == 1:
-        return "one curvature: the gap falls on a line"
-    share = shown.measured[slowest] / np.where(shown.gap > 0, shown.gap, np.inf)
-    short = np.flatnonzero(share < _NEARLY)
-    if not len(short):
-        return "the slowest part is all of the gap"
-    if short[-1] == len(share) - 1:
-        return f"the gap, split into {len(shown.curvatures)} parts"
-    return f"from $k = {short[-1] + 1}$ on the slowest part is {100 * _NEARLY:.0f} % of the gap"
