@@ -130,7 +130,8 @@ def _styled(draw, refused, reason):
             raise TypeError(f"{draw.__name__}: {reason}")
         with style(options.get("theme", "light"), options.get("scale", 1.0)):
             result = draw(*args, **options)
-        if options.get("ax") is options.get("fig") is None and hasattr(result, "figure"):
+        own = options.get("ax") is options.get("fig") is None and hasattr(result, "figure")
+        if own and not hasattr(type(result), "_repr_mimebundle_"):
             result._repr_mimebundle_ = functools.partial(_shown, result.figure)  # nobody else would
         return result
 

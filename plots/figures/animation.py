@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import io
+import tempfile
+from base64 import b64encode
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import matplotlib
 import numpy as np
-from matplotlib.animation import AbstractMovieWriter, FuncAnimation
+from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from PIL import Image
 
 import gdpure as gd
 from gdpure import guards
@@ -24,6 +26,7 @@ from ..marks import edge_marks, foot_marks, key, log_axis
 from ..palette import Theme
 from ..reading import role_of
 from ..style import NAMES, box, canvas, figure_level, style
+from ..wording import alt_text
 from .maps import descent
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ _REACH = 1e9  # first gaps are as much as the axis shows of a run that diverges
 
 
 class Film(FuncAnimation):
-    """An animation that knows its `figure`, and how it is to be saved.
+    """An animation that knows its `figure`, and how it is to be saved and shown.
 
     The figure is the last frame from the beginning: it is what to show where nothing may move. So
     an animation may be dropped without being played, and nothing warns.
@@ -48,6 +51,13 @@ class Film(FuncAnimation):
 
     def __del__(self):
         """Say nothing."""
+
+    def _repr_mimebundle_(self, **_):
+        """Show the film in a notebook, with words for those who do not see it."""
+        said = alt_text(self.figure)
+        film = b64encode(_filmed(self, "gif", 100)).decode()
+        shown = f'<img alt="{escape(said)}" src="data:image/gif;base64,{film}">'
+        return {"text/html": shown, "text/plain": said}
 
 
 @figure_level
@@ -178,60 +188,20 @@ def _gap(ax, f, run, points):
 
 # -- the file --------------------------------------------------------------------------------------
 
-
-class _Gif(AbstractMovieWriter):
-    """Collects frames in opaque colors, and writes them in those of the last one it has most of."""
-
-    def setup(self, fig, outfile, dpi=None):
-        self.fig, self.image, self.frames = fig, {"format": "png", "dpi": dpi}, []
-
-    def grab_frame(self, **options):
-        content = io.BytesIO()
-        self.fig.savefig(content, **(options | self.image))
-        self.frames.append(Image.open(content).convert("RGB"))
-
-    def finish(self):
-        """Do nothing: after an error there is nothing to write."""
-
-    def content(self):
-        """Return the bytes of the file."""
-        # Paper and bands keep their exact colors: what is rounded is the blur at their borders.
-        colors, counts = np.unique(_packed(self.frames[-1]), return_counts=True)
-        palette = colors[np.argsort(-counts, kind="stable")[:256]]
-        first, *others = (_in_colors(frame, palette) for frame in self.frames)
-        duration = max(2, round(100 / self.fps)) * 10  # milliseconds, in hundredths of a second
-        options = {"save_all": True, "append_images": others, "duration": duration, "loop": 0}
-        content = io.BytesIO()
-        first.save(content, format="GIF", **options)
-        return content.getvalue()
+_WRITERS = {"gif": PillowWriter, "mp4": FFMpegWriter}
 
 
-def _packed(frame):
-    """Return the colors of an image as numbers (height, width)."""
-    return np.asarray(frame, np.int64) @ [1 << 16, 1 << 8, 1]
+def save_animation(animation: Film, path: str | Path, dpi: float = 100) -> Path:
+    """Write an animation as a GIF, or as an MP4 where ffmpeg is: whole or not at all.
 
-
-def _in_colors(frame, palette):
-    """Return an image in the nearest of the colors of a palette."""
-    colors, where = np.unique(_packed(frame).ravel(), return_inverse=True)
-    here, there = (np.stack([c >> 16, c >> 8 & 255, c & 255], -1) for c in (colors, palette))
-    nearest = ((here[:, None] - there) ** 2).sum(-1).argmin(1).astype(np.uint8)
-    image = Image.frombytes("P", frame.size, nearest[where].tobytes())
-    image.putpalette(there.ravel().tolist())
-    return image
-
-
-def save_animation(animation: Film, stem: str | Path, dpi: float = 100) -> Path:
-    """Write an animation as ``stem.gif``: the same bytes each time, and whole or not at all.
-
-    Its figure shows the last frame before and after.
+    A GIF has the same bytes each time. The figure shows the last frame before and after.
 
     Parameters
     ----------
     animation
         What `animate` returned.
-    stem
-        The path, with its ending or without; the folder is made if it is not there.
+    path
+        Ends in .gif or .mp4, otherwise ".gif" is added; the folder is made if it is not there.
     dpi
         Pixels of an inch.
 
@@ -239,6 +209,8 @@ def save_animation(animation: Film, stem: str | Path, dpi: float = 100) -> Path:
     ------
     TypeError
         If the animation is none of `animate`.
+    ValueError
+        If the path ends in .mp4 and there is no ffmpeg.
     OSError
         If the place cannot be written to.
 
@@ -254,9 +226,26 @@ def save_animation(animation: Film, stem: str | Path, dpi: float = 100) -> Path:
         raise TypeError(
             f"save_animation: animation must come from animate, got {type(animation).__name__}"
         )
-    path = Path(f"{without_ending(stem, ['gif'])[0]}.gif")
-    writer = _Gif(fps=animation.fps)
-    with style(animation.look, animation.scale):
-        animation.save(str(path), writer=writer, dpi=dpi)
-    write(path, writer.content())
+    stem, ending = without_ending(path, _WRITERS)
+    path = Path(f"{stem}.{ending or 'gif'}")
+    write(path, _filmed(animation, ending or "gif", dpi))
     return path
+
+
+def _filmed(animation, form, dpi):
+    """Return the bytes of an animation in a format."""
+    if not _WRITERS[form].isAvailable():
+        raise ValueError(
+            f"save_animation: a path that ends in .{form} needs ffmpeg, which is not installed "
+            "here; one that ends in .gif does not"
+        )
+    tool = {name: matplotlib.rcParams[name] for name in ("animation.ffmpeg_path",)}
+    fig, size = animation.figure, animation.figure.get_size_inches()
+    with tempfile.TemporaryDirectory() as folder, style(animation.look, animation.scale):
+        film = Path(folder, f"film.{form}")
+        matplotlib.rcParams.update(tool)
+        try:
+            animation.save(film, writer=_WRITERS[form](fps=animation.fps), dpi=dpi)
+        finally:
+            fig.set_size_inches(size)  # MP4 has even numbers of pixels
+        return film.read_bytes()
