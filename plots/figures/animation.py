@@ -239,11 +239,11 @@ def _filmed(animation, form, dpi):
             f"save_animation: a path that ends in .{form} needs ffmpeg, which is not installed "
             "here; one that ends in .gif does not"
         )
-    tool = {name: matplotlib.rcParams[name] for name in ("animation.ffmpeg_path",)}
+    ffmpeg = matplotlib.rcParams["animation.ffmpeg_path"]
     fig, size = animation.figure, animation.figure.get_size_inches()
     with tempfile.TemporaryDirectory() as folder, style(animation.look, animation.scale):
         film = Path(folder, f"film.{form}")
-        matplotlib.rcParams.update(tool)
+        matplotlib.rcParams["animation.ffmpeg_path"] = ffmpeg
         try:
             animation.save(film, writer=_WRITERS[form](fps=animation.fps), dpi=dpi)
         finally:

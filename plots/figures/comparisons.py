@@ -242,7 +242,7 @@ def step_rules(
     runs = {name: stepped(f, start, rule, steps) for name, rule in rules.items()}
     if window is None:
         window = views.window_of(f, np.concatenate([run.points for run in runs.values()]))
-    shown = views.ground("step_rules", f, window)
+    shown = views.ground("step_rules", f, window, (81, 65))
     known = gd.facts(f).smoothness
     unit = None if known is None else 1 / float(known)
 

@@ -130,7 +130,7 @@ class _Drawn:
 
     def __init__(self, f, at, window, names, look):
         self.f, self.at, self.window, self.names = f, np.asarray(at), window, names
-        self.samples, self.whole = samples(f, at, window), views.field(f, window, (129, 129))
+        self.samples, self.whole = samples(f, at, window), views.field(f, window, (81, 81))
         self.scale = arrow_scale(at, self.samples.gradients, window)
         self.steps = -self.scale * np.asarray(self.samples.gradients, np.float64)
         self.lines, self.region, self.balance = lines(f), confusion(f, window), None
@@ -177,7 +177,7 @@ class _Drawn:
         """Draw the region of confusion enlarged, and around it what helps."""
         look, near = self.look, closeup(self.f, self.region, self.window)
         near = near.astype(self.window.dtype)
-        field = views.field(self.f, near, (129, 129))
+        field = views.field(self.f, near, (81, 81))
         own = bands_of(field.z, look.mist)
         middles = (own.edges[:-1] + own.edges[1:]) / 2
         # Finer levels, but one color means one value in the whole figure.

@@ -127,7 +127,7 @@ def conditioned(f: Callable, steps: int = 25, height: float | None = None) -> Co
     half = 1.12 * reach.max()
     middle = np.asarray(minimizer, np.float64)
     window = jnp.asarray(np.stack([middle - half, middle + half], 1), dtype)
-    x, y, z = field(f, window, (161, 161))
+    x, y, z = field(f, window, (81, 81))  # of a small panel
     return Conditioned(
         L,
         mu,

@@ -23,6 +23,8 @@ from gdpure import guards
 if TYPE_CHECKING:
     from jaxtyping import Array, ArrayLike, Float
 
+GRID = (161, 129)  # columns and rows
+
 
 class Field(NamedTuple):
     """Values over a window: ``z[..., i, j]`` is the one at ``(x[j], y[i])``."""
@@ -99,7 +101,7 @@ def checked_window(caller: str, given: ArrayLike) -> Float[Array, "2 2"]:
     return jnp.asarray(numbers, dtype or jnp.zeros(()).dtype)
 
 
-def field(f: Callable, window: ArrayLike, n: tuple[int, int] = (161, 129)) -> Field:
+def field(f: Callable, window: ArrayLike, n: tuple[int, int] = GRID) -> Field:
     """Return an objective on a grid over a window.
 
     Parameters

@@ -44,7 +44,12 @@ class Ground(NamedTuple):
     said: str
 
 
-def ground(caller: str, f: Callable | fields.Field, window: ArrayLike | None = None) -> Ground:
+def ground(
+    caller: str,
+    f: Callable | fields.Field,
+    window: ArrayLike | None = None,
+    n: tuple[int, int] = fields.GRID,
+) -> Ground:
     """Return an objective over a window, beside the set of its minimizers as far as it is known.
 
     Parameters
@@ -55,6 +60,8 @@ def ground(caller: str, f: Callable | fields.Field, window: ArrayLike | None = N
         The objective, of params (2,), or a field of it.
     window
         [[left, right], [bottom, top]], shape (2, 2); by default around what is known.
+    n
+        How many columns and rows; a small panel needs fewer.
 
     Raises
     ------
@@ -75,7 +82,7 @@ def ground(caller: str, f: Callable | fields.Field, window: ArrayLike | None = N
     window = fields.window_of(f) if window is None else fields.checked_window(caller, window)
     # In the precision of the objective, which takes no other.
     window = window.astype(fields.precision(f))
-    field, found, minima = fields.field(f, window), fields.minimizers(f), fields.minima(f)
+    field, found, minima = fields.field(f, window, n), fields.minimizers(f), fields.minima(f)
     known = bool(jnp.isfinite(found.point).all())
     directions = [d for d in np.asarray(found.flat) if known and d.any()]
     line = fields.line(found.point, directions[0], window) if len(directions) == 1 else None
