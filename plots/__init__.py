@@ -21,6 +21,7 @@ _WHERE = {
     "figures.steps": ("one_step",),
     "figures.stochastic": ("gd_vs_sgd",),
     "figures.sweeps": ("momentum_plane", "step_sweep"),
+    "figures.tangents": ("tangents",),
     "figures.tightness": ("tightness",),
     "files": ("save",),
     "palette": ("THEMES",),

@@ -27,6 +27,7 @@ from .figures.samples import per_sample
 from .figures.steps import one_step
 from .figures.stochastic import gd_vs_sgd
 from .figures.sweeps import momentum_plane, step_sweep
+from .figures.tangents import tangents
 from .figures.tightness import tightness
 from .palette import Theme
 from .views.convergence import cast
@@ -66,6 +67,15 @@ def _run(h, steps, start=_START):
 def _landscape(theme):
     window = [[-1.6, 2.0], [-0.9, 2.7]]
     return landscape(_cost(), window, title="mean cost of three examples", theme=theme)
+
+
+def _tangents(theme):
+    f = gd.Objective(_parabola, jnp.array(0.4), facts=gd.Facts(2.0, 2.0, 2.0, 0.4, 0.1))
+    return tangents(f, gd.descend(f, jnp.array(2.0), 1.7 / 2, steps=6), theme=theme)
+
+
+def _parabola(x, middle):
+    return (x - middle) ** 2 + 0.1
 
 
 def _one_step(theme):
@@ -161,6 +171,7 @@ def _momentum_plane(theme):
 
 
 GALLERY: dict[str, Callable[[Theme], Any]] = {
+    "tangents": _tangents,
     "landscape": _landscape,
     "one_step": _one_step,
     "descent": _descent,

@@ -30,6 +30,7 @@ DRAWN = {
     "descent": lambda **o: plots.descent(f, RUN, **o),
     "descent of a run that diverges": lambda **o: plots.descent(f, LOST, **o),
     "one_step": lambda **o: plots.one_step(f, START, 0.05, **o),
+    "tangents": lambda **o: plots.tangents(lambda x: jnp.cos(x) + x**2 / 9, [1.0, 1.5, 2.0], **o),
     "convergence": lambda **o: plots.convergence(f, RUN, **o),
     "convergence of a run that diverges": lambda **o: plots.convergence(f, LOST, **o),
     "step_sweep": lambda **o: plots.step_sweep(f, START, **o),
@@ -97,6 +98,7 @@ AXES = {
     "descent": lambda **o: plots.descent(f, RUN, **o),
     "one_step": lambda **o: plots.one_step(f, START, 0.05, **o),
     "convergence": lambda **o: plots.convergence(f, RUN, **o),
+    "tangents": lambda **o: plots.tangents(jnp.square, [1.0, 0.5], **o),
     "basins": lambda **o: plots.basins(f, n=(21, 17), steps=20, **o),
     "momentum_plane": lambda **o: plots.momentum_plane(n=(21, 17), **o),
 }
