@@ -87,8 +87,7 @@ def tangents(
     _frame(ax, shown, points)
     ax.plot(shown.x, shown.height, c=look.ink, lw=1.6, zorder=3, gid="gd:f")
     limits = np.array([ax.get_xlim(), ax.get_ylim()])
-    inside = np.isfinite(points).all(1)
-    inside[inside] &= ((points >= limits[:, 0]) & (points <= limits[:, 1])).all(1)[inside]
+    inside = ((points >= limits[:, 0]) & (points <= limits[:, 1])).all(1)
     _draw_steps(ax, points, inside, look)
     ax.plot(*points.T, "o", ms=4.8, c=look.gd, mec=look.paper, mew=0.6, zorder=8, gid="gd:path")
     dot(ax, points[0], look, "start")
