@@ -96,7 +96,7 @@ def convergence(
         raise ValueError(f"convergence: yscale must be 'linear', 'log' or None, got {yscale!r}")
     if f is not None:
         guards.function("convergence", "the objective", f)
-    runs = _runs(run)
+    runs = runs_of("convergence", run)
     parts = split(f, run) if modes else None
     lines = {name: views.series("convergence", one, f, minimum) for name, one in runs.items()}
     gap, alone = all(line.gap for line in lines.values()), len(runs) == 1
@@ -117,7 +117,9 @@ def convergence(
         seen, least = [*seen, *parts.measured, *parts.theory], least_shown(parts)
     frame(ax, longest - 1, seen, gap, least=max(least, 0.0), yscale=yscale)
     labels, notes = draw_bounds(ax, proven, look), []
-    for (name, line), color, marker in zip(lines.items(), _roles(look), _MARKERS, strict=False):
+    for (name, line), color, marker in zip(
+        lines.items(), colors_of_runs(look), _MARKERS, strict=False
+    ):
         role = "measured" if alone else f"measured, {name}"
         height = draw_measured(ax, line.values, color, marker, look, role)
         labels.append((height, name, color))
@@ -135,19 +137,20 @@ def convergence(
     return ax
 
 
-def _runs(run):
+def runs_of(caller, run):
     """Return runs by name; one that has none is "measured"."""
     if not isinstance(run, Mapping):
         return {"measured": run}
     if not 1 <= len(run) <= len(_MARKERS):
         raise ValueError(
-            f"convergence: a mapping of names to runs may hold one to three, got {len(run)}; draw "
+            f"{caller}: a mapping of names to runs may hold one to three, got {len(run)}; draw "
             "more of them on several axes"
         )
-    return dict(run)
+    return {str(name): one for name, one in run.items()}
 
 
-def _roles(look):
+def colors_of_runs(look):
+    """Return the colors of up to three runs."""
     return look.gd, look.sgd, look.third
 
 

@@ -379,3 +379,41 @@ def test_mistakes_are_one_sentence(run):
     for draw in (plots.level_sets, plots.surface, plots.landscape):
         with pytest.raises(ValueError, match=r"^\w+: a map needs an objective of two parameters"):
             draw(three)
+
+
+# -- several runs ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_several_runs_share_a_map_and_have_their_names_beside_them(run, theme):
+    other = gd.descend(quadratic(), jnp.array([2.0, 1.0]), gd.HeavyBall(0.1, 0.8), steps=15)
+    third = np.array([[-1.5, 1.0], [-1.0, -1.0], [0.5, -1.5]])
+    runs = {"GD": run, "momentum": other, "mine": third}
+    ax = plots.descent(quadratic(), runs, theme=theme)
+    numbers = drawn(ax)
+    for name, points in runs.items():
+        expected = points if name == "mine" else points.history.point
+        assert np.array_equal(numbers[f"path, {name}"], expected)
+    assert sum(key.startswith("bands") for key in numbers) == 1  # one ground
+    low, high = numbers["limits"].T
+    assert all(((p >= low) & (p <= high)).all() for k, p in numbers.items() if "path" in k)
+    assert ax.get_title(loc="left") == "GD ends lowest"
+    lines = {line.get_gid(): line for line in ax.lines}
+    assert len({lines[f"gd:path, {name}"].get_color() for name in runs}) == 3
+    labels = {t.get_text(): t.get_position() for t in ax.texts if t.get_gid() == "gd:label"}
+    assert set(labels) == set(runs)
+    for name, place in labels.items():  # each is nearest to its own path
+        near = {of: np.abs(numbers[f"path, {of}"] - place).max(1).min() for of in runs}
+        assert min(near, key=near.get) == name
+    no_text_is_clipped_or_overlaps(ax.figure, theme)
+    every_text_can_be_read(ax.figure, THEMES[theme])
+
+
+def test_one_run_in_a_mapping_has_its_name_and_four_have_no_colors(run):
+    assert "path, GD" in drawn(plots.descent(quadratic(), {"GD": run}))
+    with pytest.raises(ValueError, match="^descent: a mapping .* one to three, got 4"):
+        plots.descent(quadratic(), dict.fromkeys("abcd", run))
+    with pytest.raises(ValueError, match="^descent: the path must be"):
+        plots.descent(quadratic(), {"GD": run, "values": np.ones(3)})
+    lost = {name: np.array([[1.0, 1.0], [np.nan, np.nan]]) for name in ("one", "other")}
+    assert plots.descent(quadratic(), lost).get_title(loc="left") == "all runs diverge"
