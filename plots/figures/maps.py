@@ -192,8 +192,8 @@ def _name_paths(ax, paths, shown, look):
         own, away = (_least_distance(middles, half, those) for those in (lines[name], others))
         free = np.minimum(np.minimum(own, away), 6) + np.minimum(away - own, 40) / 10
         middle, lines[f"name of {name}"] = middles[free.argmax()], middles[free.argmax(), None]
-        place = ax.transData.inverted().transform(middle / 72 * ax.figure.dpi)
-        write(ax, *place, name, color, look, ha="center", va="center",
+        x, y = ax.transData.inverted().transform(middle / 72 * ax.figure.dpi)
+        write(ax, x, y, name, color, look, ha="center", va="center",
               path_effects=halo(look, 2.2), gid="gd:label")  # fmt: skip
 
 

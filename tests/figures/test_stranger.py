@@ -91,9 +91,9 @@ FIGURES = {
     "step_sweep": lambda **o: plots.step_sweep(f, START, steps=5, **o),
     "gradient_check": lambda **o: plots.gradient_check(f, START, **o),
     "step_rules": lambda **o: plots.step_rules(f, START, {"short": 0.01}, steps=2, **o),
-    "tightness": lambda **o: plots.tightness(["linear-value"], **o),
 }
 AXES = {
+    "tightness": lambda **o: plots.tightness(["linear-value"], **o),
     "level_sets": lambda **o: plots.level_sets(f, **o),
     "descent": lambda **o: plots.descent(f, RUN, **o),
     "one_step": lambda **o: plots.one_step(f, START, 0.05, **o),
