@@ -41,8 +41,9 @@ def one_step(
 ) -> Axes:
     """Draw one step ``x - eta g``: the gradient g is perpendicular to the level through x.
 
-    The dashed tangent touches that level, the thin arrow is the direction of the gradient, as long
-    as the step, and the thick one the step itself. What they are in numbers stands beside them.
+    The dashed tangent touches that level, at a right angle to the thin arrow: the direction of the
+    gradient, as long as the step. The thick arrow is the step itself. What they are in numbers
+    stands beside them.
 
     Parameters
     ----------
@@ -108,7 +109,7 @@ def one_step(
         (point + uphill, f"$\\nabla f = ${_vector(gradient)}", look.ink),
         (
             point + step,
-            f"{_vector(point)}$ - \\eta\\,\\nabla f = ${_vector(point + step)}",
+            f"{_vector(point)}$ - \\eta\\,\\nabla f$\n$= ${_vector(point + step)}",
             look.gd,
         ),
     ):
@@ -116,6 +117,10 @@ def one_step(
                     ha="left", va="center", fontsize=0.9 * ax.xaxis.label.get_size(), zorder=10,
                     path_effects=halo(look, 2.2), gid="gd:label")  # fmt: skip
     before, after = (number(float(state.value), 4) for state in (start, end))
+    end_of_tangent = min(tangent, key=lambda place: place[0])  # the labels are on the right
+    ax.annotate(f"level $f = {before}$", end_of_tangent, 8 * up, textcoords="offset points",
+                ha="center", va="center", fontsize=0.9 * ax.xaxis.label.get_size(), zorder=10,
+                path_effects=halo(look, 2.2), gid="gd:label")  # fmt: skip
     goes = "falls" if end.value < start.value else "rises"
     ax.set_title(f"$f$ {goes} from {before} to {after}" if title is None else title)
     key(ax, f"$\\eta = {number(float(np.asarray(step_size)), 3)}$", look)

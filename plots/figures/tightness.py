@@ -118,8 +118,7 @@ def _scattered(count, low, high):
 def _name_marks(ax, look):
     """Say beside the axis what is what: what no theorem allows, and which marks there are."""
     at = {"transform": ax.get_xaxis_transform(), "va": "bottom"}
-    write(ax, 0, 1.01, "● random", look.gd, look, **at)
-    write(ax, 0.99, 1.01, "◆ attained by", look.ink, look, ha="right", **at)
+    write(ax, 0, 1.01, "\N{BLACK CIRCLE} random", look.gd, look, **at)
     write(ax, 1.01, 1.01, "excluded", look.bound, look, style="italic", **at)
     ax.text(1.015, 1.01, "\N{BLACK DIAMOND} attained by", color=look.ink, fontsize=small(),
             va="bottom", transform=ax.transAxes, gid="gd:label")  # fmt: skip
