@@ -22,10 +22,12 @@ from gdpure import guards
 
 from .. import views
 from ..files import without_ending, write
+from ..layout import Plan, canvas, drawing
 from ..marks import edge_marks, foot_marks, key, log_axis
 from ..palette import Theme
 from ..reading import role_of
-from ..style import NAMES, box, canvas, figure_level, style
+from ..sizes import grow, size_of, titles
+from ..style import NAMES, figure_level, style
 from ..wording import alt_text
 from .maps import descent
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from jaxtyping import ArrayLike
 
 _TALL = 3.3  # inches
+_ANEW = ("outside the window", "not positive")  # are marks that every frame has of its own
 _FEW = 60  # steps get a dot each
 _REACH = 1e9  # first gaps are as much as the axis shows of a run that diverges
 
@@ -44,8 +47,8 @@ class Film(FuncAnimation):
     an animation may be dropped without being played, and nothing warns.
     """
 
-    def __init__(self, figure, show, frames, fps, look, scale):
-        self.figure, self.fps, self.look, self.scale = figure, fps, look, scale
+    def __init__(self, figure, show, frames, fps, look):
+        self.figure, self.fps, self.look = figure, fps, look
         options = {"interval": 1000 / fps, "cache_frame_data": False}
         super().__init__(figure, show, frames=frames, **options)
 
@@ -72,7 +75,7 @@ def animate(
     names: tuple[str, str] = NAMES,
     title: str | None = None,
     theme: Theme = "light",
-    scale: float = 1.0,
+    size: str = "page",
     fig: Any = None,
 ) -> Film:
     """Let a path grow on the level sets of its objective, and beside it the gap f(x_k) - f*.
@@ -95,9 +98,9 @@ def animate(
         Frames of a second, and for how many seconds the last one stays.
     names
         Of the two parameters, with their units if they have any.
-    title, theme, scale
+    title, theme, size
         The words above the map, by default the number of steps; "light" or "dark" or colors by
-        role; and the size of all text.
+        role; and the size (see `level_sets`).
     fig
         A Figure to draw on, by default a new one.
 
@@ -119,10 +122,11 @@ def animate(
     if fig is not None and not isinstance(fig, Figure):
         raise TypeError(f"animate: fig must be a Figure, got {type(fig).__name__}")
     points = views.points_of("animate", run)
-    fig, look = canvas(fig, _TALL, theme, "animate")
-    left = fig.add_axes(box(0.5, 0.44, 2.5, 2.5, _TALL), label="map")
-    right = fig.add_axes(box(3.88, 0.44, 3.1, 2.5, _TALL), label="gap")
-    descent(f, points, window=window, names=names, theme=theme, scale=scale, ax=left)
+    wide = Plan([["map", "gap"]], (None,), (1, 1.2))
+    narrow = Plan([["map"], ["gap"]], (None, 1.7))
+    fig, look, axes = canvas(fig, theme, "animate", wide, narrow)
+    left, right = axes["map"], axes["gap"]
+    descent(f, points, window=window, names=names, theme=theme, ax=left)
     window = np.array([left.get_xlim(), left.get_ylim()])
     heights = _gap(right, f, run, points)
     [path] = [line for line in left.lines if role_of(line) == "path"]
@@ -131,6 +135,12 @@ def animate(
     [curve] = right.plot([], [], color=look.gd, marker="o", ms=3.6, mec=look.paper, mew=0.45,
                          lw=1.4, markevery=every_dot, gid="gd:measured")  # fmt: skip
 
+    key(right, " ", look)
+    [head], [noted] = (
+        [text for text in titles(ax) if text.get_ha() == side]
+        for ax, side in ((left, "left"), (right, "right"))
+    )
+    growth = size_of("animate", size).growth
     last = len(points) - 1
     gone = isinstance(run, gd.Descent) and int(run.final.status) == gd.Status.DIVERGED
     end = int(run.final.count) if gone else last  # later rows repeat it
@@ -138,7 +148,7 @@ def animate(
     def show(k):
         seen, steps = points[: k + 1], np.arange(k + 1)
         for mark in (*left.lines, *right.lines):
-            if role_of(mark) in ("outside the window", "not positive"):
+            if role_of(mark) in _ANEW:
                 mark.remove()
         path.set_data(*seen.T)
         path.set_markevery(dots[dots <= k].tolist())
@@ -150,14 +160,16 @@ def animate(
             limits = [right.get_xlim(), right.get_ylim()]
             edge_marks(right, np.stack([steps, drawn], 1), limits, look.gd, look)
         curve.set_data(steps, drawn)
-        left.set_title(f"{k} step{'s' * (k != 1)}" if title is None else title)
+        head.set_text(f"{k} step{'s' * (k != 1)}" if title is None else title)
         said = [f"{outside} outside the map" * (outside > 0), f"{lost} not above 0" * (lost > 0),
                 f"diverged after {end}" * (k > end)]  # fmt: skip
-        key(right, ", ".join(filter(None, said)), look)
+        noted.set_text(", ".join(filter(None, said)))
+        if not drawing():  # what is drawn by now has grown already
+            grow((m for m in (*left.lines, *right.lines) if role_of(m) in _ANEW), growth)
         return path, curve
 
     frames = [*range(0, last, every), *[last] * (1 + round(hold * fps))]
-    animation = Film(fig, show, frames, fps, look, scale)
+    animation = Film(fig, show, frames, fps, look)
     show(last)
     return animation
 
@@ -241,7 +253,7 @@ def _filmed(animation, form, dpi):
         )
     ffmpeg = matplotlib.rcParams["animation.ffmpeg_path"]
     fig, size = animation.figure, animation.figure.get_size_inches()
-    with tempfile.TemporaryDirectory() as folder, style(animation.look, animation.scale):
+    with tempfile.TemporaryDirectory() as folder, style(animation.look):
         film = Path(folder, f"film.{form}")
         matplotlib.rcParams["animation.ffmpeg_path"] = ffmpeg
         try:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..layout import plane
 from ..marks import note_below, side_labels, write
 from ..palette import Theme
-from ..style import DASHED, WIDTH, axes_level, box, plane
+from ..style import DASHED, axes_level
 from ..views import certified as views
 from .convergence import (
     FAR,
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     from jaxtyping import ArrayLike
     from matplotlib.axes import Axes
 
-_HEIGHT = 3.3
-_PLACE = box(0.78, 0.52, 4.6, 2.4, _HEIGHT)
+_SIZE = (7.2, 2.4)  # inches
 
 
 @axes_level
@@ -37,7 +37,7 @@ def certificate(
     step_size: ArrayLike | None = None,
     title: str | None = None,
     theme: Theme = "light",
-    scale: float = 1.0,
+    size: str = "page",
     ax: Any = None,
 ) -> Axes:
     """Draw the gap of a descent below what is proven, where it is attained, and what rounding does.
@@ -65,8 +65,8 @@ def certificate(
         eta, shape () or (steps,), by default the one that the rows show.
     title
         By default whether the run stays under what is proven.
-    theme, scale
-        The look, and the size of all text.
+    theme, size
+        The look, and the size (see `level_sets`).
     ax
         Axes to draw on, by default in a figure of their own.
 
@@ -82,7 +82,7 @@ def certificate(
     >>> assert ax.get_title(loc="left") == "float64 and float32 stay under what is proven"
     """
     shown = views.certificate(f, run, step_size)
-    ax, look = plane(ax, (WIDTH, _HEIGHT), _PLACE, theme, "certificate")
+    ax, look = plane(ax, _SIZE, theme, "certificate")
     note_below(ax, _gaps(ax, shown, look), look)
     ax.set_title(_verdict(shown) if title is None else title)
     return ax

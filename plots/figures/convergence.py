@@ -10,10 +10,11 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 
 from gdpure import guards
 
+from ..layout import plane
 from ..levels import number
 from ..marks import foot_marks, log_axis, note_below, side_labels, tint
 from ..palette import Theme
-from ..style import DASHED, DOTTED, WIDTH, axes_level, box, plane
+from ..style import DASHED, DOTTED, axes_level
 from ..views import convergence as views
 from ..views.fits import modes as split
 from .modes import draw_modes, least_shown, split_in_words
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
     from jaxtyping import ArrayLike
     from matplotlib.axes import Axes
 
-_HEIGHT = 3.3
-_PLACE, _ALONE = box(0.78, 0.52, 4.6, 2.4, _HEIGHT), box(0.78, 0.52, 6.2, 2.4, _HEIGHT)
+_SIZE = (7.2, 2.4)  # inches
 FEW = 60  # rows of a run get a dot each
 _MARKERS = ("o", "s", "^")
 FAR = 1e-9  # of all that is proven: what lies below would flatten the rest
+_LEAST = np.finfo(np.float64).eps ** 2  # of the highest: below it there is nothing to be seen
 _DASHDOT = (0, (6, 2, 1, 2))
 _DASHES = {"convex": DOTTED, "strongly convex": _DASHDOT, "quadratic": _DASHDOT}
 
@@ -43,7 +44,7 @@ def convergence(
     yscale: str | None = None,
     title: str | None = None,
     theme: Theme = "light",
-    scale: float = 1.0,
+    size: str = "page",
     ax: Any = None,
 ) -> Axes:
     """Draw the values of a run against its iterations, or its gap, beside what is proven.
@@ -74,8 +75,8 @@ def convergence(
         "linear" or "log", by default "log" unless there are negative values.
     title
         By default how far the run falls, in how many steps, and their size where it is seen.
-    theme, scale
-        The look, and the size of all text.
+    theme, size
+        The look, and the size (see `level_sets`).
     ax
         Axes to draw on, by default in a figure of their own.
 
@@ -108,9 +109,7 @@ def convergence(
     proven |= _given(bounds, max(line.rows for line in lines.values()))
     longest = max(len(line.values) for line in lines.values())
 
-    labeled = proven or parts is not None or not alone
-    place = _PLACE if labeled else _ALONE  # there is room where nothing is labeled
-    ax, look = plane(ax, (WIDTH, _HEIGHT), place, theme, "convergence")
+    ax, look = plane(ax, _SIZE, theme, "convergence")
     seen = [line.values for line in (*lines.values(), *proven.values())]
     least = FAR * min((bound.values.min() for bound in proven.values()), default=0.0)
     if parts is not None:
@@ -190,7 +189,7 @@ def frame(ax, last, shown, gap, most=6, least=0.0, yscale=None):
         room = 0.05 * (np.ptp(heights) or 1)
         ax.set_ylim(heights.min() - room, heights.max() + room)
         return
-    heights = heights[heights > least]
+    heights = heights[heights > max(least, _LEAST * heights.max(initial=0.0))]
     low, high = (heights.min(), heights.max()) if len(heights) else (0.1, 1)
     room = max((high / low) ** 0.06, 1.1)
     most_of_all = np.finfo(np.float64).max / 10

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import views
+from ..layout import Plan, canvas, placed
 from ..levels import bands_of, number
 from ..marks import (
     edge_marks,
@@ -17,12 +18,7 @@ from ..marks import (
     side_labels,
 )
 from ..palette import Theme
-from ..style import (
-    NAMES,
-    box,
-    canvas,
-    figure_level,
-)
+from ..style import NAMES, figure_level
 from ..views.convergence import step_size_seen
 from ..views.fits import fitted
 from .maps import draw_ground
@@ -45,7 +41,7 @@ def fit_and_parameters(
     names: tuple[str, str] = NAMES,
     title: str | None = None,
     theme: Theme = "light",
-    scale: float = 1.0,
+    size: str = "page",
     fig: Any = None,
 ) -> FigureBase:
     """Draw a path of (intercept, slope), and some of its points as lines over the data.
@@ -64,8 +60,8 @@ def fit_and_parameters(
         Which iterates are lines; by default eight, evenly spaced on a logarithmic scale.
     names
         Of intercept and slope.
-    title, theme, scale
-        The words above, "light" or "dark" or colors by role, and the size of all text.
+    title, theme, size
+        The words above, "light" or "dark" or colors by role, and the size (see `level_sets`).
     fig
         A Figure or SubFigure to draw on, by default a new one.
 
@@ -83,10 +79,12 @@ def fit_and_parameters(
     shown = fitted(f, run, ks)
     points = views.points_of("fit_and_parameters", run)
     ground = views.ground("fit_and_parameters", f, views.window_of(f, points))
-    fig, look = canvas(fig, 3.3, theme, "fit_and_parameters")
+    wide = Plan([["parameters", "fits"]], (None,))
+    narrow = Plan([["parameters"], ["fits"]], (None, 2.4))
+    fig, look, axes = canvas(fig, theme, "fit_and_parameters", wide, narrow)
     colors = _ramp(look, len(shown.k))
 
-    ax = fig.add_axes(box(0.56, 0.46, 2.46, 2.46, 3.3), label="parameters")
+    ax = axes["parameters"]
     bands = bands_of(ground.field.z, look.mist, ground.minimum)
     draw_ground(ax, ground, bands, look, names, labels=False)
     ax.plot(*points.T, color=look.ink, lw=0.9, zorder=5, gid="gd:path")
@@ -95,14 +93,12 @@ def fit_and_parameters(
         ax.plot(*point[:, None], "o", ms=7, color=color, mec=look.paper, mew=0.8, zorder=7,
                 gid=f"gd:iterate {k}")  # fmt: skip
     _number_points(ax, shown, ground.window, look)
-    if outside:
-        note_below(ax, [f"{outside} outside the window"], look, 16)
+    note_below(ax, [f"{outside} outside the window" * (outside > 0)], look)
     eta, steps = step_size_seen(run), len(points) - 1
     said = f"{steps} step{'s' * (steps != 1)}" if eta is None else f"$\\eta = {eta:.3g}$"
     ax.set_title(said if title is None else title)
 
-    ax = fig.add_axes(box(3.7, 0.46, 2.17, 2.46, 3.3), label="fits")
-    _draw_fits(ax, shown, colors, look)
+    _draw_fits(axes["fits"], shown, colors, look)
     return fig
 
 
@@ -113,16 +109,26 @@ def _ramp(look, n):
 
 def _number_points(ax, shown, window, look):
     """Write k beside the points that are far enough from those that have their number already."""
-    places = ax.transData.transform(shown.points) / ax.figure.dpi * 72
     seen = np.asarray(views.inside(shown.points, window))
-    taken = np.zeros((0, 2))
-    for k, place, point, visible in zip(shown.k, places, shown.points, seen, strict=True):
-        if visible and (np.linalg.norm(taken - place, axis=1) > 15).all():
-            left = point[0] > 0.15 * window[0][0] + 0.85 * window[0][1]
-            ax.annotate(str(k), point, xytext=(-6 if left else 6, 5), textcoords="offset points",
-                        ha="right" if left else "left", fontsize=0.9 * ax.xaxis.label.get_size(),
-                        path_effects=halo(look, 2.2), zorder=10, gid="gd:number")  # fmt: skip
-            taken = np.vstack([taken, place])
+    written = []
+    for k, point in zip(np.asarray(shown.k)[seen], shown.points[seen], strict=True):
+        left = point[0] > 0.15 * window[0][0] + 0.85 * window[0][1]
+        text = ax.annotate(str(k), point, xytext=(-6 if left else 6, 5), zorder=10,
+                           textcoords="offset points", ha="right" if left else "left",
+                           fontsize=0.9 * ax.xaxis.label.get_size(),
+                           path_effects=halo(look, 2.2), gid="gd:number")  # fmt: skip
+        written.append(text)
+
+    def place():
+        ax.apply_aspect()
+        taken = np.zeros((0, 2))
+        for text in written:
+            at = ax.transData.transform(text.xy) / ax.figure.dpi * 72
+            text.set_visible(bool((np.linalg.norm(taken - at, axis=1) > 15).all()))
+            if text.get_visible():
+                taken = np.vstack([taken, at])
+
+    placed(place)
 
 
 def _draw_fits(ax, shown, colors, look):

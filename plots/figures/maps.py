@@ -12,6 +12,7 @@ import numpy as np
 import gdpure as gd
 
 from .. import views
+from ..layout import placed, plane, redrawn
 from ..levels import bands_of, draw_levels, labels_of, ray_labels, relative
 from ..marks import (
     arrow,
@@ -27,9 +28,9 @@ from ..marks import (
     write,
 )
 from ..palette import Theme
-from ..style import DASHED, NAMES, axes_level, plane
+from ..style import DASHED, NAMES, axes_level
 from ..views.convergence import steps_in_words
-from ..views.grounds import Ground
+from ..views.grounds import FOUND, Ground
 from .convergence import colors_of_runs, runs_of
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SIDES = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y]  # of a mark
-SQUARE, PLACE = (3.9, 3.7), (0.14, 0.12, 0.76, 0.801)  # of a map that is alone
+SQUARE = (3.9, None)  # inches, of a map that is alone
 
 
 @axes_level
@@ -48,7 +49,7 @@ def level_sets(
     names: tuple[str, str] = NAMES,
     title: str | None = None,
     theme: Theme = "light",
-    scale: float = 1.0,
+    size: str = "page",
     ax: Any = None,
 ) -> Axes:
     """Draw the level sets of an objective of two parameters, and the set of its minimizers.
@@ -65,8 +66,9 @@ def level_sets(
         [[left, right], [bottom, top]], shape (2, 2); by default around what is known.
     names
         Of the two parameters, with their units if they have any.
-    title, theme, scale
-        The words above, "light" or "dark" or colors by role, and the size of all text.
+    title, theme, size
+        The words above; "light" or "dark" or colors by role; "column", "page" or "slide", 3.3, at
+        most 7.2, and 13.3 x 7.5 inches, with text of 7, 8.5 and 18 points.
     ax
         Where to draw, by default in a figure of its own.
 
@@ -80,7 +82,7 @@ def level_sets(
     >>> ax = level_sets(gd.landscapes.bowl)
     >>> assert ax.get_xlim() == (-2.0, 2.0)
     """
-    ax, look = plane(ax, SQUARE, PLACE, theme, "level_sets")
+    ax, look = plane(ax, SQUARE, theme, "level_sets")
     shown = views.ground("level_sets", f, window)
     bands = bands_of(shown.field.z, look.depth, shown.minimum)
     draw_ground(ax, shown, bands, look, names)
@@ -98,7 +100,7 @@ def descent(
     names: tuple[str, str] = NAMES,
     title: str | None = None,
     theme: Theme = "light",
-    scale: float = 1.0,
+    size: str = "page",
     ax: Any = None,
 ) -> Axes:
     """Draw the path of a run on the level sets of its objective, which it crosses at right angles.
@@ -117,7 +119,7 @@ def descent(
         [[left, right], [bottom, top]], shape (2, 2); by default it shows paths and minimizer.
     arrows
         "step" draws each step as an arrow, "-grad" the direction of the gradient at each point.
-    names, title, theme, scale, ax
+    names, title, theme, size, ax
         As for `level_sets`.
 
     Raises
@@ -135,12 +137,14 @@ def descent(
     """
     if arrows not in (None, "step", "-grad"):
         raise ValueError(f"descent: arrows must be 'step', '-grad' or None, got {arrows!r}")
+    views.of_two_parameters("descent", f)
     runs = runs_of("descent", run)
     paths = {name: views.points_of("descent", one) for name, one in runs.items()}
-    ax, look = plane(ax, SQUARE, PLACE, theme, "descent")
+    ax, look = plane(ax, SQUARE, theme, "descent")
     if window is None:
         around = [views.window_of(f, points) for points in paths.values()]
-        window = views.window(jnp.concatenate(around, 1).T, margin=1.0)
+        whole = views.window(jnp.concatenate(around, 1).T, margin=1.0)
+        window = whole if len(around) > 1 else around[0]
     shown = views.ground("descent", f, window)
     bands = bands_of(shown.field.z, look.mist, shown.minimum)
     draw_ground(ax, shown, bands, look, names, labels=False)
@@ -150,10 +154,9 @@ def descent(
         outside += draw_path(ax, points, shown.window, look, color=color, role=role)
         _draw_arrows(ax, f, points, shown.window, arrows, color, look)
     if not alone:
-        _name_paths(ax, paths, shown, look)
+        redrawn(ax, lambda: _name_paths(ax, paths, shown, look))
     ax.set_title(_finding(f, runs, paths) if title is None else title)
-    if outside:
-        note_below(ax, [f"{outside} outside the window"], look, 16)
+    note_below(ax, [f"{outside} outside the window" * (outside > 0)], look)
     return ax
 
 
@@ -166,11 +169,15 @@ def _draw_arrows(ax, f, points, window, arrows, color, look):
     elif arrows == "-grad":
         reach = 0.12 * np.ptp(np.asarray(window)[0])
         seen = points[np.asarray(views.inside(points, window))]
-        for at in seen[spaced(ax, seen, 36)] if len(seen) else seen:
-            gradient = np.asarray(gd.reverse(f)(jnp.asarray(at, window.dtype))[1])
-            length = np.linalg.norm(gradient)
-            if length > 0 and np.isfinite(length):
-                arrow(ax, at, -reach * gradient / length, look.ink, look, "-grad", 1.4)
+
+        def draw():
+            for at in seen[spaced(ax, seen, 36)] if len(seen) else seen:
+                gradient = np.asarray(gd.reverse(f)(jnp.asarray(at, window.dtype))[1])
+                length = np.linalg.norm(gradient)
+                if length > 0 and np.isfinite(length):
+                    arrow(ax, at, -reach * gradient / length, look.ink, look, "-grad", 1.4)
+
+        redrawn(ax, draw)
 
 
 def _name_paths(ax, paths, shown, look):
@@ -250,7 +257,7 @@ def draw_ground(
         ax.plot(*np.transpose(shown.line), c=color, lw=1.7, ls=DASHED, zorder=5,
                 gid="gd:minimizers")  # fmt: skip
         said = f"dashed: {said}"
-    elif np.isinf(shown.minimum):
+    elif shown.said == FOUND:
         star(ax, shown.lowest, look, proven=False)
         said = f"\N{WHITE STAR} {said}"
     for point in shown.minima:
@@ -261,7 +268,7 @@ def draw_ground(
     lost = 100 * np.mean(~np.isfinite(np.asarray(shown.field.z)))
     offset = labels_of(bands)[0] if labels else 0.0
     notes = [f"levels of $f${relative(offset)}"] * bool(offset)
-    note_below(ax, notes + [f"not finite: {lost:.0f} %"] * bool(lost), look, 16)
+    note_below(ax, notes + [f"not finite: {lost:.0f} %"] * bool(lost), look)
 
 
 def draw_path(
@@ -276,7 +283,8 @@ def draw_path(
     """Draw a path, with dots where there is room for them; return how many points are outside."""
     size = 3.2 + (width - 1) * 5 / 3  # a thin line, for a path that crosses itself, has small dots
     color = look.gd if color is None else color
-    ax.plot(*points.T, color=color, marker="o", ms=size, mec=look.paper, mew=size / 9, lw=width,
-            zorder=6, markevery=spaced(ax, points, 0.75 * size), gid=f"gd:{role}")  # fmt: skip
+    [line] = ax.plot(*points.T, color=color, marker="o", ms=size, mec=look.paper, mew=size / 9,
+                     lw=width, zorder=6, gid=f"gd:{role}")  # fmt: skip
+    placed(lambda: line.set_markevery(spaced(ax, points, 0.75 * size)))
     dot(ax, points[0], look, "start", size + 1.6)
     return edge_marks(ax, points, window, color, look)

@@ -12,11 +12,12 @@ import gdpure as gd
 from gdpure import guards
 
 from .. import views
+from ..layout import plane
 from ..levels import bands_of, draw_levels, number
 from ..marks import arrow, dot, halo, key, name_axes
 from ..palette import Theme, legible
-from ..style import DASHED, NAMES, axes_level, plane
-from .maps import PLACE, SQUARE
+from ..style import DASHED, NAMES, axes_level
+from .maps import SQUARE
 
 if TYPE_CHECKING:
     from jaxtyping import ArrayLike
@@ -36,7 +37,7 @@ def one_step(
     names: tuple[str, str] = NAMES,
     title: str | None = None,
     theme: Theme = "light",
-    scale: float = 1.0,
+    size: str = "page",
     ax: Any = None,
 ) -> Axes:
     """Draw one step ``x - eta g``: the gradient g is perpendicular to the level through x.
@@ -55,7 +56,7 @@ def one_step(
         eta, shape ().
     window
         [[left, right], [bottom, top]], shape (2, 2); by default around the step.
-    names, title, theme, scale, ax
+    names, title, theme, size, ax
         As for `level_sets`.
 
     Raises
@@ -80,7 +81,7 @@ def one_step(
             f"after the step; got {guards.describe(at)}, where the gradient is {gradient.tolist()}"
         )
     step = np.asarray(end.point, np.float64) - point
-    ax, look = plane(ax, SQUARE, PLACE, theme, "one_step")
+    ax, look = plane(ax, SQUARE, theme, "one_step")
     if window is None:
         middle, reach = point + step / 2, _AROUND * np.linalg.norm(step)
         window = np.stack([middle - reach, middle + reach], 1)

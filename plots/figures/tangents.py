@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from ..layout import plane, redrawn
 from ..levels import number
 from ..marks import (
     arrow,
@@ -22,15 +23,14 @@ from ..marks import (
     star,
 )
 from ..palette import Theme, legible
-from ..style import DASHED, DOTTED, axes_level, box, plane
+from ..style import DASHED, DOTTED, axes_level
 from ..views import tangents as views
 
 if TYPE_CHECKING:
     from jaxtyping import ArrayLike
     from matplotlib.axes import Axes
 
-_SIZE = 7.2, 3.6
-_PLACE = box(0.78, 0.52, 6.2, 2.7, _SIZE[1])
+_SIZE = 7.2, 2.7  # inches
 _TANGENTS = 3  # at most; more of them hide the curve
 _HALF = 62  # typographic points, of a tangent
 
@@ -44,7 +44,7 @@ def tangents(
     name: str = "x",
     title: str | None = None,
     theme: Theme = "light",
-    scale: float = 1.0,
+    size: str = "page",
     ax: Any = None,
 ) -> Axes:
     """Draw an objective of one parameter, the tangents along a path, and its steps.
@@ -65,8 +65,8 @@ def tangents(
         Of the parameter, with its unit if it has one.
     title
         By default whether f falls at each step, and how.
-    theme, scale
-        The look, and the size of all text.
+    theme, size
+        The look, and the size (see `level_sets`).
     ax
         Axes to draw on, by default in a figure of their own.
 
@@ -82,16 +82,28 @@ def tangents(
     >>> assert ax.get_title(loc="left") == "$f$ falls at each of 5 steps, from side to side"
     """
     shown = views.tangents(f, run, window)
-    ax, look = plane(ax, _SIZE, _PLACE, theme, "tangents")
+    ax, look = plane(ax, _SIZE, theme, "tangents")
     points = np.stack([shown.point, shown.value], 1)
     _frame(ax, shown, points)
     ax.plot(shown.x, shown.height, c=look.ink, lw=1.6, zorder=3, gid="gd:f")
     limits = np.array([ax.get_xlim(), ax.get_ylim()])
     inside = ((points >= limits[:, 0]) & (points <= limits[:, 1])).all(1)
-    _draw_steps(ax, points, inside, look)
     ax.plot(*points.T, "o", ms=4.8, c=look.gd, mec=look.paper, mew=0.6, zorder=8, gid="gd:path")
     dot(ax, points[0], look, "start")
-    seen = np.flatnonzero(inside)
+    redrawn(ax, lambda: _draw_steps(ax, points, inside, look))
+    redrawn(ax, lambda: _draw_some(ax, shown, points, np.flatnonzero(inside), look))
+    said = _mark_minimizer(ax, shown, look)
+    outside = edge_marks(ax, points, limits, look.gd, look)
+    ax.set_xlabel(in_math(name), labelpad=1)
+    ax.set_ylabel(f"$f({name})$" if len(name) == 1 else "$f$")
+    ax.set_title(_finding(shown) if title is None else title)
+    key(ax, ",  ".join(filter(None, (_size_in_words(shown), said))), look)
+    note_below(ax, [f"{outside} outside the window" * (outside > 0)], look)
+    return ax
+
+
+def _draw_some(ax, shown, points, seen, look):
+    """Draw the tangents at some points, and number those that have room for it."""
     some = seen[spaced(ax, points[seen], 20)].tolist() if len(seen) else []
     for k in [k for k in some if shown.slope[k]][:_TANGENTS]:
         _draw_tangent(ax, points[k], shown.slope[k], k, look)
@@ -101,14 +113,6 @@ def tangents(
         ax.annotate(str(k), points[k], (7 * side, -1), textcoords="offset points",
                     ha="left" if side > 0 else "right", va="center", fontsize=small(), zorder=10,
                     path_effects=halo(look, 2.2), gid="gd:number")  # fmt: skip
-    said = _mark_minimizer(ax, shown, look)
-    outside = edge_marks(ax, points, limits, look.gd, look)
-    ax.set_xlabel(in_math(name), labelpad=1)
-    ax.set_ylabel(f"$f({name})$" if len(name) == 1 else "$f$")
-    ax.set_title(_finding(shown) if title is None else title)
-    key(ax, ",  ".join(filter(None, (_size_in_words(shown), said))), look)
-    note_below(ax, [f"{outside} outside the window"] * bool(outside), look, 16)
-    return ax
 
 
 def _frame(ax, shown, points):

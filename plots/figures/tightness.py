@@ -10,15 +10,16 @@ import numpy as np
 
 import gdpure as gd
 
+from ..layout import folded, is_narrow, placed, plane
 from ..marks import edge_marks, note_below, small, tint, write
 from ..palette import Theme
-from ..style import WIDTH, axes_level, box, plane
+from ..style import axes_level
 from ..views import tightness as views
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_ROW, _REST = 0.47, 1.2  # inches: of a row, and of what is above and below
+_ROW, _MORE = 0.47, 0.26  # inches, of a row, and where its statement has more lines
 _STRIP = 0.08, 0.46  # of a row, where its marks are; the statement is above
 
 
@@ -32,7 +33,7 @@ def tightness(
     seed: int = 0,
     title: str | None = None,
     theme: Theme = "light",
-    scale: float = 1.0,
+    size: str = "page",
     ax: Any = None,
 ) -> Axes:
     """Draw how close descent comes to what is proven, at random and on the worst functions.
@@ -52,8 +53,8 @@ def tightness(
         N, how many random instances, and what they are drawn from.
     title
         By default how many bounds are attained.
-    theme, scale
-        The look, and the size of all text.
+    theme, size
+        The look, and the size (see `level_sets`).
     ax
         Axes to draw on, by default in a figure of their own.
 
@@ -68,16 +69,16 @@ def tightness(
     >>> assert ax.get_title(loc="left").startswith("gradient descent attains the bound")
     """
     shown = views.tightness(theorems, subject, steps=steps, instances=instances, seed=seed)
-    height = _ROW * len(shown.rows) + _REST
-    place = box(0.3, 0.62, 5.2, height - _REST, height)
-    ax, look = plane(ax, (WIDTH, height), place, theme, "tightness")
+    narrow = is_narrow(ax)
+    tall = (_ROW + _MORE * narrow) * len(shown.rows)
+    ax, look = plane(ax, (7.2, tall), theme, "tightness")
     ratios = np.concatenate([np.append(row.random.ratio, row.extremal.ratio) for row in shown.rows])
     ax.set(xlim=(0, np.clip(1.04 * ratios.max(), 1.12, 2.0)), ylim=(len(shown.rows), 0))
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     beyond = sum(_draw_row(ax, row, y, look) for y, row in enumerate(shown.rows))
     ax.set_xlabel(f"measured / proven, after {steps} step{'s' * (steps != 1)} of $1/L$")
-    ax.set_title(_finding(shown) if title is None else title, pad=20)
+    ax.set_title(_finding(shown) if title is None else title, pad=20 + 12 * narrow)
     _name_marks(ax, look)
     drowned = max(row.drowned for row in shown.rows)
     said = (
@@ -101,7 +102,10 @@ def _draw_row(ax, row, top, look):
     stacked = np.linspace(low, high, len(row.extremal.ratio) + 2)[1:-1]
     ax.plot(row.extremal.ratio, stacked, "D", ms=4.6, c=look.ink, mec=look.paper, zorder=6,
             clip_on=True, gid=f"gd:extremal, {row.theorem}")  # fmt: skip
-    write(ax, 0, top + 0.3, in_math(row.statement), look.ink, look, va="center")
+    said = write(ax, 0, top + 0.28, breakable(in_math(row.statement)), look.ink, look, va="center")
+    words = said.get_text()
+    edge = ax.figure.bbox
+    placed(lambda: said.set_text(folded(said, words, 0.97 * edge.x1 - ax.bbox.x0)))
     ax.text(1.015, (low + high) / 2, ",\n".join(row.functions), color=look.muted, va="center",
             fontsize=small(), transform=ax.get_yaxis_transform(), gid="gd:label")  # fmt: skip
     window = np.array([ax.get_xlim(), sorted(ax.get_ylim())])
@@ -119,9 +123,16 @@ def _name_marks(ax, look):
     """Say beside the axis what is what: what no theorem allows, and which marks there are."""
     at = {"transform": ax.get_xaxis_transform(), "va": "bottom"}
     write(ax, 0, 1.01, "\N{BLACK CIRCLE} random", look.gd, look, **at)
-    write(ax, 1.01, 1.01, "excluded", look.bound, look, style="italic", **at)
-    ax.text(1.015, 1.01, "\N{BLACK DIAMOND} attained by", color=look.ink, fontsize=small(),
-            va="bottom", transform=ax.transAxes, gid="gd:label")  # fmt: skip
+    before = write(ax, 1.01, 1.01, "excluded", look.bound, look, style="italic", **at)
+    last = ax.text(1.015, 1.01, "\N{BLACK DIAMOND} attained by", color=look.ink, fontsize=small(),
+                   va="bottom", transform=ax.transAxes, gid="gd:label")  # fmt: skip
+
+    def place():
+        touches = before.get_window_extent().x1 > last.get_window_extent().x0
+        tall = last.get_window_extent().height / ax.bbox.height
+        last.set_y(1.01 + tall * touches)
+
+    placed(place)
 
 
 _SYMBOLS = (
@@ -148,6 +159,22 @@ def in_math(statement: str) -> str:
     for pattern, symbol in _SYMBOLS:
         statement = re.sub(pattern, symbol, statement)
     return f"${statement}$"
+
+
+def breakable(formula: str) -> str:
+    r"""Return a formula in pieces between which a line may end.
+
+    Examples
+    --------
+    >>> assert breakable(r"$a,\ b$") == "$a,$ $b$"
+    """
+    for end, start in (
+        (r",\quad ", ",$ $"),
+        (r",\ ", ",$ $"),
+        (r"\ \mathrm{if}\ ", r"$ $\mathrm{if}\ "),
+    ):
+        formula = formula.replace(end, start)
+    return formula
 
 
 def _finding(shown):

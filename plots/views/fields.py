@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 GRID = (161, 129)  # columns and rows
 
 
+_UNITS = 50.0  # times as far along one parameter as along the other, a path has two units
+
+
 class Field(NamedTuple):
     """Values over a window: ``z[..., i, j]`` is the one at ``(x[j], y[i])``."""
 
@@ -261,6 +264,10 @@ def window_of(f: Callable, path: ArrayLike | None = None) -> Float[Array, "2 2"]
         usual = reach[: max(least, 1) + 1].max()
     points = points[reach <= 10 * usual]
     shown = np.concatenate([points, goal[None]]) if known else points
+    sides = np.ptp(shown, axis=0)
+    if 0 < _UNITS * sides.min() < sides.max():  # then each axis has a scale of its own
+        middle = (shown.min(0) + shown.max(0)) / 2
+        return jnp.asarray(np.stack([middle - 0.625 * sides, middle + 0.625 * sides], 1), dtype)
     return jnp.asarray(np.asarray(window(shown, margin=1.25)), dtype)
 
 
@@ -276,7 +283,13 @@ def points_of(caller: str, path: Any) -> np.ndarray:
     --------
     >>> assert points_of("descent", [[1.0, 2.0]]).shape == (1, 2)
     """
-    points = np.asarray(path.history.point if isinstance(path, gd.Descent) else path)
+    given = path.history.point if isinstance(path, gd.Descent) else path
+    if isinstance(given, dict):
+        raise ValueError(
+            f"{caller}: a map needs parameters that are one vector of shape (2,), got a dict; "
+            "jax.flatten_util.ravel_pytree makes a vector of it, and of it the dict again"
+        )
+    points = np.asarray(given)
     if points.ndim != 2 or points.shape[1] != 2 or not len(points):
         one = points.shape[1:] in ((), (1,)) and points.dtype != object
         raise ValueError(

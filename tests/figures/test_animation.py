@@ -203,7 +203,7 @@ def test_the_file_is_the_same_each_time_opaque_and_ends_with_the_figure(theme, t
     assert first == second
     paper = tuple(int(style_paper(theme)[i : i + 2], 16) for i in (1, 3, 5))
     with Image.open(one) as film:
-        assert film.size == (360, 165) and film.n_frames == 4
+        assert film.width == 360 and film.n_frames == 4
         for k in range(4):
             film.seek(k)
             assert (

@@ -530,3 +530,21 @@ def test_no_text_lies_on_another_or_leaves_the_figure(shown, monkeypatch, theme)
 def test_the_examples_are_true(module):
     names = {"gd": gd, "jnp": jnp, "np": np, "jax": jax}
     assert doctest.testmod(module, extraglobs=names).failed == 0
+
+
+def test_facts_are_asked_for_before_anything_is_evaluated(monkeypatch):
+    """A logistic run was read and repeated for ten seconds before it was refused."""
+    monkeypatch.setattr(views, "read", None)
+    f = gd.logistic(X, np.array([0.0, 1.0, 1.0]))
+    with pytest.raises(ValueError, match="certificate: the objective must know its minimum"):
+        certificate(f, np.zeros((3, 2)))
+
+
+@pytest.mark.parametrize("steps", [20, 100])
+def test_one_curvature_and_the_step_that_suits_it(steps):
+    """A bound of kappa = 1 is 0 from the first step on, or as small as numbers are."""
+    x = np.array([-1.0, 1, -1, 1])
+    f = gd.least_squares(np.stack([np.ones(4), x], 1), 2 * x + np.array([0.5, 0, 0, 0.5]))
+    run = gd.descend(f, jnp.array([3.0, -2.0]), 0.4999, steps=steps)
+    for ax in (convergence(f, run), certificate(f, run)):
+        assert ax.get_ylim()[0] > 0 and np.isfinite(ax.get_ylim()).all()

@@ -34,8 +34,8 @@ OTHER = references.other_versions()
 
 
 @functools.cache
-def figure(name, theme="light"):
-    return gallery.draw(name, theme)
+def figure(name, theme="light", size="page"):
+    return gallery.draw(name, theme, size)
 
 
 @functools.cache
@@ -54,9 +54,12 @@ def test_numbers_words_roles_and_pixels_are_those_of_the_reference(name, theme):
 
 
 @NAMES
-@pytest.mark.parametrize("theme", THEMES)
-def test_every_text_is_whole_apart_and_legible(name, theme):
-    fig = figure(name, theme)
+@pytest.mark.parametrize(
+    ("theme", "size"),
+    [*((theme, "page") for theme in THEMES), ("light", "column"), ("dark", "slide")],
+)
+def test_every_text_is_whole_apart_and_legible(name, theme, size):
+    fig = figure(name, theme, size)
     no_text_is_clipped_or_overlaps(fig, theme)
     every_text_can_be_read(fig, THEMES[theme])
 
@@ -318,15 +321,15 @@ def row_of(figure, printed):
     return next(line for line in printed.splitlines() if line.startswith(figure)).split(maxsplit=1)
 
 
-def titled(theme, title):
+def titled(title, **look):
     f, run = gallery._run(1.75, 20)
-    return plots.descent(f, run, theme=theme, title=title)
+    return plots.descent(f, run, title=title, **look)
 
 
 def test_words_are_compared_everywhere(small, capsys, monkeypatch):
     main([])
     elsewhere(small)
-    monkeypatch.setitem(gallery.GALLERY, "descent", lambda theme: titled(theme, "other words"))
+    monkeypatch.setitem(gallery.GALLERY, "descent", lambda **look: titled("other words", **look))
     capsys.readouterr()
     assert main(["--check"]) == 1
     assert "1 of 2 differ: descent" in (printed := capsys.readouterr().out)

@@ -11,6 +11,7 @@ from texts import every_text_can_be_read, no_text_is_clipped_or_overlaps
 import gdpure as gd
 from gdpure import plots
 from gdpure.plots.palette import THEMES
+from gdpure.plots.sizes import SIZES
 
 
 def f(t):
@@ -124,8 +125,8 @@ def test_axes_are_taken_and_figures_refused(name):
 def test_unknown_roles_are_refused_everywhere(name):
     with pytest.raises(ValueError, match="theme: no role is called 'lines'"):
         (FIGURES | AXES)[name](theme={"lines": "red"})
-    with pytest.raises(ValueError, match="scale must be a positive number"):
-        (FIGURES | AXES)[name](scale=0)
+    with pytest.raises(ValueError, match=f"{name}: size must be 'column', 'page', 'slide', got 0"):
+        (FIGURES | AXES)[name](size=0)
 
 
 @pytest.mark.parametrize("name", FIGURES | AXES)
@@ -141,10 +142,11 @@ def test_on_axes_of_somebody_else_nothing_is_shown_twice():
     assert not hasattr(ax, "_repr_mimebundle_")
 
 
-def test_a_column_and_a_slide_are_the_same_picture():
-    small, large = Figure(figsize=(3.6, 1.7)), Figure(figsize=(14.4, 6.8))
-    plots.landscape(f, fig=small, scale=0.5)
-    plots.landscape(f, fig=large, scale=2.0)
+def test_a_page_and_a_slide_are_the_same_picture():
+    grown = SIZES["slide"].growth
+    small, large = Figure(figsize=(7, 3.5)), Figure(figsize=(7 * grown, 3.5 * grown))
+    plots.landscape(f, fig=small)
+    plots.landscape(f, fig=large, size="slide")
     one, other = plots.record(small), plots.record(large)
     same = {key for key in one if np.array_equal(one[key], other[key])}
     assert same == set(one) == set(other)
