@@ -47,8 +47,11 @@ def main(argv: list[str] | None = None) -> int:
             meant = f"; did you mean {close[0]}?" if close else "; --list shows them"
             return _refuse(f"no figure is called {name!r}{meant}")
     out = asked.out or references.FOLDER
-    if asked.out is None and not asked.check and not _in_checkout(references.FOLDER):
-        return _refuse("the references of an installed package stay: say --out DIR")
+    if not _in_checkout(references.FOLDER):
+        if asked.check:
+            return _refuse("--check needs the references, which lie in a checkout of the source")
+        if asked.out is None:
+            return _refuse("outside a checkout of the source a folder must be named: say --out DIR")
     try:
         return _go_through(names, asked, out)
     except OSError as error:
@@ -114,12 +117,13 @@ def _go_through(names, asked, out):
             failed.append(name)
         if not asked.check:
             for ending, content in now.files.items():
-                write(references.place(out, name, asked.theme, ending), content)
+                if asked.out or references.kept(name, asked.theme, ending):
+                    write(references.place(out, name, asked.theme, ending), content)
     recorded = out / references.VERSIONS
     if not asked.check and (len(names) == len(gallery.GALLERY) or not recorded.exists()):
         write(recorded, _packed(references.versions()))  # of some figures it would not be true
     _print_table(table)
-    if different:
+    if different and references.FOLDER.exists():
         print(f"not the machinery of the references ({different}): bytes may be others")
     if asked.check and failed:
         print(f"{len(failed)} of {len(names)} differ: {', '.join(failed)}")
@@ -132,18 +136,19 @@ def _packed(found):
 
 def _in_words(change):
     if change.new:
-        return ("new",) * 4
+        return ("new",) * 5
     data = f"changed: {', '.join(change.moved)}" if change.moved else "same"
     words = f"changed: {' | '.join(change.words)}" if change.words else "same"
+    roles = f"changed: {' | '.join(change.roles)}" if change.roles else "same"
     pixels = f"changed, RMS {change.pixels:.2g}" if change.pixels else "same"
-    return data, words, pixels, "changed" if change.bytes else "same"
+    return data, words, roles, pixels, "changed" if change.bytes else "same"
 
 
 def _print_table(rows):
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("figure", "data", "words", "pixels", "bytes", box=None, pad_edge=False)
+    table = Table("figure", "data", "words", "colors", "pixels", "bytes", box=None, pad_edge=False)
     for row in rows:
         table.add_row(*row)
     Console(highlight=False, width=None if sys.stdout.isatty() else 110).print(table)

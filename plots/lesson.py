@@ -46,15 +46,15 @@ def figures(lesson: Lesson, theme: Theme = "light") -> Iterator[tuple[str, Any]]
     yield "simple_cost", landscape(f, found=simple.found, title=title, **look)
     yield "one_step", one_step(f, run.history.point[0], simple.step_size, **look)
     yield "simple_descent", descent(f, run, **look)
-    yield "simple_values", convergence(run, yscale="linear", theme=theme)
-    yield "simple_convergence", convergence(run, f=f, theme=theme)
+    yield "simple_values", convergence(None, run, yscale="linear", theme=theme)
+    yield "simple_convergence", convergence(f, run, theme=theme)
 
     run = linear.run
     theta = run.history.point[0]
     line = gd.least_squares(gd.with_intercept(linear.x), linear.y)
     title = f"mean cost of three points, {steps_in_words(run, len(run.history.value) - 1)}"
     yield "regression", landscape(line, _WINDOW, path=run, title=title, **look)
-    yield "regression_convergence", convergence(run, f=line, theme=theme)
+    yield "regression_convergence", convergence(line, run, theme=theme)
     yield "regression_fit", fit_and_parameters(line, run, **look)
     for i, (x, y) in enumerate(zip(linear.x, linear.y, strict=True)):
         alone = gd.least_squares(gd.with_intercept(linear.x[i : i + 1]), linear.y[i : i + 1])

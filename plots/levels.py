@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.colors import ListedColormap, PowerNorm
+from matplotlib.colors import ListedColormap, Normalize, PowerNorm
 
-from .marks import few_ticks, halo
+from .layout import placed
+from .marks import few_ticks, halo, note_below
+
+_APART = 4.0  # times as long, a side of a window has another unit than the other one
 
 
 class Bands(NamedTuple):
@@ -36,7 +39,10 @@ def bands_of(z: Any, colormap: Any, lowest: float = np.inf) -> Bands:
     if not finite.size:
         raise ValueError("no value in the window is finite: there is no level to draw")
     lowest, highest = min(lowest, finite.min()), finite.max()
-    highest = highest if highest > lowest else lowest + 1
+    if not highest > lowest:  # a constant: one color, and no level
+        edges = np.array([lowest, lowest + 1])
+        norm = Normalize(lowest - 1, lowest + 1)
+        return Bands(norm, edges[:0], edges, colormap([0.5]), colormap)
     rough = (highest - lowest) / 8.5**2
     size = 10.0 ** np.floor(np.log10(rough))
     unit = size * min((1, 2, 5, 10), key=lambda digit: abs(np.log(digit * size / rough)))
@@ -62,8 +68,19 @@ def draw_levels(ax: Any, field: Any, window: Any, bands: Bands, look: Any) -> No
         ax.contour(x, y, shown, levels=bands.levels, **lines).set_gid("gd:levels")
     hatch(ax, x, y, ~np.isfinite(z), look)
     ax.set(xlim=np.asarray(window)[0], ylim=np.asarray(window)[1])
-    ax.set_aspect("equal", adjustable="box", anchor="SW")
+    set_sides(ax, window, look)
     few_ticks(ax)
+
+
+def set_sides(ax: Any, window: Any, look: Any) -> None:
+    """Show both axes of a map in one scale, or say that it cannot be."""
+    across, up = np.ptp(np.asarray(window, np.float64), 1)
+    if 1 / _APART <= up / across <= _APART:
+        ax.set_aspect("equal", adjustable="box")
+    else:
+        ax.set_aspect("auto")
+        ax.set_box_aspect(0.8)
+        note_below(ax, ["each axis has its own scale: angles are not kept"], look)
 
 
 def hatch(ax: Any, x: Any, y: Any, where: Any, look: Any) -> None:
@@ -85,20 +102,37 @@ def _cells(x, y):
     return [np.concatenate([[2 * m[0] - m[1]], m, [2 * m[-1] - m[-2]]]) for m in middles]
 
 
-def band_bar(ax: Any, bands: Bands, look: Any, label: str = "$f$") -> None:
-    """Draw the bands of a map as its scale, labeled at the levels."""
+def band_bar(beside: Any, bands: Bands, look: Any, label: str = "$f$") -> Any:
+    """Draw the bands of a map right of it as its scale, labeled at the levels that have room."""
+    ax = beside.inset_axes((1.05, 0, 0.05, 1), label="scale")
     places = np.asarray(bands.norm(bands.edges))
     for below, above, color in zip(places[:-1], places[1:], bands.colors, strict=True):
         ax.axhspan(below, above, color=color, lw=0)
     for place in places[1:-1]:
         ax.axhline(place, color=look.paper, lw=0.6)
     ax.set(xlim=(0, 1), ylim=(0, 1), xticks=[])
-    ax.set_yticks(places[1:-1], labels_of(bands)[1])
     ax.yaxis.tick_right()
     ax.tick_params(length=0, pad=3)
     ax.spines[:].set_visible(False)
-    if label:
-        ax.set_title(label, loc="center", fontsize=ax.xaxis.label.get_size(), pad=4)
+    offset, labels = labels_of(bands)
+    if len(labels):
+        ax.annotate(f"{label}{relative(offset)}", (0, 1), (0, 5), "axes fraction",
+                    textcoords="offset points", gid="gd:label")  # fmt: skip
+
+    def place():
+        tall = 1.4 * ax.yaxis.get_ticklabels()[0].get_fontsize() / 72 * ax.figure.dpi
+        least, last, kept = tall / beside.bbox.height, -1.0, []
+        for at, text in zip(places[1:-1], labels, strict=True):
+            kept.append(text if at - last >= least else "")
+            last = at if kept[-1] else last
+        ax.set_yticks(places[1:-1], kept)
+
+    if len(labels):
+        ax.set_yticks(places[1:-1], labels)
+        placed(place)
+    else:
+        ax.set_yticks([0.5], [number(bands.edges[0])])
+    return ax
 
 
 def number(x: float, digits: int = 6) -> str:
@@ -141,23 +175,39 @@ def ray_labels(ax: Any, field: Any, bands: Bands, origin: Any, look: Any, path: 
     """Label levels where one ray from `origin` (2,) crosses them: they cannot overlap.
 
     Of the rays to the corners of the window, the one on which most labels have room, and are not in
-    the way of a path (n, 2).
+    the way of a path (n, 2). A label is whole inside the map, or there is none.
     """
     window = np.array([ax.get_xlim(), ax.get_ylim()])
     origin = np.clip(np.asarray(origin, float), *window.T)
-    corners = (np.array([x, y]) for x in window[0] for y in window[1])
-    rays = [_crossings(ax, field, bands, origin, corner) for corner in corners]
-    taken = np.zeros((0, 2)) if path is None else _points_of_paper(ax, _filled(path))
+    corners = [np.array([x, y]) for x in window[0] for y in window[1]]
+    labels = labels_of(bands)[1]
+    size = 0.78 * ax.xaxis.label.get_size()
+    written = [
+        ax.text(*origin, label, fontsize=size, ha="center", va="center", zorder=4,
+                path_effects=halo(look, 2.0), gid="gd:level label")
+        for label in labels
+    ]  # fmt: skip
 
-    def free(ray):
-        places = _points_of_paper(ax, np.array([place for _, place in ray]).reshape(-1, 2))
-        apart = np.linalg.norm(places[:, None] - taken, axis=2).min(1, initial=np.inf)
-        return int((apart > 14).sum())
+    def place():
+        ax.apply_aspect()
+        for text in written:
+            text.set_visible(True)  # what is hidden has no size
+        room = np.array([text.get_window_extent().size for text in written]).reshape(-1, 2)
+        taken = np.zeros((0, 2)) if path is None else _points_of_paper(ax, _filled(path))
 
-    for label, place in max(rays, key=free):
-        ax.text(*place, label, fontsize=0.78 * ax.xaxis.label.get_size(), ha="center",
-                va="center", path_effects=halo(look, 2.0), clip_on=True, zorder=4,
-                gid="gd:level label")  # fmt: skip
+        def free(ray):
+            places = _points_of_paper(ax, np.array([place for _, place in ray]).reshape(-1, 2))
+            apart = np.linalg.norm(places[:, None] - taken, axis=2).min(1, initial=np.inf)
+            return int((apart > 14).sum())
+
+        room = room / ax.figure.dpi * 72
+        rays = [_crossings(ax, field, bands, origin, corner, room) for corner in corners]
+        chosen = dict(max(rays, key=free))
+        for i, text in enumerate(written):
+            text.set_visible(i in chosen)
+            text.set_position(chosen.get(i, origin))
+
+    placed(place)
 
 
 def _points_of_paper(ax, places):
@@ -173,18 +223,23 @@ def _filled(path):
     return np.stack([np.interp(k, np.arange(len(path)), column) for column in path.T], 1)
 
 
-def _crossings(ax, field, bands, origin, corner):
-    """Return the labels of the levels that a ray crosses where they have room, and the places."""
-    path = origin + np.linspace(0, 0.93, 2001)[:, None] * (corner - origin)
+def _crossings(ax, field, bands, origin, corner, room):
+    """Return which levels a ray crosses where their labels, of sizes (n, 2), have room, and where.
+
+    In points: two labels do not touch, and none comes near the edge of the map.
+    """
+    path = origin + np.linspace(0, 1, 2001)[:, None] * (corner - origin)
     values = _interpolated(field, path)
     points = _points_of_paper(ax, path)
-    last, found = points[0], []
-    for level, label in zip(bands.levels, labels_of(bands)[1], strict=True):
-        crossed = np.flatnonzero((values[:-1] < level) & (values[1:] >= level))
-        room = np.array([4.5 * len(label) + 5, 9.5])  # of a label, in points
-        if len(crossed) and (np.abs(points[crossed[0]] - last) > room).any():
-            last = points[crossed[0]]
-            found.append((label, path[crossed[0]]))
+    low, high = ax.bbox.get_points() / ax.figure.dpi * 72
+    last, size, found = points[0], np.array([3.0, 3.0]), []
+    for i, level in enumerate(bands.levels):
+        for crossed in np.flatnonzero((values[:-1] < level) & (values[1:] >= level))[:1]:
+            at, half = points[crossed], room[i] / 2 + 1.5
+            inside = (at - half > low).all() and (at + half < high).all()
+            if inside and (np.abs(at - last) > half + size).any():
+                last, size = at, half
+                found.append((i, path[crossed]))
     return found
 
 

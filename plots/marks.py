@@ -10,17 +10,20 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib import patheffects
 from matplotlib.colors import to_rgba
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from .layout import folded, placed
 from .palette import legible
+from .sizes import Halo
+
+_SIDE = 0.3  # of the width of a figure is for what stands beside its axes
 
 
 def halo(look: Any, width: float) -> list:
     """Return the effect that keeps crossing marks apart: a border of paper."""
-    return [patheffects.withStroke(linewidth=width, foreground=look.paper)]
+    return [Halo(width, look.paper)]
 
 
 class Arrow(FancyArrowPatch):
@@ -104,44 +107,94 @@ def foot_marks(ax: Any, x: Any, heights: Any, color: Any) -> int:
     return int(lost.sum())
 
 
-def side_labels(ax: Any, items: Any, look: Any, gap: float = 10.5, x: float = 1.015) -> None:
+def side_labels(ax: Any, items: Any, look: Any, x: float = 1.015) -> None:
     """Write labels right of the axes, at the heights of what they name, pushed apart.
 
     Parameters
     ----------
     items
         Triples (height in data coordinates, text, color).
-    gap
-        Between the middles of two labels, in points.
     """
-    low, high = ax.get_ylim()
-    right = ax.get_xlim()[1]
-    inside = [np.clip(y, min(low, high), max(low, high)) for y, *_ in items]
-    to_axes = ax.transData + ax.transAxes.inverted()
-    # What coincides but for rounding is written in the order of the items.
-    heights = np.round([to_axes.transform((right, y))[1] for y in inside], 3)
-    least = gap / 72 * ax.figure.dpi / ax.get_window_extent().height
-    order = np.argsort(heights, kind="stable")
-    places = _apart(heights[order], least)
-    for place, (_, text, color) in zip(places, [items[i] for i in order], strict=True):
-        ax.text(x, place, text, color=legible(color, look), transform=ax.transAxes, va="center",
-                fontsize=small(), gid="gd:label")  # fmt: skip
+    written = [
+        ax.text(x, 0, text, color=legible(color, look), transform=ax.transAxes, va="center",
+                fontsize=small(), gid="gd:label")
+        for _, text, color in items
+    ]  # fmt: skip
+
+    def place():
+        low, high = sorted(ax.get_ylim())
+        right, frame = ax.get_xlim()[1], ax.bbox
+        to_axes = ax.transData + ax.transAxes.inverted()
+        inside = [(right, np.clip(y, low, high)) for y, *_ in items]
+        # What coincides but for rounding is written in the order of the items.
+        heights = np.round([to_axes.transform(at)[1] for at in inside], 3)
+        for label, (_, text, _) in zip(written, items, strict=True):
+            label.set_text(folded(label, text, _SIDE * ax.figure.bbox.width))
+        tall = np.array([label.get_window_extent().height for label in written]) / frame.height
+        order = np.argsort(heights, kind="stable")
+        for i, y in zip(order, _apart(heights[order], tall[order]), strict=True):
+            written[i].set_y(y)
+
+    if items:
+        placed(place)
 
 
-def _apart(places, least):
-    """Return sorted places moved as little as needed to be `least` apart, within 0 and 1."""
-    groups = []  # (first place, how many): neighbors that touch stand around their mean
-    for place in places:
-        groups.append(([place], place))
-        while len(groups) > 1:
-            (below, start), (above, begin) = groups[-2:]
-            if begin >= start + least * len(below):
-                break
-            both = below + above
-            middle = np.mean([p - least * i for i, p in enumerate(both)])
-            highest = 1 - least * (len(both) - 1)
-            groups[-2:] = [(both, max(min(middle, highest), 0.0))]
-    return [start + least * i for members, start in groups for i in range(len(members))]
+def if_room(texts: list[Any]) -> None:
+    """Hide each of some labels that would touch one before it."""
+
+    def place():
+        taken = []
+        for text in texts:
+            text.set_visible(True)  # what is hidden has no size
+            box = text.get_window_extent()
+            text.set_visible(not any(box.overlaps(other) for other in taken))
+            taken += [box] * text.get_visible()
+
+    placed(place)
+
+
+def top_labels(ax: Any, items: Any, look: Any) -> None:
+    """Write labels above the axes over what they name, the second of two that touch a line higher.
+
+    Items are triples (x in data coordinates, text, color).
+    """
+    at = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "va": "bottom"}
+    written = [
+        ax.annotate(text, (x, 1), (0, 4), ha="center", fontsize=small(), gid="gd:label",
+                    color=legible(color, look), **at)
+        for x, text, color in items
+    ]  # fmt: skip
+
+    def place():
+        dots, frame, lines = ax.figure.dpi / 72, ax.bbox, []
+        for label, (x, *_) in zip(written, items, strict=True):
+            half = label.get_window_extent().width / 2
+            at = ax.transData.transform((x, 1))[0]
+            middle = np.clip(at, frame.x0 + half, max(frame.x1 - half, frame.x0 + half))
+            ends = middle - half - 3 * dots, middle + half + 3 * dots
+            line = next((i for i, right in enumerate(lines) if right < ends[0]), len(lines))
+            lines[line : line + 1] = [ends[1]]
+            label.xyann = ((middle - at) / dots, 4 + 11 * line)
+
+    if items:
+        placed(place)
+
+
+def _apart(places, tall):
+    """Return sorted middles moved as little as needed so that what is so tall does not touch.
+
+    They stay within 0 and 1, or reach above it if there is no room.
+    """
+    below = np.cumsum(tall) - tall / 2  # of each, if all of them were stacked from 0 on
+    groups = []  # what touches stands around its mean: (its shifts, from where it is stacked)
+    for shift in np.asarray(places) - below:
+        groups.append(([shift], shift))
+        while len(groups) > 1 and groups[-1][1] < groups[-2][1]:
+            both = groups[-2][0] + groups[-1][0]
+            groups[-2:] = [(both, float(np.mean(both)))]
+    least, most = -tall[0] / 2, 1 + tall[-1] / 2 - tall.sum()
+    shifts = [max(min(start, most), least) for members, start in groups for _ in members]
+    return np.array(shifts) + below
 
 
 def small() -> float:
@@ -191,25 +244,53 @@ def write_beside(ax: Any, x: Any, y: Any, share: float, text: str, color: Any, l
                 path_effects=halo(look, 2.2), gid="gd:label")  # fmt: skip
 
 
-def note(fig: Any, x: float, y: float, sentences: Any, look: Any, **options: Any) -> None:
-    """Write what has to be said of what is drawn: all sentences that are not empty, in gray."""
+def headline(fig: Any, sentence: str) -> None:
+    """Write what a whole figure shows above it."""
+    size = matplotlib.rcParams["axes.titlesize"]
+    fig.suptitle(sentence, fontsize=size, fontweight="bold", gid="gd:title")
+
+
+def note(fig: Any, sentences: Any, look: Any) -> None:
+    """Write below a figure what has to be said of what is drawn: all that is not empty, in gray."""
     said = "; ".join(sentence for sentence in sentences if sentence)
-    options = {"fontsize": small(), "color": look.muted, "gid": "gd:notes"} | options
-    fig.text(x, y, said, **options)
+    if said:
+        fig.supxlabel(said, fontsize=small(), color=look.muted, gid="gd:notes")
 
 
-def note_below(ax: Any, sentences: Any, look: Any, drop: float = 28) -> None:
-    """Write what must be said below the right end of the axes, so many points below."""
-    if sentences:
-        ax.annotate("; ".join(sentences), (1, 0), (0, -drop), "axes fraction",
-                    textcoords="offset points", ha="right", va="top", color=look.muted,
-                    fontsize=small(), gid="gd:notes")  # fmt: skip
+def note_below(ax: Any, sentences: Any, look: Any) -> None:
+    """Write what must be said below the right end of the axes, beside what is there already."""
+    said = "; ".join(sentence for sentence in sentences if sentence)
+    if not said:
+        return
+    before = [text for text in ax.texts if text.get_gid() == "gd:notes"]
+    if before:
+        said = f"{before[0].get_text()}; {said}"
+        before[0].remove()
+    written = ax.annotate(said, (1, 0), (0, 0), "axes fraction", textcoords="offset points",
+                          ha="right", va="top", color=look.muted, fontsize=small(),
+                          gid="gd:notes")  # fmt: skip
+
+    def place():
+        if written.axes is None:  # joined by another one since
+            return
+        frame, ticks = ax.bbox, ax.xaxis.get_tightbbox()  # this moves the name
+        bottom = frame.y0 if ticks is None else ticks.y0
+        name, named = ax.xaxis.label.get_window_extent(), bool(ax.get_xlabel())
+        written.set_text(folded(written, said, frame.width))
+        beside = named and frame.x1 - written.get_window_extent().width > name.x1 + 6
+        top = name.y1 if beside else bottom - 2
+        written.xyann = (0, (top - frame.y0) / ax.figure.dpi * 72)
+
+    placed(place)
 
 
 def key(ax: Any, said: str, look: Any) -> None:
-    """Say above the axes on the right what its marks are."""
+    """Say above the axes on the right what its marks are, beside what is said there already."""
+    before = ax.get_title(loc="right").strip()
+    parts = [part for part in (before, said) if part]
     size = 0.92 * ax.xaxis.label.get_size()
-    ax.set_title(said, loc="right", fontsize=size, color=look.muted, fontweight="normal")
+    ax.set_title(", ".join(dict.fromkeys(parts)), loc="right", fontsize=size, color=look.muted,
+                 fontweight="normal")  # fmt: skip
 
 
 def name_axes(ax: Any, names: Any, pad: float = 6) -> None:

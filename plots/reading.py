@@ -98,9 +98,9 @@ def _marks_of(ax):
 
 
 def axes_of(fig: FigureBase) -> list[Axes]:
-    """Return the axes of a figure, or of one of its parts."""
+    """Return the axes of a figure, or of one of its parts, with those that stand in others."""
     axes: Any = fig.axes
-    return list(axes)
+    return [ax for whole in axes for ax in (whole, *whole.child_axes)]
 
 
 def sides(ax: Any) -> list:

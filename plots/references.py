@@ -1,11 +1,12 @@
 """References: what the figures of the gallery were, and whether they still are.
 
-Three files a figure: what is drawn as numbers and what is written (`NAME.npz`), pixels without text
-at 100 dpi (`NAME.pixels.png`), both the same whatever the fonts, and the figure itself
-(`NAME.svg`). On dark paper it has pixels and a figure of its own (`NAME.dark.svg`).
+Three files a figure: what is drawn as numbers, what is written, and which role of the theme each
+mark has its color from (`NAME.npz`), pixels without text at 100 dpi (`NAME.pixels.png`), both the
+same whatever the fonts, and the figure itself (`NAME.svg`). Numbers, words and roles are the same
+on dark paper, which so needs no files; some figures have one to be shown (`NAME.dark.svg`).
 
-Numbers, words and pixels are compared on every machine, bytes where all versions and kernels are
-those of the references.
+Numbers, words, roles and pixels are compared on every machine, bytes where all versions and kernels
+are those of the references.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from PIL import Image
 from .files import render, without_text
 from .palette import Theme
 from .reading import fractions, record
+from .roles import recolored, roles
 from .style import style
 from .wording import words
 
@@ -45,12 +47,16 @@ MOST_PIXELS = 0.35
 MOST_NUMBERS = 1e-3
 
 
+ON_DARK = ("convergence", "one_step", "step_sweep", "tightness")  # shown to who reads on dark
+
+
 class Drawn(NamedTuple):
-    """A figure as numbers by role, what makes fractions of them, as words and as files."""
+    """A figure as numbers by mark, what makes fractions of them, as words, roles and files."""
 
     numbers: dict[str, np.ndarray]
     fractions: dict[str, Callable]
     words: list[str]
+    roles: list[str]
     files: dict[str, bytes]
 
 
@@ -65,8 +71,10 @@ class Change(NamedTuple):
         By role, how far what is drawn is from the reference, as fractions of the axes.
     words
         What is written now or in the reference, but not in both.
+    roles
+        The marks and texts that have the colors of other roles.
     pixels
-        RMS of the difference, of 255.
+        RMS of the difference, of 255; on dark paper 0.
     bytes
         Whether the files are others.
     """
@@ -74,6 +82,7 @@ class Change(NamedTuple):
     new: bool
     numbers: dict[str, float]
     words: list[str]
+    roles: list[str]
     pixels: float
     bytes: bool
 
@@ -105,10 +114,10 @@ def drawn(fig: Figure, theme: Theme = "light", formats: tuple[str, ...] = ("svg"
     --------
     >>> assert sorted(drawn(Figure()).files) == ["npz", "pixels.png", "svg"]
     """
-    numbers, said = record(fig), words(fig)
-    files = {"npz": _packed(numbers, said), "pixels.png": _unrounded(fig, theme)}
+    numbers, said, colored = record(fig), words(fig), roles(fig, theme)
+    files = {"npz": _packed(numbers, said, colored), "pixels.png": _unrounded(fig, theme)}
     files |= {form: render(fig, form, theme) for form in formats}
-    return Drawn(numbers, fractions(fig), said, files)
+    return Drawn(numbers, fractions(fig), said, colored, files)
 
 
 def _unrounded(fig, theme):
@@ -118,14 +127,23 @@ def _unrounded(fig, theme):
         fig.draw(renderer)
         fig.dpi = dpi
     content = io.BytesIO()
-    Image.fromarray(np.asarray(renderer.buffer_rgba())).save(content, "png")
+    picture = Image.fromarray(np.asarray(renderer.buffer_rgba())).convert("RGB")
+    picture.save(content, "png", optimize=True)
     return content.getvalue()
 
 
-def _packed(numbers, said):
-    content = io.BytesIO()
-    np.savez_compressed(content, allow_pickle=False, words=np.array(said, str), **numbers)
+def _packed(numbers, said, colored):
+    content, texts = io.BytesIO(), {"words": np.array(said, str), "roles": np.array(colored, str)}
+    shorter = {key: _short(x) for key, x in numbers.items()}
+    np.savez_compressed(content, allow_pickle=False, **texts, **shorter)
     return content.getvalue()
+
+
+def _short(x):
+    """Return numbers in float32, which nobody sees, unless they leave its range."""
+    with np.errstate(over="ignore", under="ignore"):
+        short = x.astype(np.float32)
+    return short if np.allclose(short, x, rtol=1e-6, atol=0, equal_nan=True) else x
 
 
 def place(folder: Path, name: str, theme: str, ending: str) -> Path:
@@ -138,6 +156,16 @@ def place(folder: Path, name: str, theme: str, ending: str) -> Path:
     """
     plain = theme == "light" or ending == "npz"
     return folder / f"{name}{'' if plain else f'.{theme}'}.{ending}"
+
+
+def kept(name: str, theme: str, ending: str) -> bool:
+    """Return whether a file of a figure lies among the references.
+
+    Examples
+    --------
+    >>> assert kept("basins", "light", "svg") and not kept("basins", "dark", "svg")
+    """
+    return theme == "light" or (ending == "svg" and name in ON_DARK)
 
 
 def changes(now: Drawn, name: str, theme: str, folder: Path | None = None) -> Change:
@@ -157,20 +185,21 @@ def changes(now: Drawn, name: str, theme: str, folder: Path | None = None) -> Ch
     >>> assert changes(drawn(Figure()), "nothing", "light").new
     """
     folder = FOLDER if folder is None else folder
-    endings = ("npz", "pixels.png", "svg")
+    endings = ("npz", "pixels.png", "svg") if theme == "light" else ("npz",)
     stored = {ending: place(folder, name, theme, ending) for ending in endings}
     if not all(path.exists() for path in stored.values()):
-        return Change(True, {}, [], 0.0, True)
+        return Change(True, {}, [], [], 0.0, True)
     with np.load(stored["npz"]) as opened:
         before = dict(opened)
-    said = before.pop("words").tolist()
-    others = (path.read_bytes() != now.files.get(ending) for ending, path in stored.items())
+    said, colored = (before.pop(texts).tolist() for texts in ("words", "roles"))
+    files = {ending: path.read_bytes() for ending, path in stored.items() if theme == "light"}
     return Change(
         False,
         {role: _apart(role, before, now) for role in sorted(before.keys() | now.numbers.keys())},
         [text for text in now.words + said if now.words.count(text) != said.count(text)],
-        rms(stored["pixels.png"].read_bytes(), now.files["pixels.png"]),
-        any(others),
+        recolored(now.roles, colored),
+        rms(files["pixels.png"], now.files["pixels.png"]) if files else 0.0,
+        any(content != now.files.get(ending) for ending, content in files.items()),
     )
 
 
@@ -179,10 +208,11 @@ def passes(change: Change, exact: bool) -> bool:
 
     Examples
     --------
-    >>> assert passes(Change(False, {"path": 1e-6}, [], 0.01, bytes=True), exact=False)
-    >>> assert not passes(Change(False, {"path": 1e-6}, [], 0.01, bytes=True), exact=True)
+    >>> assert passes(Change(False, {"path": 1e-6}, [], [], 0.01, bytes=True), exact=False)
+    >>> assert not passes(Change(False, {"path": 1e-6}, [], [], 0.01, bytes=True), exact=True)
     """
-    most = change.pixels <= MOST_PIXELS and not (change.new or change.moved or change.words)
+    moved = change.new or change.moved or change.words or change.roles
+    most = change.pixels <= MOST_PIXELS and not moved
     return most and not (exact and change.bytes)
 
 

@@ -1,29 +1,30 @@
 """The style of all figures, and what it means to draw one axes or a whole figure in it.
 
-Layouts are fixed fractions of the figure and fonts come with matplotlib, so that no mark moves when
-a font or its renderer does.
+Fonts come with matplotlib, so that no mark moves with those of a machine.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, FigureBase
+from matplotlib.figure import FigureBase
 
+from .layout import drawing, sheet
 from .palette import Look, Theme, look_of
+from .sizes import TEXT, size_of, titles
 
-WIDTH = 7.2  # inches, the full width of a page of text
 NAMES = ("a", "b")  # of two parameters
-_OFF = 0.002  # inches
 DASHED, DOTTED = (0, (5, 2)), (0, (1, 1.6))
 
 
-def _settings(look, scale) -> dict[Any, Any]:
+def _settings(look) -> dict[Any, Any]:
     return {
         "figure.dpi": 100,
         "savefig.dpi": 200,
@@ -32,15 +33,15 @@ def _settings(look, scale) -> dict[Any, Any]:
         "axes.facecolor": look.paper,
         "font.family": ["DejaVu Sans"],
         "mathtext.fontset": "dejavusans",
-        "font.size": 8.5 * scale,
+        "font.size": TEXT,
         "text.color": look.ink,
         "text.hinting": "none",
-        "axes.titlesize": 9.5 * scale,
+        "axes.titlesize": 9.5,
         "axes.titleweight": "bold",
         "axes.titlelocation": "left",
         "axes.titlepad": 7,
         "axes.titlecolor": look.ink,
-        "axes.labelsize": 8.5 * scale,
+        "axes.labelsize": 8.5,
         "axes.labelcolor": look.ink,
         "axes.labelpad": 3,
         "axes.edgecolor": look.muted,
@@ -57,8 +58,8 @@ def _settings(look, scale) -> dict[Any, Any]:
         "ytick.color": look.muted,
         "xtick.labelcolor": look.ink,
         "ytick.labelcolor": look.ink,
-        "xtick.labelsize": 7.5 * scale,
-        "ytick.labelsize": 7.5 * scale,
+        "xtick.labelsize": 7.5,
+        "ytick.labelsize": 7.5,
         "xtick.major.size": 3,
         "ytick.major.size": 3,
         "xtick.major.width": 0.7,
@@ -69,7 +70,7 @@ def _settings(look, scale) -> dict[Any, Any]:
         "lines.solid_capstyle": "round",
         "lines.solid_joinstyle": "round",
         "legend.frameon": False,
-        "legend.fontsize": 7.8 * scale,
+        "legend.fontsize": 7.8,
         "hatch.linewidth": 0.7,
         "hatch.color": look.muted,
         "image.interpolation": "nearest",
@@ -85,15 +86,13 @@ def _settings(look, scale) -> dict[Any, Any]:
 
 
 @contextlib.contextmanager
-def style(theme: Theme = "light", scale: float = 1.0) -> Iterator[Look]:
+def style(theme: Theme = "light") -> Iterator[Look]:
     """Draw and save in this context: no setting of the user's reaches the figure.
 
     Parameters
     ----------
     theme
         "light", "dark", or a mapping from roles to colors; see `gdpure.plots.palette.Look`.
-    scale
-        Of all text.
 
     Examples
     --------
@@ -104,22 +103,20 @@ def style(theme: Theme = "light", scale: float = 1.0) -> Iterator[Look]:
     >>> assert dict(matplotlib.rcParams) == before
     """
     look = look_of(theme)
-    if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not 0 < scale < 100:
-        raise ValueError(f"scale must be a positive number, the size of all text, got {scale!r}")
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        settings = _settings(look, scale).items()
+        settings = _settings(look).items()
         matplotlib.rcParams.update({k: v for k, v in settings if k in matplotlib.rcParams})
         yield look
 
 
 def figure_level(draw: Callable) -> Callable:
-    """Make a function of ``theme, scale, fig`` draw in the style, and refuse an ``ax``."""
+    """Make a function of ``theme, size, fig`` draw in the style, and refuse an ``ax``."""
     return _styled(draw, "ax", "draws a whole figure: pass fig=, a Figure or a SubFigure, not ax=")
 
 
 def axes_level(draw: Callable) -> Callable:
-    """Make a function of ``theme, scale, ax`` draw in the style, and refuse a ``fig``."""
+    """Make a function of ``theme, size, ax`` draw in the style, and refuse a ``fig``."""
     return _styled(draw, "fig", "draws one axes: pass ax=, an Axes, not fig=")
 
 
@@ -128,13 +125,45 @@ def _styled(draw, refused, reason):
     def drawn(*args, **options):
         if refused in options:
             raise TypeError(f"{draw.__name__}: {reason}")
-        with style(options.get("theme", "light"), options.get("scale", 1.0)):
-            result = draw(*args, **options)
-        if options.get("ax") is options.get("fig") is None and hasattr(result, "figure"):
-            result._repr_mimebundle_ = functools.partial(_shown, result.figure)  # nobody else would
+        if drawing():  # a part of another figure
+            return draw(*args, **options)
+        size = size_of(draw.__name__, options.get("size", "page"))
+        given = options.get("ax", options.get("fig"))
+        look, named = options.get("theme", "light"), f"gdpure: drawing {draw.__name__} ..."
+        with style(look) as look, sheet(size, given) as finish, said_if_slow(named):
+            if isinstance(given, Axes):
+                _dress(given, look)
+            result: Any = draw(*args, **options)
+            finish(result if isinstance(result, Axes | FigureBase) else result.figure)
+        if given is None and not hasattr(type(result), "_repr_mimebundle_"):
+            shown: Any = functools.partial(_shown, result.figure)
+            setattr(result, "_repr_mimebundle_", shown)  # noqa: B010  nobody else would
         return result
 
     return drawn
+
+
+@contextlib.contextmanager
+def said_if_slow(words: str) -> Iterator[None]:
+    """Say on a terminal what is done, once it has taken a second: JAX compiles what is new.
+
+    Examples
+    --------
+    >>> with said_if_slow("drawing ..."):
+    ...     pass
+    """
+    if not sys.stderr.isatty():
+        yield
+        return
+    timer = threading.Timer(1.0, lambda: print(words, end="", file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 def _shown(fig, **asked):
@@ -143,60 +172,30 @@ def _shown(fig, **asked):
     return shown(fig, **asked)
 
 
-def canvas(fig: Any, height: float, theme: Theme, caller: str) -> tuple[FigureBase, Look]:
-    """Return the figure to draw on, a new one of full width if there is none, and the look.
-
-    Positions in it are fractions of WIDTH and `height`, in inches.
-    """
-    look = look_of(theme)
-    if fig is None:
-        fig = Figure(figsize=(WIDTH, height))
-    elif not isinstance(fig, FigureBase):
-        raise TypeError(f"{caller}: fig must be a Figure or a SubFigure, got {type(fig).__name__}")
-    fig.set_facecolor(look.paper)
-    return fig, look
-
-
-def plane(
-    ax: Any, size: tuple[float, float], box: tuple, theme: Theme, caller: str, **options: Any
-) -> tuple[Any, Look]:
-    """Return the axes to draw on, and the look: those that are given, dressed, or new ones.
-
-    New ones are alone in a figure of `size` inches, at ``box = (left, bottom, width, height)``.
-    """
-    look = look_of(theme)
-    if ax is None:
-        return Figure(figsize=size).add_axes(box, **options), look
-    if not isinstance(ax, Axes):
-        raise TypeError(f"{caller}: ax must be an Axes, got {type(ax).__name__}")
-    wanted = options.get("projection", "rectilinear")
-    if ax.name != wanted:
-        raise ValueError(
-            f"{caller}: ax must be made with projection={wanted!r}, got projection={ax.name!r}"
-        )
-    _dress(ax, look)
-    return ax, look
-
-
 def _dress(ax, look):
     """Give axes that were made outside of the style what it would have given them."""
     rc: Any = matplotlib.rcParams
+    ax.figure.set_facecolor(look.paper)
     ax.set_facecolor(look.paper)
     ax.set_axisbelow(True)
-    for name in ("x", "y"):
-        size, width, pad = (rc[f"{name}tick.major.{what}"] for what in ("size", "width", "pad"))
-        labels = {"labelsize": rc[f"{name}tick.labelsize"], "labelcolor": look.ink}
-        ax.tick_params(axis=name, color=look.muted, length=size, width=width, pad=pad, **labels)
-        getattr(ax, f"{name}axis").label.set(color=look.ink, size=rc["axes.labelsize"])
-    if ax.name != "3d":
+    ax.grid(False)
+    ax.minorticks_off()
+    font = {"family": rc["font.family"], "math_fontfamily": rc["mathtext.fontset"]}
+    size, width, pad = (rc[f"xtick.major.{what}"] for what in ("size", "width", "pad"))
+    for name, axis in ax._axis_map.items():
+        axis.reset_ticks()  # their fonts are those of the user
+        ax.tick_params(
+            axis=name, color=look.muted, length=size, width=width, pad=pad, direction="out",
+            labelsize=rc["xtick.labelsize"], labelcolor=look.ink, labelfontfamily="DejaVu Sans",
+            grid_color=look.rule, grid_linewidth=rc["grid.linewidth"], grid_alpha=rc["grid.alpha"],
+        )  # fmt: skip
+        axis.label.set(color=look.ink, size=rc["axes.labelsize"], weight="normal", **font)
+        axis.labelpad = rc["axes.labelpad"]
+        axis.get_offset_text().set(color=look.ink, size=rc["xtick.labelsize"], **font)
+    for text in titles(ax):
+        text.set(color=look.ink, size=rc["axes.titlesize"], weight="bold", **font)
+    if ax.name == "rectilinear":
         ax.spines[["top", "right"]].set_visible(False)
-        ax.spines[["left", "bottom"]].set(color=look.muted, linewidth=rc["axes.linewidth"])
-
-
-def box(left: float, bottom: float, width: float, height: float, of: float) -> tuple:
-    """Return a place given in inches as fractions of WIDTH and of a figure's height.
-
-    It is moved by a fifth of a pixel, so that the middle of a window is not half-way between two
-    pixels: there the last digit decides to which of them a mark is rounded.
-    """
-    return ((left + _OFF) / WIDTH, (bottom + _OFF) / of, width / WIDTH, height / of)
+        ax.spines[["left", "bottom"]].set(
+            color=look.muted, linewidth=rc["axes.linewidth"], visible=True
+        )

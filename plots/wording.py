@@ -30,8 +30,9 @@ def words(fig: FigureBase) -> list[str]:
     said = [text.get_text() for text in fig.texts]
     for ax in axes_of(fig):
         said += [ax.get_title(loc=loc) for loc in ("left", "center", "right")]
-        said += [ax.get_xlabel(), ax.get_ylabel(), *(text.get_text() for text in ax.texts)]
-    return [text for text in said if text.strip()]
+        said += [ax.get_xlabel(), ax.get_ylabel()]
+        said += [text.get_text() for text in ax.texts if text.get_visible()]
+    return [re.sub(r"\s*\n\s*", " ", text.strip()) for text in said if text.strip()]
 
 
 def alt_text(fig: FigureBase) -> str:

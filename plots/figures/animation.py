@@ -2,52 +2,65 @@
 
 from __future__ import annotations
 
-import io
+import tempfile
+from base64 import b64encode
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import matplotlib
 import numpy as np
-from matplotlib.animation import AbstractMovieWriter, FuncAnimation
+from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from PIL import Image
 
 import gdpure as gd
 from gdpure import guards
 
 from .. import views
 from ..files import without_ending, write
+from ..layout import Plan, canvas, drawing
 from ..marks import edge_marks, foot_marks, key, log_axis
 from ..palette import Theme
 from ..reading import role_of
-from ..style import NAMES, box, canvas, figure_level, style
+from ..sizes import grow, size_of, titles
+from ..style import NAMES, figure_level, style
+from ..wording import alt_text
 from .maps import descent
 
 if TYPE_CHECKING:
     from jaxtyping import ArrayLike
 
 _TALL = 3.3  # inches
+_ANEW = ("outside the window", "not positive")  # are marks that every frame has of its own
 _FEW = 60  # steps get a dot each
 _REACH = 1e9  # first gaps are as much as the axis shows of a run that diverges
 
 
 class Film(FuncAnimation):
-    """An animation that knows its `figure`, and how it is to be saved.
+    """An animation that knows its `figure`, and how it is to be saved and shown.
 
     The figure is the last frame from the beginning: it is what to show where nothing may move. So
     an animation may be dropped without being played, and nothing warns.
     """
 
-    def __init__(self, figure, show, frames, fps, look, scale):
-        self.figure, self.fps, self.look, self.scale = figure, fps, look, scale
+    def __init__(self, figure, show, frames, fps, look):
+        self.figure, self.fps, self.look = figure, fps, look
         options = {"interval": 1000 / fps, "cache_frame_data": False}
         super().__init__(figure, show, frames=frames, **options)
 
     def __del__(self):
         """Say nothing."""
+
+    def _repr_mimebundle_(self, **_):
+        """Show the film in a notebook, with words for those who do not see it."""
+        said = alt_text(self.figure)
+        film = b64encode(_filmed(self, "gif", 100)).decode()
+        shown = f'<img alt="{escape(said)}" src="data:image/gif;base64,{film}">'
+        return {"text/html": shown, "text/plain": said}
 
 
 @figure_level
@@ -62,7 +75,7 @@ def animate(
     names: tuple[str, str] = NAMES,
     title: str | None = None,
     theme: Theme = "light",
-    scale: float = 1.0,
+    size: str = "page",
     fig: Any = None,
 ) -> Film:
     """Let a path grow on the level sets of its objective, and beside it the gap f(x_k) - f*.
@@ -85,9 +98,9 @@ def animate(
         Frames of a second, and for how many seconds the last one stays.
     names
         Of the two parameters, with their units if they have any.
-    title, theme, scale
+    title, theme, size
         The words above the map, by default the number of steps; "light" or "dark" or colors by
-        role; and the size of all text.
+        role; and the size (see `level_sets`).
     fig
         A Figure to draw on, by default a new one.
 
@@ -109,10 +122,11 @@ def animate(
     if fig is not None and not isinstance(fig, Figure):
         raise TypeError(f"animate: fig must be a Figure, got {type(fig).__name__}")
     points = views.points_of("animate", run)
-    fig, look = canvas(fig, _TALL, theme, "animate")
-    left = fig.add_axes(box(0.5, 0.44, 2.5, 2.5, _TALL), label="map")
-    right = fig.add_axes(box(3.88, 0.44, 3.1, 2.5, _TALL), label="gap")
-    descent(f, points, window=window, names=names, theme=theme, scale=scale, ax=left)
+    wide = Plan([["map", "gap"]], (None,), (1, 1.2))
+    narrow = Plan([["map"], ["gap"]], (None, 1.7))
+    fig, look, axes = canvas(fig, theme, "animate", wide, narrow)
+    left, right = axes["map"], axes["gap"]
+    descent(f, points, window=window, names=names, theme=theme, ax=left)
     window = np.array([left.get_xlim(), left.get_ylim()])
     heights = _gap(right, f, run, points)
     [path] = [line for line in left.lines if role_of(line) == "path"]
@@ -121,6 +135,12 @@ def animate(
     [curve] = right.plot([], [], color=look.gd, marker="o", ms=3.6, mec=look.paper, mew=0.45,
                          lw=1.4, markevery=every_dot, gid="gd:measured")  # fmt: skip
 
+    key(right, " ", look)
+    [head], [noted] = (
+        [text for text in titles(ax) if text.get_ha() == side]
+        for ax, side in ((left, "left"), (right, "right"))
+    )
+    growth = size_of("animate", size).growth
     last = len(points) - 1
     gone = isinstance(run, gd.Descent) and int(run.final.status) == gd.Status.DIVERGED
     end = int(run.final.count) if gone else last  # later rows repeat it
@@ -128,7 +148,7 @@ def animate(
     def show(k):
         seen, steps = points[: k + 1], np.arange(k + 1)
         for mark in (*left.lines, *right.lines):
-            if role_of(mark) in ("outside the window", "not positive"):
+            if role_of(mark) in _ANEW:
                 mark.remove()
         path.set_data(*seen.T)
         path.set_markevery(dots[dots <= k].tolist())
@@ -140,14 +160,16 @@ def animate(
             limits = [right.get_xlim(), right.get_ylim()]
             edge_marks(right, np.stack([steps, drawn], 1), limits, look.gd, look)
         curve.set_data(steps, drawn)
-        left.set_title(f"{k} step{'s' * (k != 1)}" if title is None else title)
+        head.set_text(f"{k} step{'s' * (k != 1)}" if title is None else title)
         said = [f"{outside} outside the map" * (outside > 0), f"{lost} not above 0" * (lost > 0),
                 f"diverged after {end}" * (k > end)]  # fmt: skip
-        key(right, ", ".join(filter(None, said)), look)
+        noted.set_text(", ".join(filter(None, said)))
+        if not drawing():  # what is drawn by now has grown already
+            grow((m for m in (*left.lines, *right.lines) if role_of(m) in _ANEW), growth)
         return path, curve
 
     frames = [*range(0, last, every), *[last] * (1 + round(hold * fps))]
-    animation = Film(fig, show, frames, fps, look, scale)
+    animation = Film(fig, show, frames, fps, look)
     show(last)
     return animation
 
@@ -178,60 +200,20 @@ def _gap(ax, f, run, points):
 
 # -- the file --------------------------------------------------------------------------------------
 
-
-class _Gif(AbstractMovieWriter):
-    """Collects frames in opaque colors, and writes them in those of the last one it has most of."""
-
-    def setup(self, fig, outfile, dpi=None):
-        self.fig, self.image, self.frames = fig, {"format": "png", "dpi": dpi}, []
-
-    def grab_frame(self, **options):
-        content = io.BytesIO()
-        self.fig.savefig(content, **(options | self.image))
-        self.frames.append(Image.open(content).convert("RGB"))
-
-    def finish(self):
-        """Do nothing: after an error there is nothing to write."""
-
-    def content(self):
-        """Return the bytes of the file."""
-        # Paper and bands keep their exact colors: what is rounded is the blur at their borders.
-        colors, counts = np.unique(_packed(self.frames[-1]), return_counts=True)
-        palette = colors[np.argsort(-counts, kind="stable")[:256]]
-        first, *others = (_in_colors(frame, palette) for frame in self.frames)
-        duration = max(2, round(100 / self.fps)) * 10  # milliseconds, in hundredths of a second
-        options = {"save_all": True, "append_images": others, "duration": duration, "loop": 0}
-        content = io.BytesIO()
-        first.save(content, format="GIF", **options)
-        return content.getvalue()
+_WRITERS = {"gif": PillowWriter, "mp4": FFMpegWriter}
 
 
-def _packed(frame):
-    """Return the colors of an image as numbers (height, width)."""
-    return np.asarray(frame, np.int64) @ [1 << 16, 1 << 8, 1]
+def save_animation(animation: Film, path: str | Path, dpi: float = 100) -> Path:
+    """Write an animation as a GIF, or as an MP4 where ffmpeg is: whole or not at all.
 
-
-def _in_colors(frame, palette):
-    """Return an image in the nearest of the colors of a palette."""
-    colors, where = np.unique(_packed(frame).ravel(), return_inverse=True)
-    here, there = (np.stack([c >> 16, c >> 8 & 255, c & 255], -1) for c in (colors, palette))
-    nearest = ((here[:, None] - there) ** 2).sum(-1).argmin(1).astype(np.uint8)
-    image = Image.frombytes("P", frame.size, nearest[where].tobytes())
-    image.putpalette(there.ravel().tolist())
-    return image
-
-
-def save_animation(animation: Film, stem: str | Path, dpi: float = 100) -> Path:
-    """Write an animation as ``stem.gif``: the same bytes each time, and whole or not at all.
-
-    Its figure shows the last frame before and after.
+    A GIF has the same bytes each time. The figure shows the last frame before and after.
 
     Parameters
     ----------
     animation
         What `animate` returned.
-    stem
-        The path, with its ending or without; the folder is made if it is not there.
+    path
+        Ends in .gif or .mp4, otherwise ".gif" is added; the folder is made if it is not there.
     dpi
         Pixels of an inch.
 
@@ -239,6 +221,8 @@ def save_animation(animation: Film, stem: str | Path, dpi: float = 100) -> Path:
     ------
     TypeError
         If the animation is none of `animate`.
+    ValueError
+        If the path ends in .mp4 and there is no ffmpeg.
     OSError
         If the place cannot be written to.
 
@@ -254,9 +238,26 @@ def save_animation(animation: Film, stem: str | Path, dpi: float = 100) -> Path:
         raise TypeError(
             f"save_animation: animation must come from animate, got {type(animation).__name__}"
         )
-    path = Path(f"{without_ending(stem, ['gif'])[0]}.gif")
-    writer = _Gif(fps=animation.fps)
-    with style(animation.look, animation.scale):
-        animation.save(str(path), writer=writer, dpi=dpi)
-    write(path, writer.content())
+    stem, ending = without_ending(path, _WRITERS)
+    path = Path(f"{stem}.{ending or 'gif'}")
+    write(path, _filmed(animation, ending or "gif", dpi))
     return path
+
+
+def _filmed(animation, form, dpi):
+    """Return the bytes of an animation in a format."""
+    if not _WRITERS[form].isAvailable():
+        raise ValueError(
+            f"save_animation: a path that ends in .{form} needs ffmpeg, which is not installed "
+            "here; one that ends in .gif does not"
+        )
+    ffmpeg = matplotlib.rcParams["animation.ffmpeg_path"]
+    fig, size = animation.figure, animation.figure.get_size_inches()
+    with tempfile.TemporaryDirectory() as folder, style(animation.look):
+        film = Path(folder, f"film.{form}")
+        matplotlib.rcParams["animation.ffmpeg_path"] = ffmpeg
+        try:
+            animation.save(film, writer=_WRITERS[form](fps=animation.fps), dpi=dpi)
+        finally:
+            fig.set_size_inches(size)  # MP4 has even numbers of pixels
+        return film.read_bytes()

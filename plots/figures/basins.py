@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.colors import ListedColormap, NoNorm, to_rgb
 from matplotlib.patches import Rectangle
-from matplotlib.transforms import ScaledTranslation
 
-from ..levels import number
-from ..marks import edge_marks, few_ticks, halo, name_axes, star, write
+from ..layout import plane
+from ..levels import number, set_sides
+from ..marks import edge_marks, few_ticks, halo, key, name_axes, note_below, small, star
 from ..palette import Theme
-from ..style import NAMES, axes_level, plane
+from ..style import NAMES, axes_level
 from ..views import attraction as views
 from ..views import inside
 
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from jaxtyping import ArrayLike
     from matplotlib.axes import Axes
 
-_SIZE, _PLACE = (5.3, 3.82), (0.0943, 0.11, 0.583, 0.809)
+_SIZE = (5.3, None)  # inches
 _BANDS = 6  # of the number of steps
+_ROW = 0.062  # of the height of the map, a row of the key
 _STRONGEST, _PALEST = 0.88, 0.2  # share of the hue where descent is fastest, and slowest
 
 
@@ -39,7 +40,7 @@ def basins(
     names: tuple[str, str] = NAMES,
     title: str | None = None,
     theme: Theme = "light",
-    scale: float = 1.0,
+    size: str = "page",
     ax: Any = None,
 ) -> Axes:
     """Draw to which minimizer gradient descent comes from each start of a grid, and how fast.
@@ -69,8 +70,8 @@ def basins(
         How many columns and rows of starts.
     names
         Of the two parameters, with their units if they have any.
-    title, theme, scale
-        The words above, "light" or "dark" or colors by role, and the size of all text.
+    title, theme, size
+        The words above, "light" or "dark" or colors by role, and the size (see `level_sets`).
     ax
         Where to draw, by default in a figure of its own.
 
@@ -88,7 +89,7 @@ def basins(
     found = views.basins(
         f, window, step_size=step_size, steps=steps, minima=minima, tolerance=tolerance, n=n
     )
-    ax, look = plane(ax, _SIZE, _PLACE, theme, "basins")
+    ax, look = plane(ax, _SIZE, theme, "basins")
     x, y = np.asarray(found.x, np.float64), np.asarray(found.y, np.float64)
     edges = _edges(found)
     colors = _colors(look, len(edges) - 1)
@@ -103,13 +104,18 @@ def basins(
                        zorder=3).set_gid(f"gd:edge of basin {i + 1}")  # fmt: skip
     window = np.array([x[[0, -1]], y[[0, -1]]])
     ax.set(xlim=window[0], ylim=window[1])
-    ax.set_aspect("equal", adjustable="box", anchor="NW")
+    set_sides(ax, window, look)
     few_ticks(ax)
     name_axes(ax, names)
     lost = _minima(ax, found, window, look)
     tried = rf"$\eta = {number(float(found.step_size), 3)}$, {steps} steps"
     told = [tried, rf"until $\|g\|_\infty \leq {number(float(tolerance), 3)}$"]
-    _key(ax, edges, colors, found, lost, told, look)
+    _key(ax, edges, colors, found, look)
+    hollow = "\N{WHITE STAR} found: runs end there" * bool((~found.known).any())
+    for said in ("\N{BLACK STAR} known" * bool(found.known.any()), hollow):
+        key(ax, said, look)
+    beyond = f"minimizers outside: {lost}" * (lost > 0)
+    note_below(ax, [*told, beyond], look)
     ax.set_title(_finding(found, steps) if title is None else title)
     return ax
 
@@ -161,48 +167,39 @@ def _minima(ax, found, window, look):
     return edge_marks(ax, np.asarray(found.minima)[~seen], window, look.ink, look)
 
 
-def _key(ax, edges, colors, found, lost, told, look):
-    """Write the key, in inches from the upper right corner: minimizers across, steps upwards."""
-    m, (hues, bands) = len(found.minima), colors.shape[:2]
-    inches = ax.figure.dpi_scale_trans + ScaledTranslation(1, 1, ax.transAxes)
-    place = {"transform": inches, "clip_on": False}
-    wide, tall, left, y = 0.19, 0.17, 0.2, -0.06
-
-    def say(x, y, text, color, **more):
-        write(ax, x, y, text, color, look, **(place | {"va": "center"} | more))
-
-    if m:
-        say(left, y, "at most so many steps", look.ink)
-        y -= 0.18
-    if 0 < m <= hues:
-        for i in range(m):
-            say(left + (i + 0.5) * wide, y, str(i + 1), look.ink, ha="center", fontweight="bold")
-        y -= 0.11
-    for band in range(bands - 1, -1, -1) if m else ():
-        for i in range(min(m, hues)):
-            at = (left + i * wide, y - tall)
-            ax.add_patch(Rectangle(at, 0.94 * wide, tall, color=colors[i, band], lw=0, **place))
-        say(left + min(m, hues) * wide + 0.06, y - tall / 2, str(edges[band + 1]), look.ink)
-        y -= tall
-    y -= 0.22 * bool(m)
+def _key(ax, edges, colors, found, look):
+    """Draw the key right of the map: minimizers across, steps upwards, then what comes to none."""
+    m, (hues, bands) = min(len(found.minima), len(colors)), colors.shape[:2]
+    names = [str(edge) for edge in edges[1:]] if m else []
+    places = list(range(bands)) if m else []
+    regions = []
     for label, what, options in (
         (views.NOWHERE, "not converged", {"fc": look.faint, "ec": look.muted, "hatch": "/////"}),
         (views.DIVERGED, "diverged", {"fc": look.rule}),
     ):
         share = (found.label == label).mean()
         if share:
-            ax.add_patch(Rectangle((left, y - tall / 2), wide, tall, lw=0, **options, **place))
-            say(left + 1.3 * wide, y, f"{what}, {_percent(share)}", look.ink)
-            y -= 0.25
-    for text, true in (
-        ("\N{BLACK STAR} known", found.known.any()),
-        ("\N{WHITE STAR} found: runs end there", (~found.known).any()),
-        (f"\N{BLACK LEFT-POINTING TRIANGLE} {lost} outside", lost > 0),
-        *((text, True) for text in told),
-    ):
-        if true:
-            say(left, y, text, look.muted)
-            y -= 0.2
+            regions.append((-1.7 - len(regions) * 2.0, options))
+            places.append(regions[-1][0])
+            names.append(f"{what},\n{_percent(share)}")
+    lowest = min(places, default=0) - 0.7
+    rows = bands - 0.5 - lowest
+    shown = ax.inset_axes((1.04, 0.78 - _ROW * rows, 0.05 * max(m, 1), _ROW * rows), label="key")
+    if m:
+        shown.imshow(colors[:m].swapaxes(0, 1), origin="lower", aspect="auto")
+    for y, options in regions:
+        shown.add_patch(Rectangle((-0.5, y - 0.5), max(m, 1), 1, lw=0, **options))
+    shown.set(xlim=(-0.5, max(m, 1) - 0.5), ylim=(lowest, bands - 0.5))
+    numbered = 0 < len(found.minima) <= hues
+    shown.set_xticks(range(m) if numbered else [], [str(i + 1) for i in range(m * numbered)])
+    shown.set_yticks(places, names)
+    shown.xaxis.tick_top()
+    shown.yaxis.tick_right()
+    shown.tick_params(length=0, pad=3)
+    shown.spines[:].set_visible(False)
+    if m:
+        shown.annotate("at most so\nmany steps", (0, 1), (0, 14), "axes fraction", color=look.ink,
+                       textcoords="offset points", fontsize=small())  # fmt: skip
 
 
 def _percent(share):

@@ -7,28 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..marks import side_labels, small, tint, write
-from ..palette import Theme, legible
-from ..style import DASHED, box, canvas, figure_level
+from ..layout import plane
+from ..marks import note_below, side_labels, write
+from ..palette import Theme
+from ..style import DASHED, axes_level
 from ..views import certified as views
 from .convergence import (
     FAR,
     FEW,
-    digits,
     draw_bounds,
     draw_measured,
     foot,
     frame,
     last_height,
-    note_below,
 )
 
 if TYPE_CHECKING:
     from jaxtyping import ArrayLike
-    from matplotlib.figure import FigureBase
+    from matplotlib.axes import Axes
+
+_SIZE = (7.2, 2.4)  # inches
 
 
-@figure_level
+@axes_level
 def certificate(
     f: Callable,
     run: Any,
@@ -36,15 +37,16 @@ def certificate(
     step_size: ArrayLike | None = None,
     title: str | None = None,
     theme: Theme = "light",
-    scale: float = 1.0,
-    fig: Any = None,
-) -> FigureBase:
+    size: str = "page",
+    ax: Any = None,
+) -> Axes:
     """Draw the gap of a descent below what is proven, where it is attained, and what rounding does.
 
-    Above, the gap in float64 and in a narrower arithmetic, each on the function that its own data
+    It is the gap in float64 and in a narrower arithmetic, each on the function that its own data
     stand for; the bounds of `views.convergence.proven`, the tightest of them solid, and what it
     excludes; in hollow circles the worst case, which attains it; and the bound of the narrower
-    arithmetic, with all that rounding may add. Below, measured over proven.
+    arithmetic, with all that rounding may add. Where a gap leaves the bound of real numbers, it has
+    a larger mark.
 
     The worst case of a quadratic is the start with the same first gap along the slowest direction:
     it is farther away, so that the convex bound, in R, is not about it. Of other strongly convex
@@ -63,10 +65,10 @@ def certificate(
         eta, shape () or (steps,), by default the one that the rows show.
     title
         By default whether the run stays under what is proven.
-    theme, scale
-        The look, and the size of all text.
-    fig
-        A Figure or SubFigure to draw on, by default a new one.
+    theme, size
+        The look, and the size (see `level_sets`).
+    ax
+        Axes to draw on, by default in a figure of their own.
 
     Raises
     ------
@@ -76,21 +78,14 @@ def certificate(
     Examples
     --------
     >>> f = gd.least_squares(gd.with_intercept([1.0, 2.0, 3.0]), [1.0, 2.2, 2.8])
-    >>> fig = certificate(f, gd.descend(f, jnp.array([2.0, 2.0]), 0.09, steps=50))
-    >>> assert [ax.get_label() for ax in fig.axes] == ["gap", "ratio"]
+    >>> ax = certificate(f, gd.descend(f, jnp.array([2.0, 2.0]), 0.09, steps=50))
+    >>> assert ax.get_title(loc="left") == "float64 and float32 stay under what is proven"
     """
     shown = views.certificate(f, run, step_size)
-    fig, look = canvas(fig, 4.4, theme, "certificate")
-    top = fig.add_axes(box(0.78, 1.65, 4.6, 2.35, 4.4), label="gap")
-    strip = fig.add_axes(box(0.78, 0.57, 4.6, 0.74, 4.4), label="ratio")
-    smaller = _gaps(top, shown, look)
-    _ratios(strip, shown, look)
-    note_below(strip, smaller, look)
-    top.set_title(_verdict(shown) if title is None else title)
-    return fig
-
-
-# -- the parts of a certificate --------------------------------------------------------------------
+    ax, look = plane(ax, _SIZE, theme, "certificate")
+    note_below(ax, _gaps(ax, shown, look), look)
+    ax.set_title(_verdict(shown) if title is None else title)
+    return ax
 
 
 def _gaps(ax, shown, look):
@@ -109,13 +104,16 @@ def _gaps(ax, shown, look):
         height = draw_measured(ax, one.gap, color, marker, look, f"measured, {one.dtype}", size)
         labels.append((height, f"measured, {one.dtype}", color))
         lost.append((foot(ax, k, one.gap, color), f"gaps of {one.dtype}"))
+        if one.leaves is not None:
+            ax.plot(one.leaves, one.gap[one.leaves], marker, ms=6.6, c=color, mec=look.paper,
+                    zorder=8, gid=f"gd:{one.dtype} leaves")  # fmt: skip
     if len(worst.k):
         _circles(ax, worst.k, worst.gap, look)
         lost.append((foot(ax, worst.k, worst.gap, look.gd), "worst cases"))
         labels.append(
             (last_height(worst.gap), f"\N{WHITE CIRCLE} attained by {worst.what}", look.gd)
         )
-    ax.tick_params(labelbottom=False)
+    ax.set_xlabel("iteration $k$")
     ax.set_ylabel(r"gap $f(x_k) - f^\ast$")
     write(ax, 0.985, 0.93, "excluded", look.bound, look, transform=ax.transAxes, ha="right",
           va="center", style="italic")  # fmt: skip
@@ -124,56 +122,9 @@ def _gaps(ax, shown, look):
     return [f"{', '.join(smaller)} are smaller: marks at the foot"] * bool(smaller)
 
 
-def _ratios(ax, shown, look):
-    """Draw measured over proven, with a line at 1."""
-    wide, narrow, worst = shown.wide, shown.narrow, shown.worst
-    k = np.arange(len(wide.gap))
-    rows = (
-        (wide, wide.bound, look.gd, "-", wide.dtype),
-        (narrow, narrow.bound, look.sgd, "-", narrow.dtype),
-        (narrow, narrow.rounded, look.sgd, DASHED, f"{narrow.dtype} + rounding"),
-    )
-    ratios = [_ratio(one.gap, bound) for one, bound, *_ in rows]
-    frame(ax, len(k) - 1, [*ratios, np.array([0.06, 10.0])], True, most=4, least=FAR)
-    ax.axhspan(1, ax.get_ylim()[1], color=tint(look), lw=0, zorder=0)
-    ax.plot(k, np.ones(len(k)), c=look.bound, lw=1.6, zorder=3, gid="gd:proven")
-    labels = []
-    for ratio, (_, _, color, dashes, name) in zip(ratios, rows, strict=True):
-        order = 4 if color == look.sgd else 5
-        ax.plot(k, ratio, c=color, ls=dashes, lw=1.6, zorder=order, gid=f"gd:{name}")
-        foot(ax, k, ratio, color)
-        if np.isfinite(ratio[1:]).any():
-            most = rf"$\leq$ {digits(np.nanmax(ratio[1:]))}  {name}"
-            labels.append((np.nan_to_num(ratio)[-1], most, color))
-    if worst is not None:
-        _circles(ax, worst.k, _ratio(worst.gap, wide.bound[worst.k]), look)
-    for one, color, marker in ((wide, look.gd, "o"), (narrow, look.sgd, "s")):
-        if one.leaves is not None:
-            at = one.leaves, one.gap[one.leaves] / one.bound[one.leaves]
-            ax.plot(*np.array([at]).T, marker, ms=6, c=color, mec=look.paper, zorder=8,
-                    gid=f"gd:{one.dtype} leaves")  # fmt: skip
-    on_tint = legible(look.sgd, look._replace(paper=tint(look)))
-    if narrow.leaves is not None and narrow.leaves > 0.62 * len(k):  # else there is no room
-        ax.annotate(f"{narrow.dtype} leaves the bound of real numbers at $k = {narrow.leaves}$",
-                    (narrow.leaves, 1), (-9, 9), textcoords="offset points", ha="right",
-                    va="center", color=on_tint, zorder=9,
-                    fontsize=small())  # fmt: skip
-    ax.set_title("measured / proven")
-    ax.text(1.015, 1.1, r"largest ratio, $k \geq 1$", transform=ax.transAxes, color=look.muted,
-            fontsize=small(), gid="gd:label")  # fmt: skip
-    side_labels(ax, labels, look)
-    ax.set_xlabel("iteration $k$")
-
-
 def _circles(ax, k, values, look):
     ax.plot(k, np.where(values > ax.get_ylim()[0], values, np.nan), "o", ms=6, mfc=look.paper,
             mec=look.gd, mew=1.4, zorder=6, clip_on=False, gid="gd:worst case")  # fmt: skip
-
-
-def _ratio(measured, bound):
-    """Return measured / bound where both are positive, else nan."""
-    both = (measured > 0) & (bound > 0)
-    return np.where(both, measured, np.nan) / np.where(both, bound, 1.0)
 
 
 def _verdict(shown):

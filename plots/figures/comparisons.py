@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.ticker import MaxNLocator
@@ -15,10 +14,12 @@ import gdpure as gd
 from gdpure import guards
 
 from .. import views
+from ..layout import Plan, canvas
 from ..levels import Bands, bands_of, draw_levels, number
 from ..marks import (
     few_ticks,
     foot_marks,
+    headline,
     key,
     log_axis,
     name_axes,
@@ -28,7 +29,7 @@ from ..marks import (
     write_beside,
 )
 from ..palette import Theme
-from ..style import DASHED, NAMES, WIDTH, box, canvas, figure_level
+from ..style import DASHED, NAMES, figure_level
 from ..views.comparisons import checked_rules, conditioned, drop, rules_for, scalings, stepped
 from ..views.fits import line_data
 from .maps import draw_ground, draw_path
@@ -53,7 +54,7 @@ def conditioning(
     names: tuple[str, str] = NAMES,
     title: str | None = None,
     theme: Theme = "light",
-    scale: float = 1.0,
+    size: str = "page",
     fig: Any = None,
 ) -> FigureBase:
     """Draw descent on problems of different condition number, and the rates that these allow.
@@ -70,9 +71,9 @@ def conditioning(
         minimizer; or the mean squared error of a line a + b x, of which `views.scalings` are drawn.
     steps
         How many, at least 1.
-    names, title, theme, scale
+    names, title, theme, size
         Of the two parameters, the words above, "light" or "dark" or colors by role, and the size
-        of all text.
+        (see `level_sets`).
     fig
         A Figure or SubFigure to draw on, by default a new one.
 
@@ -91,14 +92,14 @@ def conditioning(
     problems = _problems(problems)
     height = max(drop(f) for f in problems.values())
     shown = {name: conditioned(f, steps, height) for name, f in problems.items()}
-    n = len(shown)
-    left, gap, below = 0.6, 0.42, 2.42
-    side = min(3.06, (WIDTH - left - 0.15 - gap * (n - 1)) / n)
-    tall = below + side + 0.66
-    fig, look = canvas(fig, tall, theme, "conditioning")
+    plans = [
+        Plan([*_rows(list(shown), columns), ["gap"] * columns], (*[None] * rows, 1.34))
+        for columns, rows in ((len(shown), 1), (2, -(-len(shown) // 2)))
+    ]
+    fig, look, axes = canvas(fig, theme, "conditioning", *plans)
     bands = _rings(shown.values(), height, look)
     for i, (name, one) in enumerate(shown.items()):
-        ax = fig.add_axes(box(left + i * (side + gap), below, side, side, tall), label=name)
+        ax = axes[name]
         draw_levels(ax, one.field, one.window, bands, look)
         name_axes(ax, names, pad=4)
         if i:
@@ -116,15 +117,15 @@ def conditioning(
         lost = f", {outside} outside" * (outside > 0)
         ax.set_title(f"{kappa}{lost}", loc="right", fontsize=size, fontweight="normal")
     sentence = "the rounder the level sets, the faster the descent" if title is None else title
-    _headline(fig, left / WIDTH, 1 - 0.25 / tall, sentence)
-    ax = fig.add_axes(box(left, 0.46, WIDTH - left - 1.05, 1.34, tall), label="gap")
-    _draw_gaps(ax, shown, steps, look)
+    headline(fig, sentence)
+    _draw_gaps(axes["gap"], shown, steps, look)
     return fig
 
 
-def _headline(fig, x, y, sentence):
-    size = matplotlib.rcParams["axes.titlesize"]
-    fig.text(x, y, sentence, fontsize=size, fontweight="bold", gid="gd:title")
+def _rows(names, columns):
+    """Return names in rows of so many, the last filled up with nothing."""
+    rows = [names[i : i + columns] for i in range(0, len(names), columns)]
+    return [*rows[:-1], rows[-1] + ["."] * (columns - len(rows[-1]))]
 
 
 def _problems(given):
@@ -195,7 +196,7 @@ def step_rules(
     names: tuple[str, str] = NAMES,
     title: str | None = None,
     theme: Theme = "light",
-    scale: float = 1.0,
+    size: str = "page",
     fig: Any = None,
 ) -> FigureBase:
     """Draw one run of each rule from the same start, and below it the steps that it took.
@@ -218,9 +219,9 @@ def step_rules(
         How many, the same for all, at least 1.
     window
         [[left, right], [bottom, top]], shape (2, 2); by default it shows the paths.
-    names, title, theme, scale
+    names, title, theme, size
         Of the two parameters, the words above, "light" or "dark" or colors by role, and the size
-        of all text.
+        (see `level_sets`).
     fig
         A Figure or SubFigure to draw on, by default a new one.
 
@@ -233,7 +234,7 @@ def step_rules(
     --------
     >>> f = gd.least_squares(gd.with_intercept([1.0, 2.0, 3.0]), [1.0, 2.2, 2.8])
     >>> fig = step_rules(f, jnp.array([2.0, 2.0]), {"short": 0.01, "long": 0.1}, steps=5)
-    >>> assert [ax.get_label() for ax in fig.axes] == ["short", "short steps", "long", "long steps"]
+    >>> assert [ax.get_label() for ax in fig.axes] == ["short", "long", "short steps", "long steps"]
     """
     steps = guards.whole("step_rules", "steps", steps, 1)
     views.of_two_parameters("step_rules", f, views.precision(f))
@@ -242,44 +243,43 @@ def step_rules(
     runs = {name: stepped(f, start, rule, steps) for name, rule in rules.items()}
     if window is None:
         window = views.window_of(f, np.concatenate([run.points for run in runs.values()]))
-    shown = views.ground("step_rules", f, window)
+    shown = views.ground("step_rules", f, window, (81, 65))
     known = gd.facts(f).smoothness
     unit = None if known is None else 1 / float(known)
 
-    columns = {1: 1, 2: 2, 4: 4}.get(len(runs), 3)
-    rows = -(-len(runs) // columns)
-    left, gap, strip, head, foot = 0.66, 0.26, 0.46, 0.5, 0.68
-    side = min(3.06, (WIDTH - left - 0.15 - gap * (columns - 1)) / columns)
-    width, height = np.ptp(np.asarray(shown.window, np.float64), 1)
-    high = side * float(np.clip(height / width, 0.5, 1.2))
-    block = head + high + 0.1 + strip
-    tall = 0.26 + rows * block + foot
-    fig, look = canvas(fig, tall, theme, "step_rules")
+    n = len(runs)
+    plans = [_grid(list(runs), columns) for columns in (min(n, 4) if n != 6 else 3, n, min(n, 2))]
+    fig, look, axes = canvas(fig, theme, "step_rules", *plans)
     bands = bands_of(shown.field.z, look.mist, shown.minimum)
     limits = _limits(np.concatenate([run.step_sizes for run in runs.values()]), unit)
     for i, (name, run) in enumerate(runs.items()):
-        row, column = divmod(i, columns)
-        last = row == rows - 1
-        x, top = left + column * (side + gap), tall - 0.26 - row * block - head
-        ax = fig.add_axes(box(x, top - high, side, high, tall), label=name)
+        ax, below = axes[name], axes[f"{name} steps"]
+        spec = below.get_subplotspec()
+        first, last = spec.is_first_col(), spec.is_last_row()
         draw_ground(ax, shown, bands, look, names, labels=False)
         outside = draw_path(ax, run.points, shown.window, look, width=1.0)
         few_ticks(ax, 4)
         _name_panel(ax, name, _outcome(run, shown.minimum, outside), look)
-        under = top - high - (0.4 if last else 0.1) - strip
-        below = fig.add_axes(box(x, under, side, strip, tall), label=f"{name} steps")
         _draw_steps(below, run.step_sizes, limits, unit, look)
         if unit is not None and i == 0:
             write(below, -0.4, 2.3, "$2/L$", look.warn, look, va="bottom", gid="gd:label")
         for part in (ax, below):
-            part.tick_params(labelleft=column == 0, labelbottom=last)
-            if column:
+            part.tick_params(labelleft=first, labelbottom=last)
+            if not first:
                 part.set_ylabel("")
             if not last:
                 part.set_xlabel("")
     sentence = _best(runs, steps) if title is None else title
-    _headline(fig, left / WIDTH, 1 - 0.22 / tall, sentence)
+    headline(fig, sentence)
     return fig
+
+
+def _grid(names, columns):
+    """Return a plan of maps, each with its steps below."""
+    rows, plan = _rows(names, columns), []
+    for row in rows:
+        plan += [row, [name if name == "." else f"{name} steps" for name in row]]
+    return Plan(plan, (None, 0.46) * len(rows))
 
 
 def _start(given, dtype):

@@ -10,37 +10,41 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 
 from gdpure import guards
 
+from ..layout import plane
 from ..levels import number
 from ..marks import foot_marks, log_axis, note_below, side_labels, tint
 from ..palette import Theme
-from ..style import DASHED, DOTTED, WIDTH, axes_level, box, plane
+from ..style import DASHED, DOTTED, axes_level
 from ..views import convergence as views
+from ..views.fits import modes as split
+from .modes import draw_modes, least_shown, split_in_words
 
 if TYPE_CHECKING:
     from jaxtyping import ArrayLike
     from matplotlib.axes import Axes
 
-_HEIGHT = 3.3
-_PLACE, _ALONE = box(0.78, 0.52, 4.6, 2.4, _HEIGHT), box(0.78, 0.52, 6.2, 2.4, _HEIGHT)
+_SIZE = (7.2, 2.4)  # inches
 FEW = 60  # rows of a run get a dot each
 _MARKERS = ("o", "s", "^")
 FAR = 1e-9  # of all that is proven: what lies below would flatten the rest
+_LEAST = np.finfo(np.float64).eps ** 2  # of the highest: below it there is nothing to be seen
 _DASHDOT = (0, (6, 2, 1, 2))
 _DASHES = {"convex": DOTTED, "strongly convex": _DASHDOT, "quadratic": _DASHDOT}
 
 
 @axes_level
 def convergence(
+    f: Callable | None,
     run: Any,
     *,
-    f: Callable | None = None,
     step_size: ArrayLike | None = None,
     minimum: ArrayLike | None = None,
     bounds: Mapping[str, ArrayLike] | None = None,
+    modes: bool = False,
     yscale: str | None = None,
     title: str | None = None,
     theme: Theme = "light",
-    scale: float = 1.0,
+    size: str = "page",
     ax: Any = None,
 ) -> Axes:
     """Draw the values of a run against its iterations, or its gap, beside what is proven.
@@ -52,83 +56,100 @@ def convergence(
 
     Parameters
     ----------
+    f
+        The objective, or None where nothing is known of what was minimized.
     run
         What `gd.descend` returned, values (steps + 1,), or a mapping of up to three names to such.
-    f
-        The objective.
     step_size
         eta, shape () or (steps,), by default the one that the rows show.
     minimum
         f*, shape (), and where it comes from is up to you.
     bounds
         What else the drawn numbers should be under: a mapping of names to arrays (steps + 1,).
+    modes
+        Whether to draw, instead of what is proven, the parts that the eigenvalues of a quadratic
+        have in the gap, ``1/2 lambda_i c_i^2 (1 - eta lambda_i)^(2k)``: each falls on a line of its
+        own, and the slowest is soon all that is left (`views.modes`). Of more than three the
+        fastest and the slowest are named.
     yscale
         "linear" or "log", by default "log" unless there are negative values.
     title
         By default how far the run falls, in how many steps, and their size where it is seen.
-    theme, scale
-        The look, and the size of all text.
+    theme, size
+        The look, and the size (see `level_sets`).
     ax
         Axes to draw on, by default in a figure of their own.
 
     Raises
     ------
     TypeError, ValueError
-        If a run is none, there are more than three, bounds do not fit, or `yscale` is another.
+        If f or a run is none, there are more than three, bounds do not fit, or `yscale` is another;
+        with `modes`, if f is no quadratic or the run none of one constant step size.
 
     Examples
     --------
     >>> run = gd.descend(gd.landscapes.bowl, jnp.array([2.0, 1.0]), 0.1, steps=10)
-    >>> ax = convergence(run)
+    >>> ax = convergence(gd.landscapes.bowl, run)
     >>> [line] = [line for line in ax.lines if line.get_gid() == "gd:measured"]
     >>> assert ax.get_yscale() == "log" and line.get_xydata()[0].tolist() == [0.0, 5.0]
     """
     if yscale not in (None, "linear", "log"):
         raise ValueError(f"convergence: yscale must be 'linear', 'log' or None, got {yscale!r}")
-    runs = _runs(run)
+    if f is not None:
+        guards.function("convergence", "the objective", f)
+    runs = runs_of("convergence", run)
+    parts = split(f, run) if modes else None
     lines = {name: views.series("convergence", one, f, minimum) for name, one in runs.items()}
     gap, alone = all(line.gap for line in lines.values()), len(runs) == 1
     if not gap:  # values and gaps share no axis
         lines = {name: views.series("convergence", one) for name, one in runs.items()}
     proven = {}
-    if f is not None and minimum is None and alone:
+    if f is not None and minimum is None and alone and parts is None:
         proven = views.proven_of(f, next(iter(runs.values())), step_size)
     proven |= _given(bounds, max(line.rows for line in lines.values()))
     longest = max(len(line.values) for line in lines.values())
 
-    place = _PLACE if proven or not alone else _ALONE  # there is room where nothing is labeled
-    ax, look = plane(ax, (WIDTH, _HEIGHT), place, theme, "convergence")
+    ax, look = plane(ax, _SIZE, theme, "convergence")
     seen = [line.values for line in (*lines.values(), *proven.values())]
     least = FAR * min((bound.values.min() for bound in proven.values()), default=0.0)
+    if parts is not None:
+        seen, least = [*seen, *parts.measured, *parts.theory], least_shown(parts)
     frame(ax, longest - 1, seen, gap, least=max(least, 0.0), yscale=yscale)
     labels, notes = draw_bounds(ax, proven, look), []
-    for (name, line), color, marker in zip(lines.items(), _roles(look), _MARKERS, strict=False):
+    for (name, line), color, marker in zip(
+        lines.items(), colors_of_runs(look), _MARKERS, strict=False
+    ):
         role = "measured" if alone else f"measured, {name}"
         height = draw_measured(ax, line.values, color, marker, look, role)
         labels.append((height, name, color))
         notes += [said if alone else f"{name}: {said}" for said in _said(ax, line, color, look)]
+    if parts is not None:
+        of_parts, about_parts = draw_modes(ax, parts, look)
+        labels, notes = [*labels, *of_parts], [*about_parts, *notes]
     ax.set_xlabel("iteration $k$")
     ax.set_ylabel(r"gap $f(x_k) - f^\ast$" if gap else "value $f(x_k)$")
     if len(labels) > 1:
         side_labels(ax, labels, look)
     note_below(ax, notes, look)
-    ax.set_title(_fall(runs, lines, gap) if title is None else title)
+    finding = _fall(runs, lines, gap) if parts is None else split_in_words(parts)
+    ax.set_title(finding if title is None else title)
     return ax
 
 
-def _runs(run):
+def runs_of(caller, run):
     """Return runs by name; one that has none is "measured"."""
     if not isinstance(run, Mapping):
         return {"measured": run}
     if not 1 <= len(run) <= len(_MARKERS):
         raise ValueError(
-            f"convergence: a mapping of names to runs may hold one to three, got {len(run)}; draw "
+            f"{caller}: a mapping of names to runs may hold one to three, got {len(run)}; draw "
             "more of them on several axes"
         )
-    return dict(run)
+    return {str(name): one for name, one in run.items()}
 
 
-def _roles(look):
+def colors_of_runs(look):
+    """Return the colors of up to three runs."""
     return look.gd, look.sgd, look.third
 
 
@@ -168,7 +189,7 @@ def frame(ax, last, shown, gap, most=6, least=0.0, yscale=None):
         room = 0.05 * (np.ptp(heights) or 1)
         ax.set_ylim(heights.min() - room, heights.max() + room)
         return
-    heights = heights[heights > least]
+    heights = heights[heights > max(least, _LEAST * heights.max(initial=0.0))]
     low, high = (heights.min(), heights.max()) if len(heights) else (0.1, 1)
     room = max((high / low) ** 0.06, 1.1)
     most_of_all = np.finfo(np.float64).max / 10

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from ..marks import foot_marks, halo, log_axis, note, write
+from ..layout import Plan, canvas
+from ..marks import foot_marks, halo, headline, if_room, log_axis, note, write
 from ..palette import Theme, legible
-from ..style import DASHED, DOTTED, WIDTH, box, canvas, figure_level
+from ..style import DASHED, DOTTED, figure_level
 from ..views.quotients import differences
 
 if TYPE_CHECKING:
     from jaxtyping import ArrayLike
     from matplotlib.figure import FigureBase
-
-_HEIGHT = 3.75
 
 
 @figure_level
@@ -30,7 +29,7 @@ def gradient_check(
     steps: ArrayLike | None = None,
     title: str | None = None,
     theme: Theme = "light",
-    scale: float = 1.0,
+    size: str = "page",
     fig: Any = None,
 ) -> FigureBase:
     r"""Draw the errors of difference quotients against their step, and those of gradients.
@@ -52,8 +51,8 @@ def gradient_check(
         Another gradient, ``gradient(params)`` of the form of `params`: one written by hand.
     steps
         h, positive, shape (m,).
-    title, theme, scale
-        The words above, "light" or "dark" or colors by role, and the size of all text.
+    title, theme, size
+        The words above, "light" or "dark" or colors by role, and the size (see `level_sets`).
     fig
         A Figure or SubFigure to draw on, by default a new one.
 
@@ -71,10 +70,12 @@ def gradient_check(
     shown = [
         differences(f, at, dtype, direction, gradient, steps) for dtype in (np.float32, np.float64)
     ]
-    fig, look = canvas(fig, _HEIGHT, theme, "gradient_check")
+    wide = Plan([["float32", "float64"]], (2.35,))
+    narrow = Plan([["float32"], ["float64"]], (2.2, 2.2))
+    fig, look, axes = canvas(fig, theme, "gradient_check", wide, narrow)
     limits, feet = _limits(shown), 0
     for k, (found, name) in enumerate(zip(shown, ("float32", "float64"), strict=True)):
-        ax = fig.add_axes(box(0.68 + 3.33 * k, 0.8, 3.05, 2.35, _HEIGHT), label=name)
+        ax = axes[name]
         ax.set(xlim=limits[0], ylim=limits[1])
         for axis in "xy":
             log_axis(ax, axis)
@@ -84,16 +85,15 @@ def gradient_check(
         _draw_gradients(ax, found, gradient is not None, look)
         ax.set_title(name, pad=5, fontsize=0.95 * ax.title.get_size())
         ax.set_xlabel("finite-difference step $h$")
-        if k:
-            ax.tick_params(labelleft=False)
-            _label(ax, found, look)
-        else:
+        if ax.get_subplotspec().is_first_col():
             ax.set_ylabel("error of the derivative", labelpad=2)
+        else:
+            ax.tick_params(labelleft=False)
+        if k:
+            _label(ax, found, look)
     words = _finding(*shown) if title is None else title
-    size = fig.axes[0].title.get_size() / 0.95
-    fig.text(0.68 / WIDTH, 1 - 0.22 / _HEIGHT, words, fontsize=size, fontweight="bold", va="center")
-    for line, sentences in enumerate(_notes(shown, at, direction, gradient, feet)):
-        note(fig, 0.68 / WIDTH, (0.26 - 0.14 * line) / _HEIGHT, sentences, look)
+    headline(fig, words)
+    note(fig, _notes(shown, at, direction, gradient, feet), look)
     return fig
 
 
@@ -185,11 +185,15 @@ def _label(ax, found, look):
     noise = 2 * found.unit * abs(found.value)
     size = 0.9 * ax.xaxis.label.get_size()
 
+    written = []
+
     def say(h, height, text, color, move, **options):
         if ax.get_ylim()[0] < height < ax.get_ylim()[1]:
             options = {"xytext": move, "textcoords": "offset points", "zorder": 10} | options
-            ax.annotate(text, (h, height), fontsize=size, color=legible(color, look),
-                        path_effects=halo(look, 2), **options)  # fmt: skip
+            written.append(
+                ax.annotate(text, (h, height), fontsize=size, color=legible(color, look),
+                            path_effects=halo(look, 2), **options)
+            )  # fmt: skip
 
     def cut_forward(h):
         return h * abs(found.second) / 2
@@ -214,6 +218,7 @@ def _label(ax, found, look):
     if noise:
         far = first * (low / first) ** 0.4
         say(far, noise / far, "$2u|f|/h$", look.bound, (-12, 8), ha="right")
+    if_room(written)
 
 
 def _finding(single, double):
@@ -229,19 +234,15 @@ def _finding(single, double):
 
 
 def _notes(shown, at, direction, gradient, feet):
-    """Return what has to be said, in two lines."""
+    """Return what has to be said, for the foot."""
     single, double = shown
     drawn = direction is None and sum(map(np.size, jax.tree.leaves(at))) > 1
     named = ((single, "float32"), (double, "float64"))
     alone = [name for v, name in named if gradient is not None and np.isfinite(v.by_hand)]
     return [
-        [
-            "shaded below: what the derivative in float64 may be off itself",
-            "a direction at random" if drawn else "",
-        ],
-        [
-            "" if double.third else "$f''' = 0$: the central quotient cuts nothing off",
-            f"{feet} errors are 0: marks at the foot" if feet else "",
-            f"by hand in {alone[0]} alone" if len(alone) == 1 else "",
-        ],
+        "shaded below: what the derivative in float64 may be off itself",
+        "a direction at random" if drawn else "",
+        "" if double.third else "$f''' = 0$: the central quotient cuts nothing off",
+        f"{feet} errors are 0: marks at the foot" if feet else "",
+        f"by hand in {alone[0]} alone" if len(alone) == 1 else "",
     ]

@@ -14,10 +14,12 @@ import gdpure as gd
 from gdpure import guards
 
 from .. import views
+from ..layout import Plan, canvas, placed, plane
 from ..levels import band_bar, bands_of
 from ..marks import (
     cross,
     few_ticks,
+    headline,
     in_math,
     is_short,
     key,
@@ -27,8 +29,8 @@ from ..marks import (
     two_names,
 )
 from ..palette import Theme
-from ..style import DASHED, NAMES, axes_level, box, canvas, figure_level, plane
-from .maps import SQUARE, draw_ground, draw_path
+from ..style import DASHED, NAMES, axes_level, figure_level
+from .maps import draw_ground, draw_path
 
 if TYPE_CHECKING:
     from jaxtyping import ArrayLike
@@ -46,7 +48,7 @@ def surface(
     names: tuple[str, str] = NAMES,
     title: str | None = None,
     theme: Theme = "light",
-    scale: float = 1.0,
+    size: str = "page",
     ax: Any = None,
 ) -> Axes:
     """Draw an objective of two parameters as a surface over its level sets.
@@ -55,7 +57,7 @@ def surface(
 
     Parameters
     ----------
-    f, window, names, title, theme, scale
+    f, window, names, title, theme, size
         As for `level_sets`.
     ax
         Axes with ``projection="3d", computed_zorder=False``, by default in a figure of their own.
@@ -71,7 +73,7 @@ def surface(
     >>> assert ax.name == "3d"
     """
     space = {"projection": "3d", "computed_zorder": False}
-    ax, look = plane(ax, SQUARE, (0.0, 0.02, 0.94, 0.9), theme, "surface", **space)
+    ax, look = plane(ax, (3.9, 3.0), theme, "surface", **space)
     shown = views.ground("surface", f, window)
     bands = bands_of(shown.field.z, look.depth, shown.minimum)
     _relief(ax, shown, bands, look, names)
@@ -89,14 +91,14 @@ def landscape(
     names: tuple[str, str] = NAMES,
     title: str | None = None,
     theme: Theme = "light",
-    scale: float = 1.0,
+    size: str = "page",
     fig: Any = None,
 ) -> FigureBase:
     """Draw an objective of two parameters once as a surface and once as a map, in the same bands.
 
     Parameters
     ----------
-    f, window, names, title, theme, scale
+    f, window, names, title, theme, size
         As for `level_sets`.
     path
         What `gd.descend` returned, or points (steps + 1, 2): drawn on both.
@@ -113,37 +115,37 @@ def landscape(
     Examples
     --------
     >>> run = gd.descend(gd.landscapes.bowl, jnp.array([2.0, 1.0]), 0.1, steps=10)
-    >>> space, plane, bar = landscape(gd.landscapes.bowl, path=run).axes
+    >>> space, plane = landscape(gd.landscapes.bowl, path=run).axes
     >>> assert space.name == "3d" and plane.get_label() == "map"
     """
+    views.of_two_parameters("landscape", f)
     points = None if path is None else views.points_of("landscape", path)
     stops = None if found is None else _stops(found)
     shown = views.ground("landscape", f, views.window_of(f, points) if window is None else window)
-    fig, look = canvas(fig, 3.4, theme, "landscape")
+    space = {"surface": {"projection": "3d", "computed_zorder": False}}
+    wide = Plan([["surface", "map"]], (None,), (1.2, 1), space)
+    narrow = Plan([["surface"], ["map"]], (2.7, None), None, space)
+    fig, look, axes = canvas(fig, theme, "landscape", wide, narrow)
+    space, plane = axes["surface"], axes["map"]
     bands = bands_of(shown.field.z, look.depth, shown.minimum)
-    at = {"projection": "3d", "computed_zorder": False}
-    space = fig.add_axes(box(-0.12, 0.08, 3.75, 3.0, 3.4), label="surface", **at)
-    plane = fig.add_axes(box(4.07, 0.45, 2.45, 2.45, 3.4), label="map")
     _relief(space, shown, bands, look, names)
     draw_ground(plane, shown, bands, look, names, path=points)
-    band_bar(fig.add_axes(box(6.64, 0.45, 0.12, 2.45, 3.4)), bands, look)
+    band_bar(plane, bands, look)
     lost = 0
     if points is not None:
         lost = draw_path(plane, points, shown.window, look)
         above = np.asarray(_heights(f, path, points), np.float64)
         seen = np.asarray(views.inside(points, shown.window))
         above = np.where(seen, above, np.nan)
-        space.plot(*points.T, above, color=look.gd, marker="o", ms=3.4, mec=look.paper, mew=0.4,
-                   lw=1.5, zorder=7, markevery=spaced(plane, points, 4), gid="gd:path")  # fmt: skip
+        [line] = space.plot(*points.T, above, color=look.gd, marker="o", ms=3.4, mec=look.paper,
+                            mew=0.4, lw=1.5, zorder=7, gid="gd:path")  # fmt: skip
+        placed(lambda: line.set_markevery(spaced(plane, points, 4)))
     if stops is not None:
         cross(plane, stops, look)
         cross(space, np.column_stack([stops, _heights(f, None, stops)]), look)
-        key(plane, f"{plane.get_title(loc='right')}, \N{MULTIPLICATION SIGN} found", look)
-    size, height = plane.title.get_size(), (2.9 + 7 / 72) / 3.4
-    title = "surface and level sets" if title is None else title
-    fig.text(0.03, height, title, fontsize=size, fontweight="bold")
-    if lost:
-        note_below(plane, [f"{lost} outside the window"], look, 16)
+        key(plane, "\N{MULTIPLICATION SIGN} found", look)
+    headline(fig, "surface and level sets" if title is None else title)
+    note_below(plane, [f"{lost} outside the window" * (lost > 0)], look)
     return fig
 
 
@@ -237,9 +239,9 @@ def _stand(ax, shown, levels, look, names):
     window = np.asarray(shown.window)
     ax.set(xlim=window[0], ylim=window[1], zlim=(floor, high))
     ax.set_proj_type("persp", focal_length=1.0)
-    ax.set_box_aspect((1, 1, 0.72), zoom=1.0)
     ax.view_init(32, _viewpoint(np.asarray(shown.field.z)))
     few_ticks(ax, 4)
+    placed(lambda: _zoom(ax))
     for axis, (left, right) in zip((ax.xaxis, ax.yaxis), window, strict=True):
         ticks, room = (
             MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(left, right),
@@ -257,3 +259,13 @@ def _stand(ax, shown, levels, look, names):
         axis.set_rotate_label(not is_short(name))  # a letter stands upright
         axis.set_label_text(in_math(name), rotation=0)
         axis.labelpad = -6
+
+
+def _zoom(ax):
+    """Make the box as large as its axes are, with all that is written around it."""
+    for zoom in (1.4, 1.3, 1.2, 1.1, 1.0, 0.9):
+        ax.set_box_aspect((1, 1, 0.72), zoom=zoom)
+        ax.M = ax.get_proj()  # what is written is where it was drawn last
+        seen, frame = ax.get_tightbbox(), ax.bbox
+        if seen.x0 > frame.x0 - 1 and seen.x1 < frame.x1 + 1 and seen.y0 > frame.y0 - 1:
+            return

@@ -13,6 +13,7 @@ from gdpure import guards
 from gdpure.objectives import number_of_examples
 
 from .. import views
+from ..layout import Plan, canvas, placed
 from ..levels import bands_of, draw_levels, number
 from ..marks import (
     arrow,
@@ -27,7 +28,7 @@ from ..marks import (
     write,
 )
 from ..palette import Theme, legible
-from ..style import NAMES, WIDTH, box, canvas, figure_level
+from ..style import NAMES, figure_level
 from ..views.disagreement import HALF_TURN, Confusion, closeup, confusion, lines, roses
 from ..views.examples import arrow_scale, gradients, probes, samples
 
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
 
 _MOST = 12  # examples have a panel each
-_MAP = 2.95  # inches, a side of the maps below
-_LEFT, _RIGHT = 0.45, 4.06  # inches, where they begin
 
 
 @figure_level
@@ -49,7 +48,7 @@ def per_sample(
     names: tuple[str, str] = NAMES,
     title: str | None = None,
     theme: Theme = "light",
-    scale: float = 1.0,
+    size: str = "page",
     fig: Any = None,
 ) -> FigureBase:
     """Draw the cost of each example alone, the steps their gradients ask for, and where they agree.
@@ -70,8 +69,9 @@ def per_sample(
         [[left, right], [bottom, top]], shape (2, 2); by default around the minimizer and `at`.
     names
         Of the two parameters, with their units if they have any.
-    title, theme, scale
-        The words above the mean, "light" or "dark" or colors by role, and the size of all text.
+    title, theme, size
+        The words above the mean, "light" or "dark" or colors by role, and the size (see
+        `level_sets`).
     fig
         A Figure or SubFigure to draw on, by default a new one.
 
@@ -94,35 +94,48 @@ def per_sample(
             f"per_sample: at most {_MOST} examples have a panel, f has {n}; take some of them"
         )
     at, window = _where("per_sample", f, at, window)
-    rows = -(-n // 6)
-    columns = -(-n // rows)
-    gap = 0.43 if n <= 3 else 0.16
-    side = _MAP if n <= 2 else (_RIGHT + _MAP - _LEFT - (columns - 1) * gap) / columns
-    pitch = _RIGHT - _LEFT if n <= 2 else side + gap
-    height = rows * (side + 0.3) + (0.61 + _MAP) * (n > 1) + 0.72
-    fig, look = canvas(fig, height, theme, "per_sample")
+    fig, look, axes = canvas(fig, theme, "per_sample", *_plans(n))
     drawn = _Drawn(f, at, window, names, look)
+    columns = len({axes[f"example {i + 1}"].get_subplotspec().colspan.start for i in range(n)})
     for i in range(n):
-        row, column = divmod(i, columns)
-        bottom = height - (row + 1) * (side + 0.3)
-        place = box(_LEFT + column * pitch, bottom, side, side, height)
-        ax = fig.add_axes(place, label=f"example {i + 1}")
+        ax = axes[f"example {i + 1}"]
         drawn.example(ax, i)
-        _name(ax, names, first=column == 0, last=i + columns >= n)
-    # The mean of one example is itself: it stands beside it, and there is nobody to disagree.
-    below = fig.add_axes(box(_LEFT if n > 1 else _RIGHT, 0.72, _MAP, _MAP, height), label="mean")
+        _name(ax, names, first=i % columns == 0, last=i + columns >= n)
+    below = axes["mean"]
     drawn.mean(below)
     _name(below, names, first=True, last=True)
     many = {2: "both", 3: "three"}.get(n, str(n))
     said = f"mean cost: thick arrow = mean of {many}" if n > 1 else "mean cost: that of the example"
     below.set_title(said if title is None else title, pad=5)
     if n > 1:
-        beside = fig.add_axes(box(_RIGHT, 0.72, _MAP, _MAP, height), label="confusion")
+        beside = axes["confusion"]
         drawn.confusion(beside, below)
         _name(beside, names, first=True, last=True)
-    for line, sentences in enumerate(drawn.notes):
-        note(fig, _LEFT / WIDTH, (0.26 - 0.14 * line) / height, sentences, look)
+    note(fig, drawn.notes, look)
     return fig
+
+
+def _plans(n):
+    """Return where n maps of examples stand: above their mean, and left of it, and in a column."""
+    names = [f"example {i + 1}" for i in range(n)]
+    if n == 1:  # the mean of one is itself, and there is nobody to disagree
+        return Plan([[*names, "mean"]], (None,)), Plan([names, ["mean"]], (None, None))
+    above, below = min(n, 6), [["mean", "confusion"]]
+    columns = [*(-(-n // r) for r in (-(-n // above),)), 3 if n > 2 else 2]
+    plans = [_stacked(names, columns[0], below)]
+    if n <= 3:
+        rows = [[name, *["mean"] * n, *["confusion"] * n] for name in names]
+        plans.append(Plan(rows, (1.0,) * n))
+    return [*plans, _stacked(names, columns[1], [["mean"], ["confusion"]])]
+
+
+def _stacked(names, columns, below):
+    """Return a plan of rows of names, so many in each, and below them others."""
+    rows = [names[i : i + columns] for i in range(0, len(names), columns)]
+    rows[-1] = rows[-1] + ["."] * (columns - len(rows[-1]))
+    whole = int(np.lcm.reduce([columns, *map(len, below)]))
+    spread = [[name for name in row for _ in range(whole // len(row))] for row in rows + below]
+    return Plan(spread, (None,) * len(spread))
 
 
 class _Drawn:
@@ -130,7 +143,7 @@ class _Drawn:
 
     def __init__(self, f, at, window, names, look):
         self.f, self.at, self.window, self.names = f, np.asarray(at), window, names
-        self.samples, self.whole = samples(f, at, window), views.field(f, window, (129, 129))
+        self.samples, self.whole = samples(f, at, window), views.field(f, window, (81, 81))
         self.scale = arrow_scale(at, self.samples.gradients, window)
         self.steps = -self.scale * np.asarray(self.samples.gradients, np.float64)
         self.lines, self.region, self.balance = lines(f), confusion(f, window), None
@@ -177,7 +190,7 @@ class _Drawn:
         """Draw the region of confusion enlarged, and around it what helps."""
         look, near = self.look, closeup(self.f, self.region, self.window)
         near = near.astype(self.window.dtype)
-        field = views.field(self.f, near, (129, 129))
+        field = views.field(self.f, near, (81, 81))
         own = bands_of(field.z, look.mist)
         middles = (own.edges[:-1] + own.edges[1:]) / 2
         # Finer levels, but one color means one value in the whole figure.
@@ -229,12 +242,15 @@ class _Drawn:
 
     def _arrow(self, ax, start, vector, color, role, width, **options):
         """Draw an arrow whose head is no longer than itself; one that has no length is none."""
-        inches = ax.get_position().width * WIDTH / np.ptp(ax.get_xlim())
-        length = 72 * inches * np.linalg.norm(vector)
-        if length > 1e-3:
-            head = 5 * min(width, 0.35 * length)
-            options = {"mutation_scale": head} | options
-            arrow(ax, start, vector, color, self.look, role, width, **options)
+        share = np.linalg.norm(vector) / np.ptp(ax.get_xlim())
+        if share > 1e-5:
+            drawn = arrow(ax, start, vector, color, self.look, role, width, **options)
+
+            def place():
+                length = share * ax.bbox.width / ax.figure.dpi * 72
+                drawn.set_mutation_scale(5 * min(width, 0.35 * length))
+
+            placed(place)
 
     def _line(self, ax, i, window, width):
         if self.lines is not None:
@@ -280,8 +296,10 @@ class _Drawn:
         levels = ", ".join(number(level) for level in self.bands.levels)
         finer = ", enlarged finer; one scale of colors" if self.n > 1 else ""
         return [
-            [f"arrows: {minus}{number(self.scale)}{times}", here, lost],
-            [f"level lines at {levels}{finer}"],
+            f"arrows: {minus}{number(self.scale)}{times}",
+            here,
+            lost,
+            f"level lines at {levels}{finer}",
         ]
 
 
@@ -349,7 +367,7 @@ def _equation(point, normal, names):
 
 def _name(ax, names, first, last):
     name_axes(ax, names, pad=5)
-    few_ticks(ax, 5 if ax.get_position().width * WIDTH > 1.5 else 3)
+    placed(lambda: few_ticks(ax, 5 if ax.bbox.width > 1.5 * ax.figure.dpi else 3))
     if not first:
         ax.set_ylabel("")
         ax.tick_params(labelleft=False)

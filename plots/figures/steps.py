@@ -12,11 +12,12 @@ import gdpure as gd
 from gdpure import guards
 
 from .. import views
+from ..layout import plane
 from ..levels import bands_of, draw_levels, number
 from ..marks import arrow, dot, halo, key, name_axes
 from ..palette import Theme, legible
-from ..style import DASHED, NAMES, axes_level, plane
-from .maps import PLACE, SQUARE
+from ..style import DASHED, NAMES, axes_level
+from .maps import SQUARE
 
 if TYPE_CHECKING:
     from jaxtyping import ArrayLike
@@ -36,13 +37,14 @@ def one_step(
     names: tuple[str, str] = NAMES,
     title: str | None = None,
     theme: Theme = "light",
-    scale: float = 1.0,
+    size: str = "page",
     ax: Any = None,
 ) -> Axes:
     """Draw one step ``x - eta g``: the gradient g is perpendicular to the level through x.
 
-    The dashed tangent touches that level, the thin arrow is the direction of the gradient, as long
-    as the step, and the thick one the step itself. What they are in numbers stands beside them.
+    The dashed tangent touches that level, at a right angle to the thin arrow: the direction of the
+    gradient, as long as the step. The thick arrow is the step itself. What they are in numbers
+    stands beside them.
 
     Parameters
     ----------
@@ -54,7 +56,7 @@ def one_step(
         eta, shape ().
     window
         [[left, right], [bottom, top]], shape (2, 2); by default around the step.
-    names, title, theme, scale, ax
+    names, title, theme, size, ax
         As for `level_sets`.
 
     Raises
@@ -79,7 +81,7 @@ def one_step(
             f"after the step; got {guards.describe(at)}, where the gradient is {gradient.tolist()}"
         )
     step = np.asarray(end.point, np.float64) - point
-    ax, look = plane(ax, SQUARE, PLACE, theme, "one_step")
+    ax, look = plane(ax, SQUARE, theme, "one_step")
     if window is None:
         middle, reach = point + step / 2, _AROUND * np.linalg.norm(step)
         window = np.stack([middle - reach, middle + reach], 1)
@@ -108,7 +110,7 @@ def one_step(
         (point + uphill, f"$\\nabla f = ${_vector(gradient)}", look.ink),
         (
             point + step,
-            f"{_vector(point)}$ - \\eta\\,\\nabla f = ${_vector(point + step)}",
+            f"{_vector(point)}$ - \\eta\\,\\nabla f$\n$= ${_vector(point + step)}",
             look.gd,
         ),
     ):
@@ -116,6 +118,10 @@ def one_step(
                     ha="left", va="center", fontsize=0.9 * ax.xaxis.label.get_size(), zorder=10,
                     path_effects=halo(look, 2.2), gid="gd:label")  # fmt: skip
     before, after = (number(float(state.value), 4) for state in (start, end))
+    end_of_tangent = min(tangent, key=lambda place: place[0])  # the labels are on the right
+    ax.annotate(f"level $f = {before}$", end_of_tangent, 8 * up, textcoords="offset points",
+                ha="center", va="center", fontsize=0.9 * ax.xaxis.label.get_size(), zorder=10,
+                path_effects=halo(look, 2.2), gid="gd:label")  # fmt: skip
     goes = "falls" if end.value < start.value else "rises"
     ax.set_title(f"$f$ {goes} from {before} to {after}" if title is None else title)
     key(ax, f"$\\eta = {number(float(np.asarray(step_size)), 3)}$", look)

@@ -13,6 +13,7 @@ from gdpure import guards
 from gdpure.objectives import number_of_examples
 
 from .. import views
+from ..layout import Plan, canvas
 from ..levels import bands_of, draw_levels, number
 from ..marks import (
     dot,
@@ -26,9 +27,10 @@ from ..marks import (
     star,
 )
 from ..palette import Theme
-from ..style import DASHED, NAMES, WIDTH, box, canvas, figure_level
+from ..style import DASHED, NAMES, figure_level
 from ..views.disagreement import confusion
-from ..views.stochastic import race
+from ..views.grounds import FOUND, lowest_in_words
+from ..views.stochastic import ORDERS, race
 from .samples import draw_region, outside
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def gd_vs_sgd(
     names: tuple[str, str] = NAMES,
     title: str | None = None,
     theme: Theme = "light",
-    scale: float = 1.0,
+    size: str = "page",
     fig: Any = None,
 ) -> FigureBase:
     """Draw descent by single examples beside descent by full gradients, at equal cost.
@@ -74,8 +76,9 @@ def gd_vs_sgd(
         [[left, right], [bottom, top]], shape (2, 2); by default it shows the paths.
     names
         Of the two parameters, with their units if they have any.
-    title, theme, scale
-        The words above the map, "light" or "dark" or colors by role, and the size of all text.
+    title, theme, size
+        The words above the map, "light" or "dark" or colors by role, and the size (see
+        `level_sets`).
     fig
         A Figure or SubFigure to draw on, by default a new one.
 
@@ -101,28 +104,30 @@ def gd_vs_sgd(
     full, single = map(number, shown.sizes)
     of = (" = 1/2L", " = 1/2L of the steepest") if step_size is None else ("", "")
     said = [
-        [f"step size of full gradients {full}{of[0]}", f"of single examples {single}{of[1]}, "
-         f"shrinking as 1/(1 + k/{shown.halved})"],
-        [f"all runs: {n * epochs} gradients of examples, in a new random order each epoch",
-         f"f* known to {shown.uncertain:.0e}" if shown.uncertain else ""],
-    ]  # fmt: skip
-    fig, look = canvas(fig, 4.0, theme, "gd_vs_sgd")
+        f"step size of full gradients {full}{of[0]}",
+        f"of single examples {single}{of[1]}, shrinking as 1/(1 + k/{shown.halved})",
+        f"each run: {n * epochs} gradients of examples, in a new random order each epoch",
+        f"line: median of {ORDERS} runs, band: from 10 to 90 %",
+        f"f* known to {shown.uncertain:.0e}" if shown.uncertain else "",
+    ]
+    both = start.size == 2
+    plans = [Plan([["cost"]], (2.4,))]
+    if both:
+        plans = Plan([["map", "cost"]], (None,), (1.2, 1)), Plan([["map"], ["cost"]], (None, 2.0))
+    fig, look, axes = canvas(fig, theme, "gd_vs_sgd", *plans)
     lost = 0
     if start.size == 2:
         if window is None:
             window = views.window_of(f, np.concatenate([shown.full.point, shown.single.point]))
         window = views.checked_window("gd_vs_sgd", np.asarray(window)).astype(start.dtype)
-        plane = fig.add_axes(box(0.45, 0.93, 3.05, 2.66, 4.0), label="map")
+        plane = axes["map"]
         lost = _draw_race(plane, f, shown, window, names, look)
-        words = f"{epochs} full gradients and {n * epochs} of single examples"
-        plane.set_title(words if title is None else title)
-    left, width = (4.1, 2.0) if start.size == 2 else (0.75, 5.35)
-    cost = fig.add_axes(box(left, 0.93, width, 2.66, 4.0), label="cost")
+        said.append("pale: no direction lowers all examples")
+        plane.set_title(f"{epochs} epochs" if title is None else title)
+    cost = axes["cost"]
     feet = _draw_gaps(cost, shown, epochs, n, look)
     lacking = f"{feet} gaps not positive or not finite: marks at the foot" if feet else ""
-    said.append([outside(lost), lacking])
-    for line, sentences in enumerate(said):
-        note(fig, 0.45 / WIDTH, (0.41 - 0.14 * line) / 4.0, sentences, look)
+    note(fig, [*said, outside(lost), lacking], look)
     return fig
 
 
@@ -131,17 +136,23 @@ def _draw_race(ax, f, shown, window, names, look):
     field = views.field(f, window)
     draw_levels(ax, field, window, bands_of(field.z, look.mist, shown.minimum or np.inf), look)
     draw_region(ax, confusion(f, window), look)
-    lost = 0
-    for pace, role, color, marker, size, width, order in (
-        (shown.single, "single examples", look.sgd, "s", 2.8, 0.8, 5),
-        (shown.full, "full gradients", look.gd, "o", 4.4, 1.6, 6),
+    lost, single = 0, shown.single.point
+    every = (len(single) - 1) // (len(shown.full.point) - 1)  # a mark an epoch
+    crowd = min(1.0, 20 / every)  # steps of an epoch that many are a cloud
+    for points, role, color, marker, size, width, order, marked in (
+        (single, "single examples", look.sgd, "s", 3.4, 0.4 + 0.4 * crowd, 5, every),
+        (shown.full.point, "full gradients", look.gd, "o", 4.4, 1.6, 6, 1),
     ):
-        ax.plot(*pace.point.T, marker, ls="-", color=color, ms=size, mec=look.paper, mew=0.5,
-                lw=width, zorder=order, gid=f"gd:{role}")  # fmt: skip
-        lost += edge_marks(ax, pace.point, window, color, look)
+        ax.plot(*points.T, color=color, lw=width, zorder=order, gid=f"gd:{role}",
+                alpha=1 if marked == 1 else 0.35 + 0.65 * crowd)  # fmt: skip
+        ends = points[::marked]
+        ax.plot(*ends.T, marker, color=color, ms=size, mec=look.paper, mew=0.5, zorder=order + 0.5,
+                gid=f"gd:epochs of {role}")  # fmt: skip
+        lost += edge_marks(ax, ends, window, color, look)
     along = np.asarray(views.minimizers(f).flat)[0]
     if shown.minimizer is None:
-        star(ax, views.lowest(field)[0], look, proven=False)
+        if lowest_in_words(field) == FOUND:
+            star(ax, views.lowest(field)[0], look, proven=False)
     elif along.any():
         ends = np.asarray(views.line(shown.minimizer, along, window))
         ax.plot(*ends.T, c=look.ink, lw=1.4, ls=DASHED, zorder=4, gid="gd:minimizers")
@@ -156,36 +167,52 @@ def _draw_race(ax, f, shown, window, names, look):
 
 def _draw_gaps(ax, shown, epochs, n, look):
     """Draw the gaps against the epochs; return how many have no place on the axis."""
-    every = max(1, epochs // 12)
-    paces = (
-        (shown.full, "full gradient", look.gd, "o", 1.6, every),
-        (shown.single, "one example,\nconstant step", look.sgd, "s", 0.9, every * n),
-        (shown.shrinking, "one example,\nsteps like $1/k$", look.third, "^", 1.1, every * n),
-    )
-    gaps = np.concatenate([pace.gap for pace, *_ in paces])
+    at, every = np.arange(epochs + 1), max(1, epochs // 12)
+    rows = (
+        (shown.full.gap, None, "full gradient", look.gd, "o", 1.6),
+        (shown.constant.median, shown.constant, "one example, constant step", look.sgd, "s", 1.3),
+        (shown.shrinking.median, shown.shrinking, "one example, steps like $1/k$", look.third, "^",
+         1.3),
+    )  # fmt: skip
+    gaps = np.concatenate([np.r_[gap, gap if band is None else band.low] for gap, band, *_ in rows])
     gaps = gaps[np.isfinite(gaps)]
     certain = shown.minimum is not None
     if certain and not (gaps > 0).any():
         raise ValueError("gd_vs_sgd: no gap is positive: the start is a minimizer")
-    labels, feet = [], 0
-    for pace, label, color, marker, width, marked in paces:
-        seen = np.isfinite(pace.gap) & ((pace.gap > 0) | (not certain))
-        role = label.replace("\n", " ").replace("$", "")
-        ax.plot(pace.epoch, np.where(seen, pace.gap, np.nan), color=color, lw=width, ms=3.4,
-                marker=marker, mec=look.paper, mew=0.4, markevery=marked, zorder=4,
-                gid=f"gd:{role}")  # fmt: skip
-        feet += foot_marks(ax, pace.epoch, np.where(seen, 1.0, np.nan), color)
-        last = pace.gap[seen][-1 if pace is shown.full else -max(1, seen.sum() // 4) :]
-        labels.append((np.median(last), label, color))
     low, high = (gaps[gaps > 0] if certain else gaps).min(), gaps.max()
     room = 0.05 * (high - low)
     limits = (low / 2, 2 * high) if certain else (low - room, high + room)
     ax.set(xlim=(0, epochs), ylim=limits)
     if certain:
         log_axis(ax, "y")
+    labels, feet = [], 0
+    for gap, band, label, color, marker, width in rows:
+        seen = np.isfinite(gap) & ((gap > 0) | (not certain))
+        role = label.replace("$", "")
+        if band is not None:
+            least = np.clip(band.low, *limits) if certain else band.low
+            ax.fill_between(at, least, band.high, color=color, alpha=0.2, lw=0, zorder=2,
+                            gid=f"gd:orders, {role}")  # fmt: skip
+        ax.plot(at, np.where(seen, gap, np.nan), color=color, lw=width, ms=3.4, marker=marker,
+                mec=look.paper, mew=0.4, markevery=every, zorder=5 if band is None else 4,
+                gid=f"gd:{role}")  # fmt: skip
+        feet += foot_marks(ax, at, np.where(seen, 1.0, np.nan), color)
+        labels.append((gap[seen][-1] if seen.any() else low, label, color))
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
     ax.grid(axis="y")
     ax.set_xlabel(f"epochs (gradients of examples / {n})")
-    ax.set_title(f"{'gap' if certain else 'f'} at equal cost")
-    side_labels(ax, labels, look, gap=24)
+    ax.set_ylabel(r"gap $f(x) - f^\ast$" if certain else "value $f(x)$")
+    ax.set_title(_leader(shown.full.gap, shown.constant.median))
+    side_labels(ax, labels, look)
     return feet
+
+
+def _leader(full, single):
+    """Return for how long single examples are lower than full gradients at equal cost."""
+    ahead = (single < full)[1:]
+    if ahead.all():
+        return "single examples are ahead to the end"
+    led = int(np.argmin(ahead))
+    return f"single examples lead for {led} epoch{'s' * (led != 1)}" if led else (
+        "full gradients are ahead from the first epoch"
+    )  # fmt: skip

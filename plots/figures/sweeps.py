@@ -11,10 +11,23 @@ from matplotlib.ticker import MaxNLocator
 
 import gdpure as gd
 
+from ..layout import Plan, canvas, plane
 from ..levels import number
-from ..marks import edge_marks, foot_marks, halo, key, log_axis, note, side_labels, small, write
-from ..palette import Theme, contrast, legible
-from ..style import DASHED, WIDTH, axes_level, box, canvas, figure_level, plane
+from ..marks import (
+    edge_marks,
+    foot_marks,
+    halo,
+    headline,
+    key,
+    log_axis,
+    note,
+    side_labels,
+    small,
+    top_labels,
+    write,
+)
+from ..palette import Theme, contrast
+from ..style import DASHED, axes_level, figure_level
 from ..views import sweeps
 from ..wording import plain
 
@@ -24,7 +37,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
 
 _DECADES = 6.0  # of the colors, up and down
-_TALL, _LEFT, _WIDE = 4.3, 0.58, 5.54  # inches, of the sweep
+_NEARLY = 3.0  # times as much left as the least is as good: less may be rounding
 _DOTS = 46  # runs get a dot each, evenly chosen
 
 
@@ -37,7 +50,7 @@ def step_sweep(
     step_sizes: ArrayLike | None = None,
     title: str | None = None,
     theme: Theme = "light",
-    scale: float = 1.0,
+    size: str = "page",
     fig: Any = None,
 ) -> FigureBase:
     """Draw with which step sizes gradient descent converges from a start, and where that ends.
@@ -59,8 +72,8 @@ def step_sweep(
         How many steps, at least 1.
     step_sizes
         Rising, shape (r,); by default 230 up to 2.3/L, or a little beyond the measured edge.
-    title, theme, scale
-        The words above, "light" or "dark" or colors by role, and the size of all text.
+    title, theme, size
+        The words above, "light" or "dark" or colors by role, and the size (see `level_sets`).
     fig
         A Figure or SubFigure to draw on, by default a new one.
 
@@ -72,30 +85,29 @@ def step_sweep(
     Examples
     --------
     >>> fig = step_sweep(gd.landscapes.bowl, jnp.array([2.0, 1.0]), steps=10)
-    >>> cells, last, key = fig.axes
+    >>> last, cells = fig.axes
     >>> assert cells.get_ylim() == (-0.5, 10.5)
     """
     swept = sweeps.step_sweep(f, start, steps=steps, step_sizes=step_sizes)
-    fig, look = canvas(fig, _TALL, theme, "step_sweep")
+    plan = Plan([["last step"], ["cells"]], (0.97, 2.05))
+    fig, look, axes = canvas(fig, theme, "step_sweep", plan)
     unit = float(swept.smoothness) if swept.smoothness > 0 else 1.0
     x, ratio = (np.asarray(leaf, np.float64) for leaf in (swept.step_sizes, swept.ratio))
     what = "gradient norm" if np.isnan(swept.minimum) else "gap"
-    cells = fig.add_axes(box(_LEFT, 0.47, _WIDE, 2.05, _TALL), label="cells")
-    left = fig.add_axes(box(_LEFT, 2.84, _WIDE, 0.97, _TALL), label="last step", sharex=cells)
+    cells, left = axes["cells"], axes["last step"]
+    left.sharex(cells)
     mesh = _cells(cells, unit * x, ratio, look)
     cells.set_xlabel(r"step size  $\eta L$" if swept.smoothness > 0 else r"step size  $\eta$")
     cells.set_ylabel("iteration $k$")
     lost = _last(left, unit, swept, x, ratio, look)
     _lines(left, cells, unit, swept, look)
-    _bar(fig, mesh, f"{what} / first {what}" if what == "gap" else r"$\|g_k\| / \|g_0\|$", look)
+    _bar(cells, mesh, f"{what} / first {what}" if what == "gap" else r"$\|g_k\| / \|g_0\|$", look)
     _say(cells, unit * x, ratio, unit * float(swept.edge), mesh, look, bool(len(swept.theory)))
-    at = {"fontsize": cells.xaxis.label.get_size() * 9.5 / 8.5, "fontweight": "bold"}
-    said = _finding(what, swept, unit, x, ratio) if title is None else title
-    fig.text(_LEFT / WIDTH, 1 - 0.2 / _TALL, said, va="center", **at)
+    headline(fig, _finding(what, swept, unit, x, ratio) if title is None else title)
     gone = int(np.asarray(swept.diverged).sum())
     notes = [f"{gone} of {len(x)} runs leave the floating-point numbers" * (gone > 0),
              f"{lost} at the foot: 0 within rounding" * (lost > 0)]  # fmt: skip
-    note(fig, (_LEFT + _WIDE) / WIDTH, 2.6 / _TALL, notes, look, ha="right")
+    note(fig, notes, look)
     return fig
 
 
@@ -160,30 +172,24 @@ def _lines(left, cells, unit, swept, look):
     lines = []
     if known:
         far = 2 / (1 + convexity / unit) if convexity > 0 else np.nan
-        crowded = far < 1.3
-        one, two = (("right", -4), ("left", 4)) if crowded else (("center", 0), ("right", -1))
-        lines.append((1.0, "$1/L$", look.ink, *one))
-        lines.append((far, r"$2/(L+\mu)$", look.ink, *two))
+        lines.append((1.0, "$1/L$", look.ink))
+        lines.append((far, r"$2/(L+\mu)$", look.ink))
         name = "edge of stability" if len(swept.theory) else "descent proven below"
-        lines.append((edge, f"$2/L$ {name}", look.warn, "left", 1))
+        lines.append((edge, f"$2/L$ {name}", look.warn))
     else:
-        lines.append((edge, "measured edge: $f$ ends higher", look.warn, "center", 0))
+        lines.append((edge, "measured edge: $f$ ends higher", look.warn))
     low, high = cells.get_xlim()
-    for place, name, color, side, shift in lines:
-        if not low <= place <= high:  # and not where it is unknown
-            continue
+    lines = [line for line in lines if low <= line[0] <= high]  # and not where it is unknown
+    for place, name, color in lines:
         solid = known and color == look.warn
         kind = {"lw": 1.2, "ls": "-"} if solid else {"lw": 0.9, "ls": (0, (3, 2))}
         for ax in (left, cells):
             ax.axvline(place, color=color, zorder=4, gid=f"gd:{plain(name)}", **kind)
-        size = 0.918 * cells.xaxis.label.get_size()
-        left.annotate(name, (place, 1), xycoords=("data", "axes fraction"), xytext=(shift, 4),
-                      textcoords="offset points", ha=side, va="bottom", fontsize=size,
-                      color=legible(color, look))  # fmt: skip
+    top_labels(left, lines, look)
 
 
-def _bar(fig, mesh, label, look):
-    ax = fig.add_axes(box(_LEFT + _WIDE + 0.13, 0.47, 0.12, 2.05, _TALL), label="key")
+def _bar(beside, mesh, label, look):
+    ax = beside.inset_axes((1.02, 0, 0.02, 1), label="key")
     edges = np.linspace(-_DECADES, _DECADES, 257)
     ax.pcolormesh([0, 1], edges, (edges[:-1, None] + edges[1:, None]) / 2, norm=mesh.norm,
                   cmap=mesh.cmap, rasterized=True)  # fmt: skip
@@ -193,8 +199,8 @@ def _bar(fig, mesh, label, look):
     ax.yaxis.tick_right()
     ax.tick_params(length=0, pad=3)
     ax.spines[:].set_visible(False)
-    size = small()
-    ax.set_title(label, loc="left", fontsize=size, pad=8, fontweight="normal")
+    ax.yaxis.set_label_position("right")
+    ax.set_ylabel(label, fontsize=small())
 
 
 def _say(ax, x, ratio, edge, mesh, look, proven):
@@ -226,12 +232,29 @@ def _finding(what, swept, unit, x, ratio):
     steps = f"{ratio.shape[1] - 1} step{'s' * (ratio.shape[1] > 2)}"
     if not last.min() < 0.999:
         return f"no step size lowers the {what} in {steps}"
-    per = "/L" * bool(swept.smoothness > 0)
-    best = rf"$\eta = {number(unit * x[last.argmin()], 3)}{per}$"
+    best = _best(unit * x, last, bool(swept.smoothness > 0))
     below = unit * x < unit * float(swept.edge)
     if swept.smoothness > 0 and below.any() and ((last < 1) == below).all():
-        return rf"{steps} lower the {what} wherever $\eta < 2/L$, most at {best}"
-    return f"{steps} lower the {what} most at {best}"
+        return rf"{steps} lower the {what} wherever $\eta < 2/L$, most {best}"
+    return f"{steps} lower the {what} most {best}"
+
+
+def _best(x, last, known):
+    """Return in words with which step sizes nearly the least is left: a third more is no more."""
+    near = last <= _NEARLY * last.min()
+    least = int(last.argmin())
+    first, end = least, least
+    while first > 0 and near[first - 1]:
+        first -= 1
+    while end < len(x) - 1 and near[end + 1]:
+        end += 1
+    if end == len(x) - 1:
+        return "with the longest steps: the best are beyond"
+    per = "/L" * known
+    low, high = (number(x[i], 2) for i in (first, end))
+    if low == high:
+        return rf"at $\eta = {low}{per}$"
+    return rf"from $\eta = {low}{per}$ to ${high}{per}$"
 
 
 # -- the heavy ball --------------------------------------------------------------------------------
@@ -249,7 +272,7 @@ def momentum_plane(
     n: tuple[int, int] = (201, 121),
     title: str | None = None,
     theme: Theme = "light",
-    scale: float = 1.0,
+    size: str = "page",
     ax: Any = None,
 ) -> Axes:
     """Draw how fast the heavy ball converges, by step size times curvature and by momentum.
@@ -270,8 +293,8 @@ def momentum_plane(
         grid, and the curvatures.
     n
         How many columns and rows the ground has.
-    title, theme, scale
-        The words above, "light" or "dark" or colors by role, and the size of all text.
+    title, theme, size
+        The words above, "light" or "dark" or colors by role, and the size (see `level_sets`).
     ax
         Where to draw, by default in a figure of its own.
 
@@ -296,7 +319,7 @@ def momentum_plane(
     if tuned is not None:  # and not what would hide them
         grid = np.concatenate([grid[np.abs(grid[:, 1] - tuned[0, 1]) > 0.06], tuned])
     shown = sweeps.momentum_plane(grid if runs is None else runs, _REACH, n)
-    ax, look = plane(ax, (7.2, 3.6), box(0.6, 0.47, 6.4, 2.75, 3.6), theme, "momentum_plane")
+    ax, look = plane(ax, (7.2, 2.75), theme, "momentum_plane")
     norm = TwoSlopeNorm(1, 0, 2)
     ground = np.clip(np.asarray(shown.rate, np.float64), 0, 2)
     ax.pcolormesh(np.asarray(shown.steps), np.asarray(shown.momenta), ground, norm=norm,

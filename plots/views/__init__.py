@@ -34,6 +34,7 @@ from .grounds import Ground, ground
 from .quotients import Differences, differences
 from .stochastic import Race, race
 from .sweeps import MomentumPlane, StepSweep, momentum_plane, step_sweep
+from .tangents import Tangents
 from .tightness import Tightness
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "Samples",
     "StepSweep",
     "Stepped",
+    "Tangents",
     "Tightness",
     "basins",
     "certificate",

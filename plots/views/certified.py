@@ -113,6 +113,8 @@ def certificate(f: Callable, run: Any, step_size: Any = None) -> Certificate:
         function = f
         f = gd.Objective(lambda x, _: function(x))
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+        known = gd.facts(in_float64(f))
+        _demand("certificate", known, known.minimum)  # before anything is evaluated
         rows, true = _read(f, run)
         eta = the_step_size("certificate", rows, step_size, true)
         if eta is None or not eta > 0:
@@ -146,6 +148,16 @@ def _read(f, run):
         raise type(error)(str(error).replace("certify:", "certificate:")) from error
 
 
+def _demand(caller, known, least):
+    """Say what an objective must know, if it does not."""
+    missing = "smoothness" if known.smoothness is None else "minimum" if least is None else ""
+    if missing:
+        raise ValueError(
+            f"{caller}: the objective must know its {missing}, as gd.least_squares does; for your "
+            f"own give gd.Objective(value, facts=gd.Facts({missing}=...))"
+        )
+
+
 def _judged(caller, f, rows, truth, step_size):
     """Return a run beside what is proven about it, in real numbers and in its own arithmetic.
 
@@ -160,12 +172,8 @@ def _judged(caller, f, rows, truth, step_size):
         known, form = gd.facts(wide), quadratic_form(wide)
         gap = gaps(f, shaped)
         distance = distance_to_minimizers(known, points[0])
-    missing = "smoothness" if known.smoothness is None else "minimum" if gap is None else ""
-    if missing or gap is None or known.smoothness is None:
-        raise ValueError(
-            f"{caller}: the objective must know its {missing}, as gd.least_squares does; for your "
-            f"own give gd.Objective(value, facts=gd.Facts({missing}=...))"
-        )
+    _demand(caller, known, gap)
+    assert gap is not None and known.smoothness is not None
     found = proven(known, float(gap[0]), distance, step_size, steps, quadratic=form is not None)
     L = float(known.smoothness)
     if not found:

@@ -127,7 +127,7 @@ def conditioned(f: Callable, steps: int = 25, height: float | None = None) -> Co
     half = 1.12 * reach.max()
     middle = np.asarray(minimizer, np.float64)
     window = jnp.asarray(np.stack([middle - half, middle + half], 1), dtype)
-    x, y, z = field(f, window, (161, 161))
+    x, y, z = field(f, window, (81, 81))  # of a small panel
     return Conditioned(
         L,
         mu,
@@ -234,12 +234,12 @@ def rules_for(f: Callable, start: ArrayLike) -> dict[str, Any]:
         rules |= {f"constant {step:g}": step, f"constant {step / 4:g}": step / 4}
         longest = 1.0
     else:
-        step, longest = 1 / L, 4 / L
+        step, longest = 1 / L, 3 / L
         rules |= {"constant $1/L$": step}
     if L and mu and mu > 0:
         rules["constant $2/(L + \\mu)$"] = bounds.optimal_step_size_for_distance(L, mu)
         rules["exact line search"] = gd.ExactLineSearch()
-    rules["backtracking from " + ("1" if longest == 1.0 else "$4/L$")] = gd.Backtracking(longest)
+    rules["backtracking from " + ("1" if longest == 1.0 else "$3/L$")] = gd.Backtracking(longest)
     rules["Barzilai\N{EN DASH}Borwein"] = gd.BarzilaiBorwein(step)
     if known.minimum is not None and np.isfinite(float(known.minimum)):
         rules["Polyak"] = gd.Polyak(known.minimum)

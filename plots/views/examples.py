@@ -32,7 +32,7 @@ class Samples(NamedTuple):
 
 
 def samples(
-    f: gd.Objective, at: ArrayLike, window: ArrayLike, n: tuple[int, int] = (129, 129)
+    f: gd.Objective, at: ArrayLike, window: ArrayLike, n: tuple[int, int] = (81, 81)
 ) -> Samples:
     """Return each example of a finite sum alone: its field, its gradient, its minimizers.
 

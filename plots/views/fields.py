@@ -23,6 +23,11 @@ from gdpure import guards
 if TYPE_CHECKING:
     from jaxtyping import Array, ArrayLike, Float
 
+GRID = (161, 129)  # columns and rows
+
+
+_UNITS = 50.0  # times as far along one parameter as along the other, a path has two units
+
 
 class Field(NamedTuple):
     """Values over a window: ``z[..., i, j]`` is the one at ``(x[j], y[i])``."""
@@ -99,7 +104,7 @@ def checked_window(caller: str, given: ArrayLike) -> Float[Array, "2 2"]:
     return jnp.asarray(numbers, dtype or jnp.zeros(()).dtype)
 
 
-def field(f: Callable, window: ArrayLike, n: tuple[int, int] = (161, 129)) -> Field:
+def field(f: Callable, window: ArrayLike, n: tuple[int, int] = GRID) -> Field:
     """Return an objective on a grid over a window.
 
     Parameters
@@ -125,7 +130,7 @@ def field(f: Callable, window: ArrayLike, n: tuple[int, int] = (161, 129)) -> Fi
     for count in n:
         if guards.whole("field", "n", count, 3) % 2 == 0:
             raise ValueError(f"field: n must be odd, so that the center is on the grid, got {n}")
-    of_two_parameters("field", f, window.dtype)
+    _returned("field", f, window.dtype)
     # From the center outwards, so that it is hit exactly.
     x, y = (
         middle + jnp.arange(-(count // 2), count // 2 + 1, dtype=window.dtype) / (count // 2) * half
@@ -161,15 +166,26 @@ def of_two_parameters(caller: str, f: Callable, dtype: Any = None) -> None:
     --------
     >>> of_two_parameters("field", lambda p: p[0] + p[1])
     """
+    returned = _returned(caller, f, dtype)
+    if getattr(returned, "shape", None) != ():
+        raise _no_map(caller, f, f"returns {guards.describe(returned)} and not one number")
+
+
+def _returned(caller, f, dtype):
+    """Return the outline of what an objective returns for two parameters."""
     guards.function(caller, "the objective", f)
     try:
-        jax.eval_shape(f, jax.ShapeDtypeStruct((2,), dtype or precision(f)))
+        return jax.eval_shape(f, jax.ShapeDtypeStruct((2,), dtype or precision(f)))
     except Exception as error:  # whatever a stranger's function may raise
-        first = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(
-            f"{caller}: a map needs an objective of two parameters, f(theta) with theta of shape "
-            f"(2,); this one says: {first}{_remedy(f)}"
-        ) from error
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise _no_map(caller, f, f"says: {said}") from error
+
+
+def _no_map(caller, f, does):
+    return ValueError(
+        f"{caller}: a map needs an objective of two parameters, f(theta) with theta of shape (2,); "
+        f"this one {does}{_remedy(f)}"
+    )
 
 
 def _remedy(f):
@@ -177,11 +193,13 @@ def _remedy(f):
 
     def takes(params):
         with contextlib.suppress(Exception):
-            return f(params) is not None
+            return np.shape(f(params)) == ()
         return False
 
     if takes(np.zeros(2)):
         return "; Python's math and NumPy do not take JAX's arrays, jax.numpy does"
+    if takes(np.zeros(1)) or takes(0.0):
+        return "; plots.tangents draws an objective of one parameter"
     try:
         inspect.signature(f).bind(0.0, 0.0)
     except (TypeError, ValueError):
@@ -246,6 +264,10 @@ def window_of(f: Callable, path: ArrayLike | None = None) -> Float[Array, "2 2"]
         usual = reach[: max(least, 1) + 1].max()
     points = points[reach <= 10 * usual]
     shown = np.concatenate([points, goal[None]]) if known else points
+    sides = np.ptp(shown, axis=0)
+    if 0 < _UNITS * sides.min() < sides.max():  # then each axis has a scale of its own
+        middle = (shown.min(0) + shown.max(0)) / 2
+        return jnp.asarray(np.stack([middle - 0.625 * sides, middle + 0.625 * sides], 1), dtype)
     return jnp.asarray(np.asarray(window(shown, margin=1.25)), dtype)
 
 
@@ -261,11 +283,18 @@ def points_of(caller: str, path: Any) -> np.ndarray:
     --------
     >>> assert points_of("descent", [[1.0, 2.0]]).shape == (1, 2)
     """
-    points = np.asarray(path.history.point if isinstance(path, gd.Descent) else path)
+    given = path.history.point if isinstance(path, gd.Descent) else path
+    if isinstance(given, dict):
+        raise ValueError(
+            f"{caller}: a map needs parameters that are one vector of shape (2,), got a dict; "
+            "jax.flatten_util.ravel_pytree makes a vector of it, and of it the dict again"
+        )
+    points = np.asarray(given)
     if points.ndim != 2 or points.shape[1] != 2 or not len(points):
+        one = points.shape[1:] in ((), (1,)) and points.dtype != object
         raise ValueError(
             f"{caller}: the path must be a run of two parameters or points of shape (steps + 1, 2),"
-            f" got {guards.describe(points)}"
+            f" got {guards.describe(points)}{'; plots.tangents draws one parameter' * one}"
         )
     return points
 

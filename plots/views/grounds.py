@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from jaxtyping import ArrayLike
 
 
+FOUND = "lowest found"  # a point of the grid, and none of its border
+
+
 class Ground(NamedTuple):
     """What lies under everything that is drawn on a map.
 
@@ -32,7 +35,7 @@ class Ground(NamedTuple):
     lowest
         Where the grid is lowest, (2,).
     said
-        What the minimizers are, in words.
+        What the minimizers are, in words; FOUND where they are not known.
     """
 
     field: fields.Field
@@ -44,7 +47,12 @@ class Ground(NamedTuple):
     said: str
 
 
-def ground(caller: str, f: Callable | fields.Field, window: ArrayLike | None = None) -> Ground:
+def ground(
+    caller: str,
+    f: Callable | fields.Field,
+    window: ArrayLike | None = None,
+    n: tuple[int, int] = fields.GRID,
+) -> Ground:
     """Return an objective over a window, beside the set of its minimizers as far as it is known.
 
     Parameters
@@ -55,6 +63,8 @@ def ground(caller: str, f: Callable | fields.Field, window: ArrayLike | None = N
         The objective, of params (2,), or a field of it.
     window
         [[left, right], [bottom, top]], shape (2, 2); by default around what is known.
+    n
+        How many columns and rows; a small panel needs fewer.
 
     Raises
     ------
@@ -64,18 +74,18 @@ def ground(caller: str, f: Callable | fields.Field, window: ArrayLike | None = N
     Examples
     --------
     >>> assert ground("descent", gd.landscapes.bowl).said == "the only minimizer"
-    >>> assert ground("descent", lambda p: p[0] * p[1]).said == "lowest found"
+    >>> assert ground("descent", lambda p: p[0]**2 + p[1]**4).said == "lowest found"
     """
     if isinstance(f, fields.Field):
         ends = np.array([[f.x[0], f.x[-1]], [f.y[0], f.y[-1]]], np.float64)
         window = fields.checked_window(caller, ends)
         nowhere = np.zeros((0, 2))
-        return Ground(f, window, np.inf, nowhere, None, fields.lowest(f)[0], "lowest found")
+        return Ground(f, window, np.inf, nowhere, None, fields.lowest(f)[0], lowest_in_words(f))
     fields.of_two_parameters(caller, f)
     window = fields.window_of(f) if window is None else fields.checked_window(caller, window)
     # In the precision of the objective, which takes no other.
     window = window.astype(fields.precision(f))
-    field, found, minima = fields.field(f, window), fields.minimizers(f), fields.minima(f)
+    field, found, minima = fields.field(f, window, n), fields.minimizers(f), fields.minima(f)
     known = bool(jnp.isfinite(found.point).all())
     directions = [d for d in np.asarray(found.flat) if known and d.any()]
     line = fields.line(found.point, directions[0], window) if len(directions) == 1 else None
@@ -89,6 +99,23 @@ def ground(caller: str, f: Callable | fields.Field, window: ArrayLike | None = N
         only = (gd.facts(f).strong_convexity or 0) > 0
         said = "the only minimizer" if only else "a minimizer"
     else:
-        said = "lowest found"
+        said = lowest_in_words(field)
     minimum = float(f(found.point)) if known else np.inf
     return Ground(field, window, minimum, minima, line, fields.lowest(field)[0], said)
+
+
+def lowest_in_words(field: fields.Field) -> str:
+    """Return what the lowest point of a grid is: nothing is found where it lies on the border.
+
+    Examples
+    --------
+    >>> flat = fields.Field(jnp.arange(3.0), jnp.arange(3.0), jnp.ones((3, 3)))
+    >>> assert lowest_in_words(flat) == "constant"
+    """
+    z = np.asarray(field.z, np.float64)
+    seen = z[np.isfinite(z)]
+    if seen.size and not np.ptp(seen) > 0:
+        return "constant"
+    i, j = np.unravel_index(np.argmin(np.where(np.isfinite(z), z, np.inf)), z.shape)
+    inner = 0 < i < z.shape[0] - 1 and 0 < j < z.shape[1] - 1
+    return FOUND if inner else "falls beyond the window"

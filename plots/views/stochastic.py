@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from jaxtyping import ArrayLike
 
 
+ORDERS = 20  # of the examples, that stochastic descent is run with
+
+
 class Pace(NamedTuple):
     """A run against its cost: `point` (k, d) after `epoch` (k,) gradient evaluations / n."""
 
@@ -26,8 +30,21 @@ class Pace(NamedTuple):
     gap: Any
 
 
+class Spread(NamedTuple):
+    """Gaps of one kind of run after each epoch, (epochs + 1,): of many orders of the examples.
+
+    `median`, and the tenth (`low`) and the ninetieth (`high`) of a hundred.
+    """
+
+    median: Any
+    low: Any
+    high: Any
+
+
 class Race(NamedTuple):
     """Runs of equal cost: by full gradients, by one example a step, and so with shrinking steps.
+
+    `single` is one run, step by step; `constant` and `shrinking` are many, epoch by epoch.
 
     `sizes` are the first step sizes of `full` and of `single`; those of `shrinking` are
     ``size / (1 + k / halved)`` at step k. The `gap` of each run is to `minimum`, which is known up
@@ -36,7 +53,8 @@ class Race(NamedTuple):
 
     full: Pace
     single: Pace
-    shrinking: Pace
+    constant: Spread
+    shrinking: Spread
     sizes: tuple[float, ...]
     halved: int
     minimum: Any
@@ -111,26 +129,61 @@ def race(f: gd.Objective, start: ArrayLike, step_size: Any, epochs: int, key: An
     whole = gd.descend(f, start, sizes[0], steps=epochs)
     after = np.arange(epochs + 1) > int(whole.final.count)
     full = jnp.where(jnp.asarray(after)[:, None], jnp.nan, whole.history.point)
+    minimum, minimizer, uncertain = _minimum(f, start)
     shrunk = 1 + np.arange(n * epochs) / (4 * n)
-    single, shrinking = (
-        _one_by_one(f, start, sizes[1] / divided, epochs, key)
+    constant, shrinking = (
+        _spread(
+            _orders(f, start, jnp.asarray(sizes[1] / divided, start.dtype), epochs, key), minimum
+        )
         for divided in (np.ones_like(shrunk), shrunk)
     )
-    minimum, minimizer, uncertain = _minimum(f, start)
 
     def pace(points, steps):
         gap = np.asarray(values_along(f, points), np.float64) - (minimum or 0)
         return Pace(np.asarray(points, np.float64), np.arange(len(points)) / steps, gap)
 
+    single = start[None]  # of other than two parameters there is no map
+    if start.size == 2:
+        rule = _Recorded(jnp.full(n * epochs, sizes[1], start.dtype))
+        options = {"batch_size": 1, "epochs": epochs, "key": key, "record": None}
+        final = gd.stochastic_descend(f, start, rule, **options).final
+        single = final.memory.point.at[final.memory.count].set(final.point)
     known = sizes, 4 * n, minimum, minimizer, uncertain
-    return Race(pace(full, 1), pace(single, n), pace(shrinking, n), *known)
+    return Race(pace(full, 1), pace(single, n), constant, shrinking, *known)
 
 
-def _one_by_one(f, start, step_sizes, epochs, key):
-    rule = _Recorded(jnp.asarray(step_sizes, start.dtype))
-    options = {"batch_size": 1, "epochs": epochs, "key": key, "record": None}
-    final = gd.stochastic_descend(f, start, rule, **options).final
-    return final.memory.point.at[final.memory.count].set(final.point)
+class _Scheduled(NamedTuple):
+    """Gradient steps of given sizes, one for each step of a run."""
+
+    step_sizes: Any
+
+    def init(self, params):
+        return jnp.zeros((), jnp.int32)
+
+    def update(self, updates, state, params=None, **_):
+        return -self.step_sizes[state] * updates, state + 1
+
+
+@partial(jax.jit, static_argnames="epochs")
+def _orders(f, start, step_sizes, epochs, key):
+    """Return the values of runs in orders of the examples, the first that of the key, by epoch."""
+
+    def one(key):
+        options = {"batch_size": 1, "epochs": epochs, "key": key, "record": lambda s: s.value}
+        run = gd.stochastic_descend(f, start, _Scheduled(step_sizes), **options)
+        after = jnp.arange(epochs + 1, dtype=run.final.count.dtype) > run.final.count
+        return jnp.where(after, jnp.nan, run.history)
+
+    return jax.vmap(one)(jnp.concatenate([key[None], jax.random.split(key, ORDERS - 1)]))
+
+
+def _spread(values, minimum):
+    """Return what gaps are, of the runs that are not lost."""
+    gaps = np.asarray(values, np.float64) - (minimum or 0)
+    lost = np.isnan(gaps).all(0)
+    with np.errstate(invalid="ignore"):  # between infinities
+        shown = np.nanquantile(np.where(lost, np.inf, gaps), [0.5, 0.1, 0.9], axis=0)
+    return Spread(*np.where(lost, np.nan, shown))
 
 
 @jax.jit

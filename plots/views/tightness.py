@@ -32,12 +32,14 @@ class Ratios(NamedTuple):
 class Row(NamedTuple):
     """What one theorem comes to.
 
-    `bounded` is "value", "gradient" or "distance"; `random` are `Ratios` on random instances,
-    `extremal` on the extremal functions that are named in `functions`, of each the one farthest
-    from 1; `drowned` random instances are left out, as rounding hides their bound.
+    `statement` is that of the theorem, `bounded` "value", "gradient" or "distance"; `random` are
+    `Ratios` on random instances, `extremal` on the extremal functions that are named in
+    `functions`, of each the one farthest from 1; `drowned` random instances are left out, as
+    rounding hides their bound.
     """
 
     theorem: str
+    statement: str
     bounded: str
     random: Ratios
     extremal: Ratios
@@ -101,7 +103,8 @@ def tightness(
         worst = [attained[theorem, f] for f in theorem.extremal]
         extremal = Ratios(*map(np.concatenate, zip(*worst, strict=True)))
         drowned = int(found.applies.sum()) - len(ratios.ratio)
-        rows.append(Row(theorem.name, _bounded(theorem), ratios, extremal, functions, drowned))
+        what = theorem.name, theorem.statement, _bounded(theorem)
+        rows.append(Row(*what, ratios, extremal, functions, drowned))
     return Tightness(tuple(rows), tried.name, subject is gd.Constant)
 
 

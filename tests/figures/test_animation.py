@@ -1,7 +1,10 @@
 """The animation is the run, frame by frame; its file is the same each time; its figure the end."""
 
+import base64
 import gc
 import hashlib
+import html
+import io
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from matplotlib.animation import PillowWriter
+from matplotlib.animation import FFMpegWriter, PillowWriter
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -19,6 +22,7 @@ from gdpure.plots.figures import animation as figures
 from gdpure.plots.figures.animation import animate, save_animation
 from gdpure.plots.reading import record, role_of
 from gdpure.plots.style import style
+from gdpure.plots.wording import alt_text
 
 X, Y = np.array([[1.0, 1.0], [1.0, 2.0], [1.0, 3.0]]), np.array([1.0, 2.2, 2.8])
 HESSIAN = 2 / 3 * X.T @ X
@@ -199,14 +203,52 @@ def test_the_file_is_the_same_each_time_opaque_and_ends_with_the_figure(theme, t
     assert first == second
     paper = tuple(int(style_paper(theme)[i : i + 2], 16) for i in (1, 3, 5))
     with Image.open(one) as film:
-        assert film.size == (360, 165) and film.n_frames == 4
+        assert film.width == 360 and film.n_frames == 4
         for k in range(4):
             film.seek(k)
             assert (
                 "transparency" not in film.info or film.convert("RGBA").getpixel((5, 5))[3] == 255
             )
             assert film.convert("RGB").getpixel((185, 3)) == paper
-            assert film.info["duration"] == (170 if k < 3 else 170 * 7)
+            assert film.info["duration"] == (160 if k < 3 else 1160)  # hundredths of 7/6 s
+
+
+def test_mp4_is_for_those_who_have_ffmpeg(tmp_path, monkeypatch):
+    animation, size = animate(gd.landscapes.bowl, jnp.array([[1.0, 1.0], [0.5, 0.5]]), hold=0), []
+
+    class Writer(PillowWriter):  # in its place: matplotlib's own calls ffmpeg
+        def setup(self, fig, outfile, dpi=None):
+            size.append(fig.get_size_inches())
+            fig.set_size_inches(4, 2)
+            super().setup(fig, outfile, dpi)
+
+        def finish(self):
+            self.outfile.write_bytes(b"mp4")
+
+    monkeypatch.setitem(figures._WRITERS, "mp4", Writer)
+    path = save_animation(animation, tmp_path / "film.MP4", dpi=30)
+    assert path == tmp_path / "film.mp4" and path.read_bytes() == b"mp4"
+    assert (animation.figure.get_size_inches() == size).all()
+    monkeypatch.setattr(Writer, "isAvailable", lambda: False)
+    with pytest.raises(ValueError, match="ends in .mp4 needs ffmpeg, .* ends in .gif does not"):
+        save_animation(animation, tmp_path / "other.mp4")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not FFMpegWriter.isAvailable(), reason="ffmpeg is not installed here")
+def test_ffmpeg_writes_mp4(tmp_path):
+    path = save_animation(animate(lesson(), run_of(3), hold=0), tmp_path / "film.mp4", dpi=55)
+    assert path.read_bytes()[4:8] == b"ftyp"
+
+
+def test_a_notebook_plays_the_film_and_says_what_it_shows():
+    animation = animate(lesson(), run_of(2), hold=0)
+    shown = animation._repr_mimebundle_(include=None, exclude=None)
+    said = alt_text(animation.figure)
+    assert shown["text/plain"] == said and f'alt="{html.escape(said)}"' in shown["text/html"]
+    film = base64.b64decode(shown["text/html"].partition("base64,")[2].partition('"')[0])
+    with Image.open(io.BytesIO(film)) as opened:
+        assert opened.n_frames == 3
 
 
 def style_paper(theme):
@@ -233,7 +275,9 @@ def test_an_animation_may_be_dropped():
 
 def test_what_failed_leaves_no_file(tmp_path, monkeypatch):
     animation = animate(gd.landscapes.bowl, jnp.array([[1.0, 1.0], [0.5, 0.5]]))
-    monkeypatch.setattr(animation.figure, "savefig", lambda *a, **o: 1 / 0)
+    honest, calls = animation.figure.savefig, iter([1, 0])
+    draw = lambda *given, **more: (1 / next(calls), honest(*given, **more))  # noqa: E731
+    monkeypatch.setattr(animation.figure, "savefig", draw)
     with pytest.raises(ZeroDivisionError):
         save_animation(animation, tmp_path / "film")
     assert not list(tmp_path.iterdir())

@@ -68,7 +68,7 @@ def law_of_conditioning(fig, x, y):
         # The level set of that height: the interpolated vertices are off by h^2/8 max |D^2 f|.
         levels = drawn[f"{name}/levels"]
         found = levels[np.isclose(levels[:, 0], height, rtol=1e-6)][:, 1:] - least
-        cell = np.ptp(window, axis=1).max() / 160
+        cell = np.ptp(window, axis=1).max() / 80
         off = cell**2 / 8 * L / height
         values = ((found @ hessian) * found).sum(1) / 2 / height
         assert len(found) > 50 and abs(values - 1).max() <= off + 1e-9
@@ -244,7 +244,7 @@ MU, L = np.linalg.eigvalsh(HESSIAN)
 LEAST = np.linalg.lstsq(A, Y)[0]
 EXACT, ARMIJO, BORWEIN = (
     "exact line search",
-    "backtracking from $4/L$",
+    "backtracking from $3/L$",
     "Barzilai\N{EN DASH}Borwein",
 )
 

@@ -50,7 +50,7 @@ def exact_wave(t):
 
 
 def text(fig):
-    return " ".join(t.get_text() for t in fig.texts)
+    return " ".join(word for t in fig.texts for word in t.get_text().split())
 
 
 def unit(name):

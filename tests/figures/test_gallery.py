@@ -4,6 +4,7 @@ import functools
 import io
 import json
 import shutil
+import tomllib
 from pathlib import Path
 
 import jax
@@ -33,8 +34,8 @@ OTHER = references.other_versions()
 
 
 @functools.cache
-def figure(name, theme="light"):
-    return gallery.draw(name, theme)
+def figure(name, theme="light", size="page"):
+    return gallery.draw(name, theme, size)
 
 
 @functools.cache
@@ -47,15 +48,18 @@ def drawn(name, theme="light"):
 
 @NAMES
 @pytest.mark.parametrize("theme", THEMES)
-def test_numbers_words_and_pixels_are_those_of_the_reference(name, theme):
+def test_numbers_words_roles_and_pixels_are_those_of_the_reference(name, theme):
     change = references.changes(drawn(name, theme), name, theme)
     assert references.passes(change, exact=False), change
 
 
 @NAMES
-@pytest.mark.parametrize("theme", THEMES)
-def test_every_text_is_whole_apart_and_legible(name, theme):
-    fig = figure(name, theme)
+@pytest.mark.parametrize(
+    ("theme", "size"),
+    [*((theme, "page") for theme in THEMES), ("light", "column"), ("dark", "slide")],
+)
+def test_every_text_is_whole_apart_and_legible(name, theme, size):
+    fig = figure(name, theme, size)
     no_text_is_clipped_or_overlaps(fig, theme)
     every_text_can_be_read(fig, THEMES[theme])
 
@@ -102,10 +106,21 @@ def test_every_figure_says_what_it_is(name):
     assert len(plots.record(fig)) > len(fig.axes)  # more than limits: every figure has marks
 
 
-def test_there_is_no_reference_without_a_figure():
-    stems = {path.name.split(".")[0] for path in references.FOLDER.iterdir()} - {"versions"}
-    assert stems == set(gallery.GALLERY)
-    assert set(gallery.FUNCTIONS) == set(gallery.GALLERY)
+def test_the_references_are_those_of_the_gallery_and_small():
+    files = list(references.FOLDER.iterdir())
+    endings = ("npz", "pixels.png", "svg")
+    wanted = {f"{name}.{ending}" for name in gallery.GALLERY for ending in endings}
+    wanted |= {f"{name}.dark.svg" for name in references.ON_DARK} | {references.VERSIONS}
+    assert {path.name for path in files} == wanted
+    assert sum(path.stat().st_size for path in files) <= 5e6
+    assert set(gallery.FUNCTIONS) == set(gallery.GALLERY) > set(references.ON_DARK)
+
+
+def test_the_references_are_no_part_of_the_package():
+    project = tomllib.loads((references.FOLDER.parents[1] / "pyproject.toml").read_text())
+    installed = project["tool"]["setuptools"]["package-data"]["gdpure.plots"]
+    assert not [path for path in references.FOLDER.parent.glob("*/*") for pattern in installed
+                if path.match(pattern)]  # fmt: skip
 
 
 # -- bugs ------------------------------------------------------------------------------------------
@@ -156,7 +171,6 @@ BUGS = {
     "half a cell to the side": ("landscape", fields, "field", half_a_cell),
     "L wrong by 1 %": ("step_sweep", sweeps.sweeps, "step_sweep", one_percent),
     "arrows of the wrong sign": ("per_sample", samples, "samples", against),
-    "line of minimizers 0.03 away": ("landscape_line", fields, "line", lambda ends: ends + 0.03),
     "grid transposed": ("descent", fields, "field", transposed),
 }
 
@@ -202,6 +216,21 @@ def test_numbers_are_compared_where_they_are_seen(factor, seen, tmp_path):
     change = references.changes(now, "gap", "light", tmp_path)
     assert change.moved == ["gap"] * seen and change.bytes
     assert np.isclose(change.numbers["gap"], np.log10(factor) / 20, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("role", "seen"), [("gd", False), ("bound", True), ("depth", True)])
+def test_a_mark_has_the_color_of_its_role_on_both_papers(role, seen, tmp_path):
+    def line(theme, role):
+        look = look_of(theme)
+        fig = Figure()
+        color = getattr(look, role)
+        color = color if isinstance(color, str) else color(0.3)
+        fig.add_subplot().plot([0, 1], color=color, gid="gd:path")
+        return references.drawn(fig, theme, ())
+
+    (tmp_path / "line.npz").write_bytes(line("light", "gd").files["npz"])
+    change = references.changes(line("dark", role), "line", "dark", tmp_path)
+    assert bool(change.roles) == seen == (not references.passes(change, exact=False))
 
 
 def test_what_is_new_gone_or_not_finite_is_not_near(tmp_path):
@@ -254,7 +283,7 @@ def test_what_is_read_off_a_logarithmic_axis_has_two_digits():
 @pytest.fixture
 def small(monkeypatch, tmp_path):
     """A gallery of two figures, and a folder of references of its own."""
-    few = {name: gallery.GALLERY[name] for name in ("descent", "landscape_line")}
+    few = {name: gallery.GALLERY[name] for name in ("descent", "convergence")}
     monkeypatch.setattr(gallery, "GALLERY", few)
     monkeypatch.setattr(references, "FOLDER", tmp_path / "plots" / "reference")
     (tmp_path / "pyproject.toml").touch()
@@ -270,6 +299,7 @@ def test_figures_are_drawn_anew_and_compared(small, capsys):
         + [f"{n}.{e}" for n in gallery.GALLERY for e in ("npz", "pixels.png", "svg")]
     )
     assert main([]) == 0 and main(["--check"]) == 0
+    assert main(["--check", "--theme", "dark"]) == 0
     assert "changed" not in capsys.readouterr().out
     assert {path.name: path.read_bytes() for path in small.iterdir()} == files
 
@@ -291,15 +321,15 @@ def row_of(figure, printed):
     return next(line for line in printed.splitlines() if line.startswith(figure)).split(maxsplit=1)
 
 
-def titled(theme, title):
+def titled(title, **look):
     f, run = gallery._run(1.75, 20)
-    return plots.descent(f, run, theme=theme, title=title)
+    return plots.descent(f, run, title=title, **look)
 
 
 def test_words_are_compared_everywhere(small, capsys, monkeypatch):
     main([])
     elsewhere(small)
-    monkeypatch.setitem(gallery.GALLERY, "descent", lambda theme: titled(theme, "other words"))
+    monkeypatch.setitem(gallery.GALLERY, "descent", lambda **look: titled("other words", **look))
     capsys.readouterr()
     assert main(["--check"]) == 1
     assert "1 of 2 differ: descent" in (printed := capsys.readouterr().out)
@@ -311,7 +341,7 @@ def test_last_digits_may_differ_elsewhere_alone(small, capsys, monkeypatch):
     patched(monkeypatch, views, "points_of", lambda points: points * (1 + 1e-9))
     capsys.readouterr()
     assert main(["--check"]) == 1
-    assert row_of("descent", capsys.readouterr().out)[1].split() == ["same"] * 3 + ["changed"]
+    assert row_of("descent", capsys.readouterr().out)[1].split() == ["same"] * 4 + ["changed"]
     elsewhere(small)
     assert main(["--check"]) == 0
     assert "BLAS kernels" in capsys.readouterr().out
@@ -362,6 +392,8 @@ def test_outside_a_checkout_a_folder_must_be_named(small, capsys):
     Path(small.parent.parent / "pyproject.toml").unlink()
     assert main(["descent"]) == 2
     assert "say --out DIR" in capsys.readouterr().err
+    assert main(["descent", "--check"]) == 2
+    assert "--check needs the references" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_none_is_one_sentence(small, tmp_path, capsys):
@@ -380,9 +412,13 @@ def test_another_size_is_another_picture(tmp_path):
     assert change.pixels == float("inf") and not change.moved
 
 
-def test_the_numbers_of_a_figure_are_stored_as_they_are():
-    now = drawn("descent")
+def test_the_numbers_of_a_figure_are_stored_as_float32_or_as_they_are():
+    fig = Figure()
+    fig.add_subplot().plot([0, 1, 2], [np.nan, 1 / 3, 7], gid="gd:near")
+    fig.axes[0].plot([0, 1], [1e-300, 1e300], gid="gd:far")
+    now = references.drawn(fig)
     with np.load(io.BytesIO(now.files["npz"])) as stored:
-        assert set(stored) == {"words", *now.numbers}
-        assert all(np.array_equal(stored[k], x, equal_nan=True) for k, x in now.numbers.items())
-        assert list(stored["words"]) == now.words
+        assert set(stored) == {"words", "roles", *now.numbers}
+        assert np.array_equal(stored["near"], now.numbers["near"].astype("f4"), equal_nan=True)
+        assert np.array_equal(stored["far"], now.numbers["far"])
+        assert list(stored["words"]) == now.words and list(stored["roles"]) == now.roles

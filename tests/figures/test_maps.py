@@ -14,7 +14,7 @@ from texts import every_text_can_be_read, no_text_is_clipped_or_overlaps
 import gdpure as gd
 from gdpure import plots
 from gdpure.lesson import quadratic, regression
-from gdpure.plots import views
+from gdpure.plots import marks, views
 from gdpure.plots.palette import THEMES
 
 ROUNDOFF = 2.0**-24
@@ -161,11 +161,19 @@ def test_all_of_a_line_of_minimizers_is_drawn():
 
 
 def test_what_is_not_proven_is_hollow_and_named():
-    ax = plots.level_sets(lopsided, WINDOW)
+    ax = plots.level_sets(lambda p: (p[0] - 1) ** 2 + p[1] ** 4, WINDOW)
     [star] = [line for line in ax.lines if line.get_gid() == "gd:lowest found"]
     assert star.get_markerfacecolor() == THEMES["light"].paper
     assert "minimizer" not in drawn(ax) and "lowest found" in ax.get_title(loc="right")
-    assert star.get_xydata()[0, 1] == -1  # at the edge, of a function that has no minimizer
+
+
+@pytest.mark.parametrize(
+    ("f", "said"), [(lopsided, "falls beyond the window"), (lambda p: 3 + 0 * p[0], "constant")]
+)
+def test_what_is_lowest_on_the_border_is_not_found(f, said):
+    ax = plots.level_sets(f, WINDOW)
+    assert "lowest found" not in drawn(ax) and ax.get_title(loc="right") == said
+    assert ("levels" in drawn(ax)) == (said != "constant")
 
 
 def test_every_known_minimizer_is_a_filled_star():
@@ -195,7 +203,7 @@ def test_what_is_not_finite_is_hatched_and_counted():
     marked = drawn(ax)["not finite"]
     assert np.isfinite(marked).sum() == 81 * 129  # of 161 columns, those up to 0
     assert notes(ax) == ["not finite: 50 %"]
-    assert ax.get_title(loc="right").endswith("lowest found")
+    assert ax.get_title(loc="right").startswith(("\N{WHITE STAR} lowest", "falls"))
 
 
 def test_a_surface_that_float32_just_holds_is_drawn():
@@ -207,7 +215,8 @@ def test_a_surface_that_float32_just_holds_is_drawn():
 def test_labels_tell_levels_apart_and_say_what_they_are_less():
     fig = plots.landscape(lambda p: 1e6 + p[0] ** 2 + p[1] ** 2)
     levels = np.unique(drawn(fig)["map/levels"][:, 0])
-    labels = [float(text.get_text()) for text in fig.axes[2].get_yticklabels()]
+    [bar] = fig.axes[1].child_axes
+    labels = [float(text.get_text()) for text in bar.get_yticklabels()]
     assert len(set(labels)) == len(labels)
     assert np.allclose(1e6 + np.array(labels), levels, rtol=0, atol=1e6 * ROUNDOFF)
     on_map = [float(t.get_text()) for t in fig.axes[1].texts if t.get_gid() == "gd:level label"]
@@ -231,8 +240,10 @@ def test_the_bands_of_the_bar_are_those_of_the_map_and_of_the_surface():
     edges = drawn(fig)["map/bands"]
     levels = np.unique(drawn(fig)["map/levels"][:, 0])
     assert np.allclose(edges[1:-1], levels)
-    labels = [text.get_text() for text in fig.axes[2].get_yticklabels()]
-    assert np.allclose([float(t.replace("\N{MINUS SIGN}", "-")) for t in labels], levels)
+    [bar] = fig.axes[1].child_axes
+    labels = [text.get_text().replace("\N{MINUS SIGN}", "-") for text in bar.get_yticklabels()]
+    said = [(float(label), level) for label, level in zip(labels, levels, strict=True) if label]
+    assert len(said) > len(levels) / 2 and np.allclose(*np.transpose(said))
 
 
 # -- one step --------------------------------------------------------------------------------------
@@ -329,7 +340,7 @@ def test_axes_that_are_given_are_drawn_on_and_look_the_same():
     assert plots.level_sets(lopsided, WINDOW, ax=left) is left
     assert not right.has_data() and not left.spines["top"].get_visible()
     part = Figure(figsize=(8, 8)).subfigures(2, 1)[1]
-    assert plots.landscape(lopsided, WINDOW, fig=part) is part and len(part.axes) == 3
+    assert plots.landscape(lopsided, WINDOW, fig=part) is part and len(part.axes) == 2
 
 
 def test_a_view_may_be_given_for_the_objective():
@@ -379,3 +390,96 @@ def test_mistakes_are_one_sentence(run):
     for draw in (plots.level_sets, plots.surface, plots.landscape):
         with pytest.raises(ValueError, match=r"^\w+: a map needs an objective of two parameters"):
             draw(three)
+
+
+# -- several runs ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_several_runs_share_a_map_and_have_their_names_beside_them(run, theme):
+    other = gd.descend(quadratic(), jnp.array([2.0, 1.0]), gd.HeavyBall(0.1, 0.8), steps=15)
+    third = np.array([[-1.5, 1.0], [-1.0, -1.0], [0.5, -1.5]])
+    runs = {"GD": run, "momentum": other, "mine": third}
+    ax = plots.descent(quadratic(), runs, theme=theme)
+    numbers = drawn(ax)
+    for name, points in runs.items():
+        expected = points if name == "mine" else points.history.point
+        assert np.array_equal(numbers[f"path, {name}"], expected)
+    assert sum(key.startswith("bands") for key in numbers) == 1  # one ground
+    low, high = numbers["limits"].T
+    assert all(((p >= low) & (p <= high)).all() for k, p in numbers.items() if "path" in k)
+    assert ax.get_title(loc="left") == "GD ends lowest"
+    lines = {line.get_gid(): line for line in ax.lines}
+    assert len({lines[f"gd:path, {name}"].get_color() for name in runs}) == 3
+    labels = {t.get_text(): t.get_position() for t in ax.texts if t.get_gid() == "gd:label"}
+    assert set(labels) == set(runs)
+    for name, place in labels.items():  # each is nearest to its own path
+        near = {of: np.abs(numbers[f"path, {of}"] - place).max(1).min() for of in runs}
+        assert min(near, key=near.get) == name
+    no_text_is_clipped_or_overlaps(ax.figure, theme)
+    every_text_can_be_read(ax.figure, THEMES[theme])
+
+
+def test_one_run_in_a_mapping_has_its_name_and_four_have_no_colors(run):
+    assert "path, GD" in drawn(plots.descent(quadratic(), {"GD": run}))
+    with pytest.raises(ValueError, match="^descent: a mapping .* one to three, got 4"):
+        plots.descent(quadratic(), dict.fromkeys("abcd", run))
+    with pytest.raises(ValueError, match="^descent: the path must be"):
+        plots.descent(quadratic(), {"GD": run, "values": np.ones(3)})
+    lost = {name: np.array([[1.0, 1.0], [np.nan, np.nan]]) for name in ("one", "other")}
+    assert plots.descent(quadratic(), lost).get_title(loc="left") == "all runs diverge"
+
+
+# -- anybody's functions ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("f", "window"),
+    [
+        (gd.landscapes.rosenbrock, [[-2, 2], [-1, 3]]),
+        (lambda p: 3 * p[0] - 2 * p[1] - 20, WINDOW),
+        (lambda p: 1e-8 * (p[0] ** 2 + p[0] * p[1] + p[1] ** 2), WINDOW),
+        (lambda p: 1e9 * (p[0] ** 2 + p[1] ** 2), [[-1e6, 1e6], [-1e6, 1e6]]),
+    ],
+    ids=["rosenbrock", "linear", "tiny", "huge"],
+)
+def test_labels_of_levels_are_whole_and_inside_the_map(f, window):
+    ax = plots.level_sets(f, window)
+    labels = [text for text in ax.texts if text.get_gid() == "gd:level label"]
+    seen = [text for text in labels if text.get_visible()]
+    assert len(seen) >= 3
+    for text in seen:
+        box = text.get_window_extent()
+        assert ax.bbox.x0 < box.x0 and box.x1 < ax.bbox.x1, text.get_text()
+        assert ax.bbox.y0 < box.y0 and box.y1 < ax.bbox.y1, text.get_text()
+    no_text_is_clipped_or_overlaps(ax.figure)
+
+
+def test_parameters_of_very_different_units_are_seen_and_it_is_said():
+    path = np.array([[900 * 0.5**k, 0.8 * 0.7**k] for k in range(10)])
+    ax = plots.descent(lambda p: (p[0] / 1000) ** 2 + p[1] ** 2, path)
+    ends = ax.transAxes.inverted().transform(ax.transData.transform(path[[0, -1]]))
+    assert (np.abs(ends[0] - ends[1]) > 0.5).all()
+    assert notes(ax) == ["each axis has its own scale: angles are not kept"]
+    box = ax.get_window_extent()
+    assert 0.5 < box.height / box.width < 2
+    assert notes(plots.descent(quadratic(), path[:, [1, 1]])) == []
+
+
+def test_keys_and_notes_join():
+    ax = plots.level_sets(quadratic(), WINDOW)
+    look = THEMES["light"]
+    marks.key(ax, "crosses", look)
+    assert ax.get_title(loc="right").endswith("the only minimizer, crosses")
+    marks.note_below(ax, ["one"], look)
+    marks.note_below(ax, ["", "two"], look)
+    assert notes(ax) == ["one; two"]
+
+
+def test_what_has_no_vector_of_two_is_told_what_to_do():
+    run = gd.descend(lambda t: t["a"] ** 2, {"a": jnp.array(1.0)}, 0.1, steps=1)
+    with pytest.raises(ValueError, match="descent: .* got a dict; jax.flatten_util.ravel_pytree"):
+        plots.descent(lambda t: t[0] ** 2 + t[1], run)
+    for draw in (plots.level_sets, plots.landscape):
+        with pytest.raises(ValueError, match=rf"{draw.__name__}: .*gd.unpack\(f\) is f\(theta\)"):
+            draw(lambda a, b: a + b)

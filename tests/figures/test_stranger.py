@@ -11,6 +11,7 @@ from texts import every_text_can_be_read, no_text_is_clipped_or_overlaps
 import gdpure as gd
 from gdpure import plots
 from gdpure.plots.palette import THEMES
+from gdpure.plots.sizes import SIZES
 
 
 def f(t):
@@ -30,8 +31,9 @@ DRAWN = {
     "descent": lambda **o: plots.descent(f, RUN, **o),
     "descent of a run that diverges": lambda **o: plots.descent(f, LOST, **o),
     "one_step": lambda **o: plots.one_step(f, START, 0.05, **o),
-    "convergence": lambda **o: plots.convergence(RUN, **o),
-    "convergence of a run that diverges": lambda **o: plots.convergence(LOST, **o),
+    "tangents": lambda **o: plots.tangents(lambda x: jnp.cos(x) + x**2 / 9, [1.0, 1.5, 2.0], **o),
+    "convergence": lambda **o: plots.convergence(f, RUN, **o),
+    "convergence of a run that diverges": lambda **o: plots.convergence(f, LOST, **o),
     "step_sweep": lambda **o: plots.step_sweep(f, START, **o),
     "step_rules": lambda **o: plots.step_rules(f, START, **o),
     "gradient_check": lambda **o: plots.gradient_check(f, START, **o),
@@ -54,7 +56,7 @@ def test_pictures_without_options(name):
 # What is about facts, examples or fitted lines, and says so.
 SENTENCES = {
     "certificate": (lambda: plots.certificate(f, RUN), "smoothness.*facts=gd.Facts"),
-    "modes": (lambda: plots.modes(f, RUN), "modes: the objective must be"),
+    "modes": (lambda: plots.convergence(f, RUN, modes=True), "modes: the objective must be"),
     "fit_and_parameters": (lambda: plots.fit_and_parameters(f, RUN), "mean squared error"),
     "conditioning": (lambda: plots.conditioning({"a": f, "b": f}), "conditioning: .*facts"),
     "per_sample": (lambda: plots.per_sample(f), "per_sample: .*finite sum"),
@@ -72,7 +74,7 @@ def test_what_needs_more_says_what(name):
 
 def test_every_figure_is_here():
     functions = set(plots.__all__) - {"THEMES", "alt_text", "record", "save", "save_animation"}
-    tried = {name.split()[0] for name in DRAWN} | set(SENTENCES)
+    tried = {name.split()[0] for name in DRAWN} | set(SENTENCES) - {"modes"}
     assert functions - {"views"} == tried
 
 
@@ -90,13 +92,14 @@ FIGURES = {
     "step_sweep": lambda **o: plots.step_sweep(f, START, steps=5, **o),
     "gradient_check": lambda **o: plots.gradient_check(f, START, **o),
     "step_rules": lambda **o: plots.step_rules(f, START, {"short": 0.01}, steps=2, **o),
-    "tightness": lambda **o: plots.tightness(["linear-value"], **o),
 }
 AXES = {
+    "tightness": lambda **o: plots.tightness(["linear-value"], **o),
     "level_sets": lambda **o: plots.level_sets(f, **o),
     "descent": lambda **o: plots.descent(f, RUN, **o),
     "one_step": lambda **o: plots.one_step(f, START, 0.05, **o),
-    "convergence": lambda **o: plots.convergence(RUN, **o),
+    "convergence": lambda **o: plots.convergence(f, RUN, **o),
+    "tangents": lambda **o: plots.tangents(jnp.square, [1.0, 0.5], **o),
     "basins": lambda **o: plots.basins(f, n=(21, 17), steps=20, **o),
     "momentum_plane": lambda **o: plots.momentum_plane(n=(21, 17), **o),
 }
@@ -122,8 +125,8 @@ def test_axes_are_taken_and_figures_refused(name):
 def test_unknown_roles_are_refused_everywhere(name):
     with pytest.raises(ValueError, match="theme: no role is called 'lines'"):
         (FIGURES | AXES)[name](theme={"lines": "red"})
-    with pytest.raises(ValueError, match="scale must be a positive number"):
-        (FIGURES | AXES)[name](scale=0)
+    with pytest.raises(ValueError, match=f"{name}: size must be 'column', 'page', 'slide', got 0"):
+        (FIGURES | AXES)[name](size=0)
 
 
 @pytest.mark.parametrize("name", FIGURES | AXES)
@@ -135,14 +138,15 @@ def test_a_notebook_shows_the_picture_and_says_what_it_is(name):
 
 
 def test_on_axes_of_somebody_else_nothing_is_shown_twice():
-    ax = plots.convergence(RUN, ax=Figure().add_subplot())
+    ax = plots.convergence(f, RUN, ax=Figure().add_subplot())
     assert not hasattr(ax, "_repr_mimebundle_")
 
 
-def test_a_column_and_a_slide_are_the_same_picture():
-    small, large = Figure(figsize=(3.6, 1.7)), Figure(figsize=(14.4, 6.8))
-    plots.landscape(f, fig=small, scale=0.5)
-    plots.landscape(f, fig=large, scale=2.0)
+def test_a_page_and_a_slide_are_the_same_picture():
+    grown = SIZES["slide"].growth
+    small, large = Figure(figsize=(7, 3.5)), Figure(figsize=(7 * grown, 3.5 * grown))
+    plots.landscape(f, fig=small)
+    plots.landscape(f, fig=large, size="slide")
     one, other = plots.record(small), plots.record(large)
     same = {key for key in one if np.array_equal(one[key], other[key])}
     assert same == set(one) == set(other)

@@ -101,7 +101,10 @@ def test_the_sweep_of_the_lesson_is_what_theory_says(reference):
 
 def test_the_title_says_what_is_seen(reference):
     [title] = [text.get_text() for text in reference.texts if "steps" in text.get_text()]
-    assert title == r"80 steps lower the gap wherever $\eta < 2/L$, most at $\eta = 1.9/L$"
+    assert (
+        title
+        == r"80 steps lower the gap wherever $\eta < 2/L$, most from $\eta = 1.6/L$ to $1.9/L$"
+    )
 
 
 def half_a_cell(swept):
@@ -215,7 +218,7 @@ def test_without_facts_the_gradient_is_drawn_and_the_edge_is_measured():
     first = np.flatnonzero(higher)[0]
     assert eta[first - 1] < edge < eta[first]
     assert not any("2/L" in role or "theory" in role for role in drawn)
-    assert any(ax.get_title(loc="left") == r"$\|g_k\| / \|g_0\|$" for ax in fig.axes)
+    assert fig.axes[1].child_axes[0].get_ylabel() == r"$\|g_k\| / \|g_0\|$"
 
 
 def test_where_there_is_no_minimum_the_gradient_is_drawn():
@@ -227,8 +230,8 @@ def test_where_there_is_no_minimum_the_gradient_is_drawn():
 
 def test_where_the_minimum_is_known_and_l_is_not_the_gap_is_drawn():
     fig = step_sweep(gd.landscapes.himmelblau, jnp.zeros(2), steps=20)
-    assert any(ax.get_title(loc="left") == "gap / first gap" for ax in fig.axes)
-    assert fig.axes[0].get_xlabel() == r"step size  $\eta$"
+    assert fig.axes[1].child_axes[0].get_ylabel() == "gap / first gap"
+    assert fig.axes[1].get_xlabel() == r"step size  $\eta$"
 
 
 def test_runs_that_diverge_are_at_the_top_and_counted():
@@ -282,7 +285,7 @@ def test_a_sweep_is_drawn_twice_alike_and_changes_nothing(reference):
 def test_a_sweep_draws_on_what_it_is_given():
     part = Figure(figsize=(7.2, 9)).subfigures(2, 1)[1]
     assert step_sweep(gd.landscapes.bowl, jnp.ones(2), steps=2, theme="dark", fig=part) is part
-    assert len(part.axes) == 3
+    assert len(part.axes) == 2
 
 
 @pytest.mark.parametrize(
