@@ -23,7 +23,7 @@ from .sizes import Size, grow, grow_axes, raise_title, titles
 
 _PAD = 0.06  # inches, between a figure's edge and what is in it; twice that between two parts
 _NARROW = 5.0  # inches: on less, parts stand below each other
-_OFF = 0.002  # inches: no middle of axes lies half-way between two pixels
+_OFF = 0.00213  # inches: no middle of axes lies half-way between two pixels
 _TALLEST = 1.25  # times as high as wide, a map is cut to no more
 
 

@@ -10,6 +10,7 @@ from matplotlib.colors import ListedColormap, Normalize, PowerNorm
 from .layout import placed
 from .marks import few_ticks, halo, note_below
 
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _APART = 4.0  # times as long, a side of a window has another unit than the other one
 
 
@@ -140,9 +141,14 @@ def number(x: float, digits: int = 6) -> str:
 
     Examples
     --------
-    >>> assert number(-0.5) == "\N{MINUS SIGN}0.5"
+    >>> assert number(-0.5) == "\N{MINUS SIGN}0.5" and number(1.5e-7) == "1.5·10⁻⁷"
     """
-    return f"{x:.{digits}g}".replace("-", "\N{MINUS SIGN}")
+    written, _, power = f"{x:.{digits}g}".partition("e")
+    written = written.replace("-", "\N{MINUS SIGN}")
+    if not power:
+        return written
+    ten = f"10{str(int(power)).translate(_RAISED)}"
+    return ten if written == "1" else f"{written}·{ten}"
 
 
 def labels_of(bands: Bands) -> tuple[float, list[str]]:
@@ -195,14 +201,16 @@ def ray_labels(ax: Any, field: Any, bands: Bands, origin: Any, look: Any, path: 
         room = np.array([text.get_window_extent().size for text in written]).reshape(-1, 2)
         taken = np.zeros((0, 2)) if path is None else _points_of_paper(ax, _filled(path))
 
+        room = room / ax.figure.dpi * 72
+
         def free(ray):
             places = _points_of_paper(ax, np.array([place for _, place in ray]).reshape(-1, 2))
-            apart = np.linalg.norm(places[:, None] - taken, axis=2).min(1, initial=np.inf)
-            return int((apart > 14).sum())
+            half = room[[i for i, _ in ray]] / 2 + 4  # a mark may not hide a minus sign
+            covered = (np.abs(places[:, None] - taken) <= half[:, None]).all(2).any(1)
+            return [one for one, hidden in zip(ray, covered, strict=True) if not hidden]
 
-        room = room / ax.figure.dpi * 72
         rays = [_crossings(ax, field, bands, origin, corner, room) for corner in corners]
-        chosen = dict(max(rays, key=free))
+        chosen = dict(max(map(free, rays), key=len))
         for i, text in enumerate(written):
             text.set_visible(i in chosen)
             text.set_position(chosen.get(i, origin))

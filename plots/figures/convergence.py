@@ -264,12 +264,9 @@ def _said(ax, line, color, look):
     return said
 
 
-def digits(x):
-    """Return three digits of a number."""
-    if x == 0 or not np.isfinite(x) or 1e-3 <= abs(x) < 1e5:
-        return number(x, 3)
-    digits, power = f"{x:.1e}".split("e")
-    return rf"${digits} \cdot 10^{{{int(power)}}}$"
+def _few(x):
+    """Return three digits of a number, two of what is read off a logarithmic axis."""
+    return number(x, 3 if 1e-3 <= abs(x) < 1e5 else 2)
 
 
 def _fall(runs, lines, gap):
@@ -281,9 +278,9 @@ def _fall(runs, lines, gap):
         if not ends:
             return "all runs diverge"
         best = min(ends, key=lambda name: ends[name])
-        return f"{best} ends lowest, at a {what} of {digits(ends[best])}"
+        return f"{best} ends lowest, at a {what} of {_few(ends[best])}"
     [run], [line] = runs.values(), lines.values()
     first, last = line.values[0], line.values[-1]
     goes = "falls" if last < first else "rises" if last > first else "stays"
     after = views.steps_in_words(run, len(line.values) - 1)
-    return f"the {what} {goes} from {digits(first)} to {digits(last)} in {after}"
+    return f"the {what} {goes} from {_few(first)} to {_few(last)} in {after}"

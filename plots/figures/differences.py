@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from ..layout import Plan, canvas
+from ..levels import number
 from ..marks import foot_marks, halo, headline, if_room, log_axis, note, write
 from ..palette import Theme, legible
 from ..style import DASHED, DOTTED, figure_level
@@ -154,7 +155,7 @@ def _draw_gradients(ax, found, given, look):
             diamonds = {"marker": "D", "ms": 4, "mec": look.paper, "mew": 0.5, "markevery": 13}
             ax.plot(found.step, np.full_like(found.step, height), color=color, lw=1.5, zorder=4,
                     gid=f"gd:{name}", **(diamonds if side > 0 else {}))  # fmt: skip
-            text = f"{name}  {'' if seen else '≤'}{_power(height)}"
+            text = f"{name}  {'' if seen else '≤'}{number(height, 2)}"
             place = {"transform": ax.get_yaxis_transform(), "ha": "right"}
             place["va"] = "top" if side < 0 else "bottom"
             write(
@@ -167,14 +168,6 @@ def _draw_gradients(ax, found, given, look):
                 path_effects=halo(look, 2),
                 **place,
             )
-
-
-def _power(x):
-    """Return a number of one digit as it is written by hand."""
-    digit, exponent = f"{x:.0e}".split("e")
-    if -3 <= int(exponent) <= 2:
-        return f"{x:.2g}"
-    return rf"${digit}\cdot 10^{{{int(exponent)}}}$"
 
 
 def _label(ax, found, look):

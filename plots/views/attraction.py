@@ -133,7 +133,7 @@ def _suitable(f, starts, tolerance, steps):
     """Return 1/L, or where L is unknown a step size with which most starts come to rest.
 
     It is the least of 1/L, 2/L, 4/L, ... that brings nearly as many to rest as the best of them,
-    with the L that the window shows.
+    with the L that the window shows. Nothing is at rest above its start.
     """
     known = gd.facts(f).smoothness
     steepest = _curvature(f, starts) if known is None else jnp.asarray(known)
@@ -147,7 +147,8 @@ def _suitable(f, starts, tolerance, steps):
     candidates = jnp.asarray(2.0 ** np.arange(_DOUBLINGS), starts.dtype) / steepest
     few = starts[:: max(1, len(starts) // _FEW)]
     ends = jax.vmap(lambda step_size: _ends(f, few, step_size, tolerance, steps=steps))(candidates)
-    rest = np.asarray(ends.status == gd.Status.CONVERGED).sum(1)
+    lower = ends.value <= jax.vmap(f)(few)[None]  # far away f may be flat where it has no minimizer
+    rest = np.asarray((ends.status == gd.Status.CONVERGED) & lower).sum(1)
     return candidates[np.argmax(rest >= 0.95 * rest.max())]
 
 

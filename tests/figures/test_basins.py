@@ -221,6 +221,16 @@ def test_what_diverges_is_gray_and_what_does_not_end_is_hatched():
     assert any("not converged, " in text for text in said) and any("diverged, " in t for t in said)
 
 
+def test_what_is_flat_far_away_is_no_place_to_rest():
+    def f(x):  # of huge steps all gradients end small, and all values high
+        return jnp.log1p((x[0] - 3) ** 2) + jnp.log1p((x[1] + 1) ** 2 / 4)
+
+    found = views.basins(f, [[-2.0, 2.0], [-2.0, 2.0]], n=(5, 5))
+    starts = jnp.array([[x, y] for x in (-2.0, 0.0, 2.0) for y in (-2.0, 2.0)])
+    ends = gd.sweep(f, starts, jnp.array([found.step_size]), steps=200, record=None).final
+    assert (ends.value[0] <= jax.vmap(f)(starts)).all()
+
+
 def test_a_minimizer_outside_of_the_window_is_a_mark_at_the_edge():
     ax = basins(gd.landscapes.himmelblau, [[-5.0, 1.0], [-5.0, 5.0]], n=(31, 31))
     drawn = record(ax.figure)
