@@ -183,11 +183,13 @@ def shown(fig: Figure, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
     >>> data, about = shown(Figure(figsize=(2, 1)))
     >>> assert about["image/png"] == {"width": 200, "height": 100, "alt": data["text/plain"]}
     """
-    said, (width, height) = alt_text(fig), fig.get_size_inches() * 100
-    drawn, packed = Image.open(io.BytesIO(render(fig, "png", _look(fig, None)))), io.BytesIO()
-    drawn.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(packed, "png", optimize=True)
+    said, packed = alt_text(fig), io.BytesIO()
+    drawn = Image.open(io.BytesIO(render(fig, "png", _look(fig, None)))).convert("RGB")
+    width, height = (side // 2 for side in drawn.size)
+    drawn = drawn.crop((0, 0, 2 * width, 2 * height)).quantize(256, dither=Image.Dither.NONE)
+    drawn.save(packed, "png", optimize=True)
     picture = b64encode(packed.getvalue()).decode()
-    about = {"width": round(width), "height": round(height), "alt": said}
+    about = {"width": width, "height": height, "alt": said}
     return {"image/png": picture, "text/plain": said}, {"image/png": about}
 
 

@@ -23,7 +23,8 @@ from .sizes import Size, grow, grow_axes, raise_title, titles
 
 _PAD = 0.06  # inches, between a figure's edge and what is in it; twice that between two parts
 _NARROW = 5.0  # inches: on less, parts stand below each other
-_OFF = 0.00213  # inches: no middle of axes lies half-way between two pixels
+_OFF = 0.0063  # inches: no middle of axes, nor a mark of the gallery, is half-way between pixels
+_SOME = 0.5  # inches: what is written leaves at least this of a figure of our own, to begin with
 _TALLEST = 1.25  # times as high as wide, a map is cut to no more
 
 
@@ -248,6 +249,7 @@ def _lay_out(sheet, figure, parts):
         ax.set_in_layout(False)
     try:
         for _ in range(2):
+            _make_room(sheet, figure, parts)
             _execute(engine, root, parts)
             _fold(figure, parts, heads)
             for place in sheet.places:
@@ -276,6 +278,18 @@ def _execute(engine, root, parts):
     for ax, (aspect, box) in zip(flat, sides, strict=True):
         ax.set_aspect(aspect)
         ax.set_box_aspect(box)
+
+
+def _make_room(sheet, figure, parts):
+    """Make a figure of our own high enough that what is written leaves its axes some height."""
+    if sheet.figure is None or sheet.height is not None or not parts:
+        return
+    around = max(ax.get_tightbbox().height - ax.bbox.height for ax in parts)
+    written = sum(text.get_window_extent().height for text in figure.texts)
+    width, tall = figure.get_size_inches()
+    least = (len(sheet.rows) * around + written) / figure.dpi + _SOME
+    if tall < least < tall + width:  # more is no text beside axes, but one that is nowhere
+        figure.set_size_inches(width, least, forward=False)
 
 
 def _fit_height(sheet, parts):

@@ -37,7 +37,7 @@ def figures(lesson: Lesson, theme: Theme = "light") -> Iterator[tuple[str, Any]]
     --------
     >>> from gdpure.lesson import lesson
     >>> name, fig = next(figures(lesson()))
-    >>> assert name == "simple_cost" and len(fig.axes) == 3
+    >>> assert name == "simple_cost" and len(fig.axes) == 2
     """
     simple, linear, samples = lesson
     look: dict[str, Any] = {"names": _NAMES, "theme": theme}

@@ -258,4 +258,5 @@ def _interpolated(field, points):
     rows = np.interp(points[:, 1], y, np.arange(len(y)))
     below = np.clip(rows.astype(int), 0, len(y) - 2)
     share, column = rows - below, np.arange(len(points))
-    return (1 - share) * across[below, column] + share * across[below + 1, column]
+    with np.errstate(invalid="ignore"):  # beside what is not finite nothing is crossed
+        return (1 - share) * across[below, column] + share * across[below + 1, column]

@@ -12,7 +12,7 @@ import matplotlib
 import numpy as np
 from matplotlib.colors import to_rgba
 from matplotlib.patches import FancyArrowPatch
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
 from .layout import folded, placed
 from .palette import legible
@@ -332,5 +332,9 @@ def log_axis(ax: Any, axis: str, most: int = 6) -> None:
     low, high = sorted(np.log10(getattr(ax, f"get_{axis}lim")()))
     every = max(1, int(np.ceil((high - low) / most)))
     which = getattr(ax, f"{axis}axis")
-    which.set_major_locator(LogLocator(10.0**every, numticks=most + 3))
+    if high + 2 * every < np.log10(np.finfo(np.float64).max):
+        which.set_major_locator(LogLocator(10.0**every, numticks=most + 3))
+    else:  # it would try ticks that overflow
+        first = np.ceil(low / every) * every
+        which.set_major_locator(FixedLocator(10.0 ** np.arange(first, high, every)))
     which.set_minor_locator(NullLocator())

@@ -135,6 +135,8 @@ def _styled(draw, refused, reason):
                 _dress(given, look)
             result: Any = draw(*args, **options)
             finish(result if isinstance(result, Axes | FigureBase) else result.figure)
+        if given is None:
+            setattr(result.figure, "draw", functools.partial(_drawn, result.figure, look))  # noqa: B010
         if given is None and not hasattr(type(result), "_repr_mimebundle_"):
             shown: Any = functools.partial(_shown, result.figure)
             setattr(result, "_repr_mimebundle_", shown)  # noqa: B010  nobody else would
@@ -164,6 +166,11 @@ def said_if_slow(words: str) -> Iterator[None]:
         timer.cancel()
         timer.join()
         print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def _drawn(fig, look, renderer):
+    with style(look):  # whoever saves it: text is as wide as it was measured
+        type(fig).draw(fig, renderer)
 
 
 def _shown(fig, **asked):

@@ -10,6 +10,8 @@ import pytest
 from sklearn.datasets import load_diabetes
 
 import gdpure as gd
+from gdpure import plots
+from gdpure.plots.gallery import GALLERY
 from gdpure.specs import settings
 
 ROOT = Path(__file__).parents[1]
@@ -24,7 +26,8 @@ def examples():
     """Each python block, with the text block that follows it before the next python block."""
     for page, text in PAGES.items():
         found = []
-        for kind, body in BLOCK.findall(text.split("\n## The files\n")[0]):
+        text = text.split("\n## The files\n")[0].split("\n## The gallery\n")[0]
+        for kind, body in BLOCK.findall(text):
             if kind == "python":
                 found.append([body, ""])
             elif kind == "text":
@@ -47,6 +50,31 @@ def test_a_block_runs_and_prints_what_is_shown(code, shown, capsys):
     exec(compile(code, "a block", "exec"), {"__name__": "readme"})
     assert capsys.readouterr().out == shown
     assert shown or "assert" in code
+
+
+SET_UP, *LINES = [b for kind, b in BLOCK.findall(PAGES["plots/README.md"]) if kind == "python"]
+
+
+@pytest.fixture(scope="module")
+def drawing():
+    names = {}
+    exec(compile(SET_UP, "plots/README.md", "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_line_of_the_gallery_draws(line, drawing):
+    exec(compile(line.replace("plots", "film = plots", 1), "plots/README.md", "exec"), drawing)
+    assert len(plots.alt_text(drawing["film"].figure)) > 60
+
+
+def test_the_gallery_has_every_figure():
+    drawn = {name for line in LINES for name in re.findall(r"plots\.(\w+)\(", line)}
+    parts = {"alt_text", "record", "save", "save_animation", "surface", "level_sets"}
+    functions = {name for name in plots.__all__ if callable(getattr(plots, name))} - {"THEMES"}
+    assert drawn - parts == functions - parts
+    text = PAGES["plots/README.md"]
+    assert set(re.findall(r"\(reference/(\w+)\.svg\)", text)) == set(GALLERY)
 
 
 def test_blocks_are_many_and_the_first_is_short():

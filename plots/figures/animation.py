@@ -50,7 +50,8 @@ class Film(FuncAnimation):
     def __init__(self, figure, show, frames, fps, look):
         self.figure, self.fps, self.look = figure, fps, look
         options = {"interval": 1000 / fps, "cache_frame_data": False}
-        super().__init__(figure, show, frames=frames, **options)
+        # To draw the figure is to begin to play it; where nothing may move it stays as it is.
+        super().__init__(figure, show, frames, lambda: show(frames[-1]), **options)
 
     def __del__(self):
         """Say nothing."""

@@ -14,7 +14,7 @@ import gdpure as gd
 from gdpure import guards
 
 from .. import views
-from ..layout import Plan, canvas
+from ..layout import Plan, canvas, placed
 from ..levels import Bands, bands_of, draw_levels, number
 from ..marks import (
     few_ticks,
@@ -199,7 +199,7 @@ def step_rules(
     size: str = "page",
     fig: Any = None,
 ) -> FigureBase:
-    """Draw one run of each rule from the same start, and below it the steps that it took.
+    """Draw one run of each rule from the same start, and below or beside it the steps it took.
 
     A step size is measured, ``|x_{k+1} - x_k| / |g_k|``, in units of 1/L where L is known: then 1
     and the edge 2 are lines. Where rounding leaves nothing to measure, a mark stands at the foot.
@@ -247,15 +247,17 @@ def step_rules(
     known = gd.facts(f).smoothness
     unit = None if known is None else 1 / float(known)
 
-    n = len(runs)
-    plans = [_grid(list(runs), columns) for columns in (min(n, 4) if n != 6 else 3, n, min(n, 2))]
+    n, of = len(runs), list(runs)
+    plans = [_grid(of, columns) for columns in (min(n, 4) if n != 6 else 3, n, min(n, 2))]
+    if n > 4:  # in one row, names are wider than maps
+        plans.insert(1, _grid(of, 3, beside=True))
     fig, look, axes = canvas(fig, theme, "step_rules", *plans)
     bands = bands_of(shown.field.z, look.mist, shown.minimum)
     limits = _limits(np.concatenate([run.step_sizes for run in runs.values()]), unit)
     for i, (name, run) in enumerate(runs.items()):
         ax, below = axes[name], axes[f"{name} steps"]
-        spec = below.get_subplotspec()
-        first, last = spec.is_first_col(), spec.is_last_row()
+        first = ax.get_subplotspec().is_first_col()
+        last = below.get_subplotspec().is_last_row()
         draw_ground(ax, shown, bands, look, names, labels=False)
         outside = draw_path(ax, run.points, shown.window, look, width=1.0)
         few_ticks(ax, 4)
@@ -263,6 +265,8 @@ def step_rules(
         _draw_steps(below, run.step_sizes, limits, unit, look)
         if unit is not None and i == 0:
             write(below, -0.4, 2.3, "$2/L$", look.warn, look, va="bottom", gid="gd:label")
+        _fit_ticks(ax, [1, 2, 5, 10])
+        _fit_ticks(below, None, integer=True)
         for part in (ax, below):
             part.tick_params(labelleft=first, labelbottom=last)
             if not first:
@@ -274,12 +278,14 @@ def step_rules(
     return fig
 
 
-def _grid(names, columns):
-    """Return a plan of maps, each with its steps below."""
+def _grid(names, columns, beside=False):
+    """Return a plan of maps, each with its steps below, or beside it."""
     rows, plan = _rows(names, columns), []
     for row in rows:
-        plan += [row, [name if name == "." else f"{name} steps" for name in row]]
-    return Plan(plan, (None, 0.46) * len(rows))
+        below = [name if name == "." else f"{name} steps" for name in row]
+        pairs = [part for pair in zip(row, below, strict=True) for part in pair]
+        plan += [pairs] if beside else [row, below]
+    return Plan(plan, (None,) * len(rows) if beside else (None, 0.46) * len(rows))
 
 
 def _start(given, dtype):
@@ -347,7 +353,16 @@ def _draw_steps(ax, step_sizes, limits, unit, look):
     ax.plot(np.arange(n), seen, color=look.gd, marker="o", ms=2.8, mec=look.paper, mew=0.3, lw=0.9,
             zorder=5, markevery=max(1, n // 40), gid="gd:step sizes")  # fmt: skip
     foot_marks(ax, np.arange(n), sizes, look.gd)
-    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     ax.set_xlabel("step $k$", labelpad=1)
     name = "$\\eta_k$" if unit is None else "$\\eta_k L$"
     ax.set_ylabel(name, rotation=0, labelpad=12, va="center")
+
+
+def _fit_ticks(ax, steps, **options):
+    """Give what is below the axes at most 4 ticks, or 2 where they are less than an inch wide."""
+
+    def place():
+        most = 4 if ax.bbox.width >= ax.figure.dpi else 2
+        ax.xaxis.set_major_locator(MaxNLocator(most, steps=steps, **options))
+
+    placed(place)

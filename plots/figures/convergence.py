@@ -27,7 +27,7 @@ _SIZE = (7.2, 2.4)  # inches
 FEW = 60  # rows of a run get a dot each
 _MARKERS = ("o", "s", "^")
 FAR = 1e-9  # of all that is proven: what lies below would flatten the rest
-_LEAST = np.finfo(np.float64).eps ** 2  # of the highest: below it there is nothing to be seen
+_LEAST = np.finfo(np.float64).eps ** 2  # of the first: below it there is nothing to be seen
 _DASHDOT = (0, (6, 2, 1, 2))
 _DASHES = {"convex": DOTTED, "strongly convex": _DASHDOT, "quadratic": _DASHDOT}
 
@@ -189,7 +189,7 @@ def frame(ax, last, shown, gap, most=6, least=0.0, yscale=None):
         room = 0.05 * (np.ptp(heights) or 1)
         ax.set_ylim(heights.min() - room, heights.max() + room)
         return
-    heights = heights[heights > max(least, _LEAST * heights.max(initial=0.0))]
+    heights = heights[heights > max(least, _LEAST * heights[:1].max(initial=0.0))]
     low, high = (heights.min(), heights.max()) if len(heights) else (0.1, 1)
     room = max((high / low) ** 0.06, 1.1)
     most_of_all = np.finfo(np.float64).max / 10

@@ -144,7 +144,11 @@ def _draw_errors(ax, found, look):
 
 
 def _draw_gradients(ax, found, given, look):
-    """Draw the errors of the automatic derivative and of the other one; what is 0 is at a limit."""
+    """Draw the errors of the automatic derivative and of the other one; what is 0 is at a limit.
+
+    Where the reference is exact 0 has no place on the axis: its name stands at the foot.
+    """
+    low, high = ax.get_ylim()
     for error, name, color, side in (
         (found.automatic, "automatic", look.third, -1),
         (found.by_hand if given else np.nan, "by hand", look.warn, 1),
@@ -155,13 +159,13 @@ def _draw_gradients(ax, found, given, look):
             diamonds = {"marker": "D", "ms": 4, "mec": look.paper, "mew": 0.5, "markevery": 13}
             ax.plot(found.step, np.full_like(found.step, height), color=color, lw=1.5, zorder=4,
                     gid=f"gd:{name}", **(diamonds if side > 0 else {}))  # fmt: skip
-            text = f"{name}  {'' if seen else '≤'}{number(height, 2)}"
+            text = f"{name}  {'≤' * bool(height and not seen)}{number(height, 2)}"
             place = {"transform": ax.get_yaxis_transform(), "ha": "right"}
-            place["va"] = "top" if side < 0 else "bottom"
+            place["va"] = "top" if side < 0 < height else "bottom"
             write(
                 ax,
                 0.985,
-                height * 3.0**side,
+                height * 3.0**side if height else low * (high / low) ** (0.1 + 0.05 * side),
                 text,
                 color,
                 look,

@@ -184,8 +184,9 @@ def test_gaps_that_are_not_positive_are_marks_at_the_foot():
 def test_a_run_that_begins_at_its_end_and_one_that_diverges_are_drawn():
     for start, eta, steps in (([0.0, 0.0], 0.1, 3), ([2.0, 1.0], 0.1, 0), ([2.0, 1.0], 9.0, 300)):
         run = gd.descend(gd.landscapes.bowl, jnp.array(start), eta, steps=steps)
-        fig = animate(gd.landscapes.bowl, run).figure
-        fig.draw_without_rendering()
+        animation = animate(gd.landscapes.bowl, run)
+        fig = animation.figure
+        fig.draw_without_rendering()  # the animation listens
         assert len(record(fig)["gap/measured"]) == steps + 1
     assert f"diverged after {int(run.final.count)}" in fig.axes[1].get_title(loc="right")
 

@@ -249,6 +249,14 @@ EXACT, ARMIJO, BORWEIN = (
 )
 
 
+def maps(fig):
+    """Return the maps of a figure of rules, one per rule, and below them their steps, by name."""
+    by_name = {ax.get_label(): ax for ax in fig.axes}
+    found = {name: ax for name, ax in by_name.items() if not name.endswith(" steps")}
+    assert by_name.keys() == {*found, *(f"{name} steps" for name in found)}
+    return found, {name: by_name[f"{name} steps"] for name in found}
+
+
 def cost(points):
     return np.mean((points @ A.T - Y) ** 2, -1)
 
@@ -299,7 +307,7 @@ def law_of_rules(drawn):
         here.sum() >= 4
         and (cost(points)[1:] <= promised + 2 * (error[1:] + error[:-1]))[here].all()
     )
-    halvings = np.log2(4 / L / steps[here])
+    halvings = np.log2(3 / L / steps[here])
     assert np.allclose(halvings, np.round(halvings), atol=1e-6) and (halvings > -1e-6).all()
     longer = points[:-1] - 2 * steps[:, None] * gradients[:-1]
     refused = cost(longer) > cost(points)[:-1] - 2e-4 * steps * (gradients[:-1] ** 2).sum(1)
@@ -340,9 +348,9 @@ def test_six_rules_share_window_levels_and_strips(six):
 
 
 def test_panels_say_how_far_each_rule_got(six):
-    for ax in six.axes[::2]:
+    for name, ax in maps(six)[0].items():
         [said] = [t.get_text() for t in ax.texts if t.get_gid() == "gd:outcome"]
-        gap = cost(record(six)[f"{ax.get_label()}/path"][-1]) - 0.02
+        gap = cost(record(six)[f"{name}/path"][-1]) - 0.02
         if gap < 1e-15:
             assert said == "gap 0 to rounding"
         else:
@@ -376,8 +384,9 @@ def test_the_law_of_rules_sees(monkeypatch, change):
     ("name", "wrong"),
     [
         (EXACT, gd.Constant(1.05 / L)),
-        (ARMIJO, gd.Backtracking(8 / L, shrink=0.25)),
-        (ARMIJO, gd.Constant(2.0 / L)),
+        (ARMIJO, gd.Backtracking(3 / L, shrink=0.25)),
+        (ARMIJO, gd.Backtracking(4 / L)),
+        (ARMIJO, gd.Constant(1.5 / L)),
         ("Polyak", gd.Polyak(-1.0, relaxation=2.0)),
         ("Polyak", gd.Polyak(0.0)),
         ("constant $1/L$", 1.01 / L),
@@ -411,9 +420,10 @@ def test_strips_show_schedules_whatever_they_are(start, sixteenths):
 
 def test_a_stranger_s_function_has_rules_too():
     fig = step_rules(stranger, [1.0, 1.0], steps=10)
-    names = [ax.get_label() for ax in fig.axes[::2]]
+    above, strips = maps(fig)
+    names = list(above)
     assert len(names) == 4 and "backtracking from 1" in names and names[0].startswith("constant")
-    assert {ax.get_ylabel() for ax in fig.axes[1::2]} == {r"$\eta_k$", ""}
+    assert [ax.get_ylabel() for ax in strips.values()] == [r"$\eta_k$", "", "", ""]
     drawn = record(fig)
     eta = float(names[0].split()[1])
     shown = drawn[f"{names[0]} steps/step sizes"][:, 1]
@@ -433,11 +443,15 @@ def test_what_is_not_seen_is_counted():
     assert len(record(fig)["still steps/not positive"]) == 7
 
 
-def test_an_oblong_window_keeps_its_shape():
-    window = [[-1.5, 1.5], [0.0, 1.8]]
+@pytest.mark.parametrize("height", [0.76, 1.8, 11.9])
+def test_an_oblong_window_keeps_its_shape(height):
+    window = [[-1.5, 1.5], [0.0, height]]
     fig = step_rules(line_fit(), START, {"a": 0.01, "b": 0.02}, steps=3, window=window)
     assert np.array_equal(record(fig)["a/limits"], window)
-    assert [ax.get_aspect() for ax in fig.axes[::2]] == [1.0, 1.0]
+    assert [ax.get_aspect() for ax in maps(fig)[0].values()] == [1.0, 1.0]
+    fig.draw_without_rendering()
+    drawn = [np.divide(*ax.bbox.size) for ax in maps(fig)[0].values()]
+    assert np.allclose(drawn, 3 / height, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

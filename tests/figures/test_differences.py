@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from texts import no_text_is_clipped_or_overlaps
 
 import gdpure as gd
 from gdpure.plots.figures import differences as figures
@@ -276,7 +277,13 @@ def test_cubics_obey_the_exact_bounds(coefficients, at):
 
 def test_special_points_are_drawn_as_well():
     gradient_check(jnp.abs, 0.0)  # a kink, and 0 derivatives of higher order
-    gradient_check(lambda t: 0 * t, 1.0)  # no error at all
+    nothing = gradient_check(lambda t: 0 * t, 1.0, gradient=lambda t: 0 * t)  # no error at all
+    for ax in nothing.axes:
+        named = [text for text in ax.texts if text.get_text() in ("automatic  0", "by hand  0")]
+        assert len(named) == 2
+        assert all(ax.bbox.contains(*text.get_window_extent().min) for text in named)
+    no_text_is_clipped_or_overlaps(nothing)
+    gradient_check(lambda t: 0 * t, 1.0)
     gradient_check(jnp.sin, 0.5, steps=[2.0**-60])  # a step that moves nothing
     gradient_check(lambda t: jnp.sum(jnp.exp(t)), np.array([30.0, -5.0]))
 

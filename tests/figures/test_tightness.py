@@ -56,6 +56,11 @@ def broken_laws(found, names=BOUNDS):
     return broken
 
 
+def unspaced(formula):
+    """Return a formula, which may be in pieces on several lines, without what is between them."""
+    return re.sub(r"\\quad|\\ |[\s$]", "", formula)
+
+
 # -- what is drawn ---------------------------------------------------------------------------------
 
 
@@ -65,13 +70,13 @@ def test_every_tight_theorem_is_drawn_and_obeys_the_laws(judged, monkeypatch):
     ax = drawn(monkeypatch, shown)
     found = record(ax.figure)
     assert broken_laws(found) == set()
-    said = [text.get_text() for text in ax.texts]
+    said = [unspaced(text.get_text()) for text in ax.texts]
     for y, row in enumerate(shown.rows):
         assert (row.random.ratio <= 1 + row.random.rounding).all() and len(row.random.ratio) > 60
         assert (abs(row.extremal.ratio - 1) <= row.extremal.rounding).all()
         assert row.extremal.rounding.max() <= 1e-9
         assert len(row.extremal.ratio) == len(BOUNDS[row.theorem].extremal)
-        assert figures.in_math(BOUNDS[row.theorem].statement) in said
+        assert unspaced(figures.in_math(BOUNDS[row.theorem].statement)) in said
         for part in ("random", "extremal"):
             ratio, height = found[f"{part}, {row.theorem}"].T
             assert np.array_equal(ratio, getattr(row, part).ratio)
@@ -164,6 +169,13 @@ def test_ratios_beyond_the_window_are_marked_and_counted():
     marks = sum(len(v) for key, v in found.items() if "outside the window" in key)
     assert marks == (ratios > found["limits"][0, 1]).sum() > 0
     assert any(text.get_text().startswith(f"{marks} ratio") for text in ax.texts)
+
+
+@pytest.mark.parametrize(("size", "inches"), [("page", 0.47), ("column", 0.73 * 7 / 8.5)])
+def test_a_row_alone_has_the_height_of_a_row_and_its_text_has_room(size, inches):
+    ax = tightness(["linear-value"], size=size)
+    assert abs(ax.bbox.height / ax.figure.dpi - inches) < 0.02
+    no_text_is_clipped_or_overlaps(ax.figure)
 
 
 # -- bad input, and what all figures share ---------------------------------------------------------
