@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from gdpure.plots import save
-from gdpure.plots.style import WIDTH, style
+from gdpure.plots.sizes import SIZES
+from gdpure.plots.style import style
 
 from .jobs import JOBS
 from .measuring import seconds
@@ -54,7 +55,8 @@ def measured(panel, values):
 def draw(panels, theme="light"):
     """Return a figure of panels: pairs of one and what was `measured` of it."""
     with style(theme) as look:
-        fig = Figure(figsize=(WIDTH, 0.78 * WIDTH), layout="constrained")
+        wide = SIZES["page"].width
+        fig = Figure(figsize=(wide, 0.78 * wide), layout="constrained")
         axes = fig.subplots(-(-len(panels) // 2), 2, squeeze=False).ravel()
         for ax, (panel, found) in zip(axes, panels, strict=True):
             _draw(ax, panel, found, look)
