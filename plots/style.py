@@ -136,10 +136,7 @@ def _styled(draw, refused, reason):
             result: Any = draw(*args, **options)
             finish(result if isinstance(result, Axes | FigureBase) else result.figure)
         if given is None:
-            setattr(result.figure, "draw", functools.partial(_drawn, result.figure, look))  # noqa: B010
-        if given is None and not hasattr(type(result), "_repr_mimebundle_"):
-            shown: Any = functools.partial(_shown, result.figure)
-            setattr(result, "_repr_mimebundle_", shown)  # noqa: B010  nobody else would
+            _by_itself(result, look)
         return result
 
     return drawn
@@ -168,8 +165,15 @@ def said_if_slow(words: str) -> Iterator[None]:
         print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
+def _by_itself(result, look):
+    """Make a figure of ours draw in its style, whoever saves it, and show itself in a notebook."""
+    result.figure.draw = functools.partial(_drawn, result.figure, look)
+    if not hasattr(type(result), "_repr_mimebundle_"):
+        result._repr_mimebundle_ = functools.partial(_shown, result.figure)
+
+
 def _drawn(fig, look, renderer):
-    with style(look):  # whoever saves it: text is as wide as it was measured
+    with style(look):  # text is as wide as it was measured
         type(fig).draw(fig, renderer)
 
 

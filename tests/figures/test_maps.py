@@ -1,6 +1,7 @@
 """Maps: what is drawn is read back from the artists and compared with what is true."""
 
 import math
+import pickle
 
 import jax
 import jax.numpy as jnp
@@ -483,3 +484,20 @@ def test_what_has_no_vector_of_two_is_told_what_to_do():
     for draw in (plots.level_sets, plots.landscape):
         with pytest.raises(ValueError, match=rf"{draw.__name__}: .*gd.unpack\(f\) is f\(theta\)"):
             draw(lambda a, b: a + b)
+
+
+def test_no_mark_of_a_path_hides_a_part_of_a_level_label():
+    def f(t):  # its last level is -0.45, and the path ends beside that label
+        return jnp.cos(2 * t[0]) + 0.3 * t[0] ** 2 + t[1] ** 2 - 0.5 * t[0] * t[1]
+
+    run = gd.descend(f, jnp.array([2.0, 1.5]), 0.15, steps=15)
+    ax = plots.landscape(f, path=run).axes[1]
+    labels = [t for t in ax.texts if t.get_gid() == "gd:level label" and t.get_visible()]
+    boxes = [text.get_window_extent() for text in labels]
+    points = ax.transData.transform(run.history.point)
+    assert labels and not [point for box in boxes for point in points if box.contains(*point)]
+
+
+def test_a_figure_can_be_copied_as_others_can():
+    fig = plots.descent(quadratic(), gd.descend(quadratic(), jnp.array([2.0, 1.0]), 0.1, steps=3))
+    assert len(pickle.loads(pickle.dumps(fig.figure)).axes) == 1
