@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gdpure import trees
-from gdpure.objectives import Objective, cut, examples, of_examples
+from gdpure import sharding, trees
+from gdpure.objectives import Objective, examples, of_examples
 
 # Bytes of rows that a CPU holds, that it reads at once, and of a row that takes longer than its use
 _CACHE, _BLOCK, _ROW = 2**25, 2**21, 2**5
@@ -33,7 +33,7 @@ class InBlocks:
         """Return value and gradient."""
         rows = examples(f) if isinstance(f, Objective) and f.axes is not None else []
         # Every device has its own blocks, as it has its own rows where they are sharded.
-        parts = cut(rows, self.parts) if rows else 1
+        parts = sharding.cut(rows, self.parts) if rows else 1
         blocks = _blocks(rows, parts, params)
         if blocks < 2:
             return self.way(f, params)
@@ -60,7 +60,7 @@ class InBlocks:
         if parts == 1:
             like, total = of_part(rows)
         else:
-            like, total = jax.vmap(of_part)([x.reshape(parts, n, *x.shape[1:]) for x in rows])
+            like, total = sharding.each_part(of_part, rows, parts)
             total = jax.tree.map(partial(jnp.sum, axis=0), total)
         return jax.tree.map(lambda x, y: (x * (size / n / parts)).astype(y.dtype), total, like)
 

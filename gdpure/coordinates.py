@@ -17,14 +17,13 @@ import numpy as np
 from jax import lax
 from jax.extend.core import Literal, jaxprs_in_params
 
-from gdpure.programs import CALLS
+from gdpure.programs import ARITHMETIC, CALLS
 
 _MOST, _OPERATIONS = 16, 300  # entries of an array, and of all that is computed
-_ENTRYWISE = frozenset(
-    "abs acos acosh add add_any and asin asinh atan atan2 atanh bitcast_convert_type cbrt ceil "
-    "clamp convert_element_type copy cos cosh div eq erf exp exp2 expm1 floor ge gt integer_pow "
-    "is_finite le log log1p logistic lt max min mul ne neg not or pow pvary rem round rsqrt "
-    "select_n sign sin sinh sqrt square stop_gradient sub tan tanh xor".split()
+_ENTRYWISE = ARITHMETIC.union(
+    "acos acosh asin asinh atan atan2 atanh bitcast_convert_type cbrt ceil clamp cos cosh erf "
+    "exp exp2 expm1 floor is_finite log log1p logistic pow rem round rsqrt sin sinh tan tanh "
+    "xor".split()
 )
 
 

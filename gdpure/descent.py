@@ -14,9 +14,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gdpure import adapters, calls, gradients, guards, loop, runs, trees
+from gdpure import adapters, calls, gradients, guards, loop, runs, sharding, trees
 from gdpure.gradients import Gradient
-from gdpure.objectives import gathered
 from gdpure.states import Descent, History, State, Status, history
 
 __all__ = [
@@ -287,7 +286,7 @@ def _said_of_rows(starts):
 
 
 def _first_of(x):
-    return gathered(x)[0] if x.ndim else x
+    return sharding.gathered(x)[0] if x.ndim else x
 
 
 # -- compiled --------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero, zero_from_primal
 
 from gdpure import guards, programs, trees
-from gdpure.objectives import Objective, bare, of_examples, taken
+from gdpure.objectives import Objective, bare, of_examples
+from gdpure.sharding import taken
 
 
 def of(caller: str, f: Any, way: Callable, params: Any, rows: Any = None) -> Any:

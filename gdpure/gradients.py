@@ -14,9 +14,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gdpure import calls, evaluations, guards
+from gdpure import calls, evaluations, guards, sharding
 from gdpure.blocks import InBlocks
-from gdpure.objectives import Objective, cut, examples, number_of_examples, parts
+from gdpure.objectives import Objective, examples, number_of_examples, parts
 
 Gradient = Callable[[Any], Callable[[Any], tuple[Any, Any]]]
 
@@ -171,9 +171,9 @@ def _rows(of_rows, params, rows, *, chunk_size, spread):
     def in_chunks(rows):
         return jax.lax.map(row, rows, batch_size=max(1, chunk_size // many))
 
-    if (many := cut(rows, spread)) == 1:
+    if (many := sharding.cut(rows, spread)) == 1:
         return in_chunks(rows)
-    split = jax.vmap(in_chunks)([x.reshape(many, -1, *x.shape[1:]) for x in rows])
+    split = sharding.each_part(in_chunks, rows, many)
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), split)
 
 

@@ -13,10 +13,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.core import Tracer
-from jax.sharding import NamedSharding, PartitionSpec
 from jax.tree_util import Partial
 
-from gdpure import adapters, calls, evaluations, gradients, guards, programs, rules, trees
+from gdpure import adapters, calls, evaluations, gradients, guards, programs, rules, sharding, trees
 from gdpure.states import Descent, State, Status, history
 
 MOST = 2**31 - 1  # what an int32 counts
@@ -126,7 +125,7 @@ def first(caller, evaluate, start, rule):
         guards.memory(caller, start.memory, memory)
         memory, count = start.memory, start.count
     count = jnp.asarray(count, jnp.int32)
-    return varying(look(evaluate, point, memory, count), (evaluate, rule))
+    return sharding.varying(look(evaluate, point, memory, count), (evaluate, rule))
 
 
 # -- one step --------------------------------------------------------------------------------------
@@ -155,7 +154,7 @@ def move(evaluate, rule, state, step_size):
     guards.update(updates, state.point, memory, state.memory)
     point = jax.tree.map(lambda x, u: x + u.astype(x.dtype), state.point, updates)
     memory = jax.tree.map(lambda new, old: _as(new, old.dtype), memory, state.memory)
-    return varying((point, memory), state)
+    return sharding.varying((point, memory), state)
 
 
 def _value(evaluate, like, params):
@@ -232,29 +231,6 @@ def _bits(x):
     if jnp.issubdtype(x.dtype, jnp.floating):
         return lax.bitcast_convert_type(x, f"uint{jnp.finfo(x.dtype).bits}")
     return x
-
-
-def varying(tree, *others):
-    """Return a tree that varies over a mesh as it and others do: `jax.shard_map` wants it known."""
-    leaves = jax.tree.leaves((tree, others))
-    axes = frozenset().union(*map(_axes, leaves))
-    meshes = [mesh for mesh in map(_mesh, leaves) if not mesh.empty]
-
-    def put(x):
-        if meshes and _mesh(x).empty:  # a constant lies on no mesh
-            x = jax.sharding.reshard(x, NamedSharding(meshes[0], PartitionSpec()))
-        return lax.pcast(x, tuple(axes - _axes(x)), to="varying")
-
-    return jax.tree.map(put, tree)
-
-
-def _mesh(x):
-    return jax.typeof(x).sharding.mesh
-
-
-def _axes(x):
-    kind = jax.typeof(x)
-    return kind.vma if hasattr(kind, "vma") else kind.manual_axis_type.varying
 
 
 def _strong(x):

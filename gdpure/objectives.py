@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
-from jax.sharding import NamedSharding, PartitionSpec
 from jax.tree_util import Partial
 
-from gdpure import guards, trees
+from gdpure import guards, sharding, trees
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
@@ -158,7 +156,7 @@ class _MeanLoss:
 
     def __call__(self, params, examples):
         leaves, structure = jax.tree.flatten(examples)
-        examples = jax.tree.unflatten(structure, _side_by_side(leaves))
+        examples = jax.tree.unflatten(structure, sharding.side_by_side(leaves))
         losses = jax.vmap(self.loss, in_axes=(None, 0))(params, examples)
         guards.losses("empirical_risk", losses)
         return jnp.mean(losses)
@@ -230,23 +228,7 @@ def examples(f: Objective) -> list[jax.Array]:
         rows.append(jnp.moveaxis(x, axis, 0) if axis else x)
 
     _over_examples(add, f)
-    return _side_by_side(rows)
-
-
-def _side_by_side(rows):
-    """Return arrays whose rows lie on an explicit mesh as those of the one that is spread most."""
-    counts = [shards(x) for x in rows]
-    if len(set(counts)) <= 1:
-        return rows
-    place = jax.typeof(rows[counts.index(max(counts))]).sharding
-
-    def beside(x):
-        rest = jax.typeof(x).sharding.spec[1:]
-        return jax.sharding.reshard(
-            x, NamedSharding(place.mesh, PartitionSpec(place.spec[0], *rest))
-        )
-
-    return [x if n == max(counts) else beside(x) for x, n in zip(rows, counts, strict=True)]
+    return sharding.side_by_side(rows)
 
 
 def of_examples(f: Objective, rows: list[jax.Array]) -> Objective:
@@ -262,28 +244,7 @@ def of_examples(f: Objective, rows: list[jax.Array]) -> Objective:
 
 def restrict(f: Objective, rows: Any) -> Objective:
     """Return the finite sum over some of its examples: the same functions of fewer rows."""
-    return of_examples(f, [taken(x, rows) for x in examples(f)])
-
-
-def taken(x: jax.Array, rows: Any) -> jax.Array:
-    """Return some rows of an array."""
-    if shards(x) == 1:
-        return x[rows]
-    # On an explicit mesh they have to be told where to go: to all devices.
-    return x.at[rows].get(out_sharding=PartitionSpec(None, *jax.typeof(x).sharding.spec[1:]))
-
-
-def gathered(x: jax.Array) -> jax.Array:
-    """Return an array of which every device of an explicit mesh has all rows."""
-    return x if shards(x) == 1 else jax.sharding.reshard(x, PartitionSpec(*(None,) * x.ndim))
-
-
-def shards(x: jax.Array) -> int:
-    """Return over how many devices of an explicit mesh the rows of an array are spread."""
-    sharding = jax.typeof(x).sharding
-    names = sharding.spec[0] if sharding.spec else None
-    names = names if isinstance(names, tuple) else (names,)
-    return math.prod(sharding.mesh.shape[name] for name in names if name is not None)
+    return of_examples(f, [sharding.taken(x, rows) for x in examples(f)])
 
 
 def parts(f: Any) -> int:
@@ -300,19 +261,6 @@ def parts(f: Any) -> int:
         return 0
     _over_examples(count, f)
     return max(counts)
-
-
-def cut(rows: list[jax.Array], known: int = 0) -> int:
-    """Return into how many parts to cut rows lest one device need those of another.
-
-    Where JAX chooses the devices, traced arrays do not say on how many of them they are: then it is
-    those of the mesh that is set, or all.
-    """
-    if (explicit := max(map(shards, rows))) > 1:
-        return explicit
-    mesh = jax.sharding.get_abstract_mesh()
-    free = math.prod(mesh.shape[axis] for axis in mesh.auto_axes)
-    return math.gcd(len(rows[0]), known or (jax.device_count() if mesh.empty else free))
 
 
 def _over_examples(change, f):

@@ -306,10 +306,9 @@ def _jitted(function, structure, static):
 _REPETITIONS = 8  # after which a GPU gains little
 _EQUATIONS = 1000  # of one program, whose compilation takes about a second
 CALLS = ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "checkpoint", "remat2")
-_ARITHMETIC = (
-    *("abs", "add", "add_any", "and", "broadcast_in_dim", "convert_element_type", "copy", "div"),
-    *("eq", "ge", "gt", "integer_pow", "le", "lt", "max", "min", "mul", "ne", "neg", "not", "or"),
-    *("select_n", "sign", "sqrt", "square", "stop_gradient", "sub", "pvary"),
+ARITHMETIC = frozenset(  # entry by entry, each in about one instruction
+    "abs add add_any and convert_element_type copy div eq ge gt integer_pow le lt max min mul ne "
+    "neg not or pvary select_n sign sqrt square stop_gradient sub".split()
 )
 
 
@@ -337,7 +336,8 @@ def repetitions(platform: str, body: Callable, carry: Any, turn: Any) -> int:
         return 1
     many = min(_REPETITIONS, _EQUATIONS // max(len(equations), 1))
     if platform == "cpu":
-        plain = all(equation.primitive.name in _ARITHMETIC for equation in equations)
+        names = {equation.primitive.name for equation in equations}
+        plain = names <= ARITHMETIC | {"broadcast_in_dim"}
         many = plain and many // max(_coupled(jaxpr, len(jax.tree.leaves(carry))), 1)
     return max(many, 1)
 

@@ -12,7 +12,7 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jax.tree_util import Partial
 
-from gdpure import adapters, coordinates, loop, programs, rules, trees
+from gdpure import adapters, coordinates, loop, programs, rules, sharding, trees
 from gdpure.states import Descent, Status
 
 # -- many steps ------------------------------------------------------------------------------------
@@ -41,7 +41,7 @@ def scan(evaluate, rule, start, step_sizes, record, steps, unroll, moves=()):
         # What somebody else's rule has in closures may be differentiated, too: it becomes leaves.
         moves = tuple(programs.traced(each, evaluate, told, start, None) for each in moves)
     course = Course(evaluate, rule, moves, step_sizes, record, steps, unroll)
-    return _run(course, loop.varying(start, course))
+    return _run(course, sharding.varying(start, course))
 
 
 @jax.custom_jvp
@@ -95,7 +95,7 @@ def _run_lean(course, start):
 
     arrive, ended = partial(loop.look, course.evaluate), partial(_ended, course)
     kept = start._replace(count=0 * start.count)
-    step_sizes, carry = loop.varying(course.step_sizes, start), (kept.point, kept.memory)
+    step_sizes, carry = sharding.varying(course.step_sizes, start), (kept.point, kept.memory)
     limit, step_size = jnp.where(loop.going(start), course.steps, 0), _at(step_sizes, 0)
     known = coordinates.of((leave, kept, step_size), (arrive, *carry, kept.count), (ended, kept))
     if few := known is not None:
@@ -130,7 +130,7 @@ def _run_lean(course, start):
     if longest == 1 or not many or _reporting(course):  # what has effects is never run twice
         strides = [1]
     n = strides[0]
-    k = loop.varying(jnp.arange(course.steps // n * n, dtype=jnp.int32), start)
+    k = sharding.varying(jnp.arange(course.steps // n * n, dtype=jnp.int32), start)
     turns = k, jax.tree.map(lambda x: x[: len(k)], step_sizes)
     turns = jax.tree.map(lambda x: x.reshape(-1, n), turns)
     kept, _ = repeated(
@@ -199,7 +199,7 @@ def repeated(body, carry, turns, rule, ahead, row, unroll):
         return ahead(whole[1], _at(turns, whole[0]))
 
     rows = jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *jnp.shape(x))), row)
-    begun = loop.varying(jnp.zeros((), jnp.int32), carry)
+    begun = sharding.varying(jnp.zeros((), jnp.int32), carry)
     return until(going, one, (begun, carry, rows), rule, state)[1:]
 
 

@@ -19,7 +19,8 @@ from jax import lax
 from jax.core import Tracer
 from jax.sharding import Mesh
 
-from gdpure.objectives import Facts, cut, gathered
+from gdpure import sharding
+from gdpure.objectives import Facts
 
 _FEW = 256  # rows of which a factor would save nothing
 
@@ -120,7 +121,7 @@ def _factor(dtype, *columns):
     """
     n, p = len(columns[0]), sum(x.shape[1] for x in columns)
     if n <= max(p, _FEW):
-        return jnp.concatenate([gathered(x) for x in columns], axis=1)
+        return jnp.concatenate([sharding.gathered(x) for x in columns], axis=1)
     unit, wide = _roundoff(dtype), columns[0].dtype
     # Of sqrt(n) sums of sqrt(n) products, whose roundings add up like steps of a random walk.
     noise = min(1 / 16, 4 * p * n**0.25 * _roundoff(wide))
@@ -153,7 +154,7 @@ def _factor(dtype, *columns):
 def _factor_along(dtype, columns, tangents):
     # Q of A = Q R may stand still: turning it turns R, and nothing is asked but R'R.
     R = _factor(dtype, *columns)
-    change = jnp.concatenate([gathered(x) for x in tangents], axis=1)
+    change = jnp.concatenate([sharding.gathered(x) for x in tangents], axis=1)
     if len(R) == len(change):
         return R, change
     return R, (jnp.concatenate(columns, axis=1) @ jnp.linalg.pinv(R)).T @ change
@@ -173,11 +174,11 @@ def _gram(columns, dtype, changed):
     Every device has its own blocks, as it has its own rows where they are sharded.
     """
     n, wide = len(columns[0]), columns[0].dtype
-    p, shards = sum(x.shape[1] for x in columns), cut(columns)
-    rows = n // shards
+    p, parts = sum(x.shape[1] for x in columns), sharding.cut(columns)
+    rows = n // parts
     size = min(rows, max(_FEW, math.isqrt(n)))
 
-    def of_shard(*columns):
+    def of_part(columns):
         def add(k, total):
             begin = jnp.minimum(k * size, rows - size)  # the last block begins before its turn,
             fresh = begin + jnp.arange(size) >= k * size  # and these of its rows are new
@@ -189,8 +190,8 @@ def _gram(columns, dtype, changed):
         return lax.fori_loop(0, -(-rows // size), add, jnp.zeros((p, p), wide))
 
     # In the dtype they came in: of float64 there is no more than a block at a time.
-    own = [x.astype(dtype).reshape(shards, rows, -1) for x in columns]
-    return jax.vmap(of_shard)(*own).sum(axis=0)
+    own = [x.astype(dtype) for x in columns]
+    return sharding.each_part(of_part, own, parts).sum(axis=0)
 
 
 def _root(gram):

@@ -12,7 +12,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import gdpure as gd
-from gdpure import blocks, spectra
+from gdpure import blocks, sharding
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.integers(-4, 5, (8, 3)).astype(np.float32)
@@ -167,7 +167,8 @@ def test_blocks_are_of_the_rows_of_each_device_however_many_have_some(small_cach
 
 def test_facts_are_of_the_rows_of_each_device_however_many_have_some(small_cache, monkeypatch):
     parts = []
-    monkeypatch.setattr(spectra, "cut", lambda rows: parts.append(blocks.cut(rows)) or parts[-1])
+    cut = sharding.cut
+    monkeypatch.setattr(sharding, "cut", lambda rows: parts.append(cut(rows)) or parts[-1])
     _, data = _on(3, AxisType.Auto, 552)
     known = gd.facts(gd.least_squares(*data))
     assert set(parts) == {3}
