@@ -185,7 +185,8 @@ def _check(subject, theorems, dtype, instances, expected, seed, progress, small)
         if reason
     }
     try:
-        _preflight(subject, dtype, seed)
+        few = search.draw(subject, np.random.default_rng(seed), 4, SHAPES[0], dtype)
+        search.begin(subject, few, SHAPES[0], dtype)
         tallies = search.survey(subject, tried, dtype, count=count, seed=seed, progress=progress)
     except Malformed as found:
         rows.update(_malformed(tried or _FORM, dtype, found, expected))
@@ -252,14 +253,6 @@ def _cause(subject, pairs, dtype):
     if subject.method != "gradient descent" or subject.run is None:
         return ""
     return likely_cause(pairs, dtype)
-
-
-def _preflight(subject, dtype, seed):
-    """Make the few steps that are tried first: what is no run is found before the many."""
-    shape = SHAPES[0]
-    batch = search.draw(subject, np.random.default_rng(seed), 4, shape, dtype)
-    for steps in subject.first:
-        search.run(subject, batch, shape._replace(steps=steps), dtype)
 
 
 def _refusal(theorem, subject):

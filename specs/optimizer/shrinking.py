@@ -89,7 +89,7 @@ def rewritten(instance: Instance, dtype) -> Instance:
 def _made(instance: Instance, dtype) -> Instance:
     """Round the numbers of an instance to the dtype, and bring its claims up to date."""
     rounded: dict[str, Any] = {
-        name: np.asarray(getattr(instance, name)).astype(dtype).astype(np.float64)
+        name: np.asarray(getattr(instance, name)).astype(dtype).astype(np.float64) + 0.0  # no -0
         for name in instance.__dataclass_fields__
     }
     features, bend, tail = rounded["features"], rounded["bend"], rounded["tail"]
@@ -138,8 +138,8 @@ def _cost(instance: Instance) -> int:
 def _simpler(instance: Instance, fixed_step_size: bool) -> Iterator[Instance]:
     """Yield instances that are simpler in one way, and some that are in many."""
     yield from _structural(instance)
+    yield from _rescaled(instance, fixed_step_size)
     if not fixed_step_size:
-        yield from _rescaled(instance)
         for step_size in _near(instance.step_size, 1.0):
             if step_size > 0:
                 yield replace(instance, step_size=step_size)
@@ -206,24 +206,19 @@ def _structural(instance: Instance) -> Iterator[Instance]:
     )
 
 
-def _rescaled(instance: Instance) -> Iterator[Instance]:
+def _rescaled(instance: Instance, fixed_step_size: bool) -> Iterator[Instance]:
     """Yield the same instance in other units, of f and of x, with whole numbers where it can."""
     unit = np.sqrt(len(instance.features))
     far = np.abs(instance.start - instance.center).max()
-    for size in np.abs(instance.features / unit).ravel():
+    for size in () if fixed_step_size else np.abs(instance.features / unit).ravel():
         if size > 0:
-            scale = 1 / size
             yield replace(
                 instance,
-                features=instance.features * scale,
-                step_size=instance.step_size / scale**2,
-                bend=instance.bend * scale,
+                features=instance.features / size,
+                step_size=instance.step_size * size**2,
+                bend=instance.bend / size,
+                tolerance=instance.tolerance / size**2,
             )
     if far > 0:
-        yield replace(
-            instance,
-            start=instance.start / far,
-            center=instance.center / far,
-            probe=instance.probe / far,
-            bend=instance.bend / far,
-        )
+        lengths = ("start", "center", "probe", "bend", "tolerance")
+        yield replace(instance, **{name: getattr(instance, name) / far for name in lengths})

@@ -35,7 +35,7 @@ def recognized(asked: Asked) -> Subject | None:
 
 def _has_rows(mode):
     """Return whether a mode of differentiation gives gradients of single examples."""
-    problems = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], instances.example())
+    problems = jax.tree.map(lambda leaf: leaf[None], instances.example())
     try:
         return jax.eval_shape(lambda p: _evaluate(p, 2, mode=mode), problems).rows is not None
     except Exception:

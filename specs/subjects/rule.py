@@ -6,6 +6,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 import gdpure as gd
 from gdpure import rules
@@ -164,7 +165,7 @@ def _loop(optimizer, code, more):
 def _more(rule):
     """Return the arguments, as text, that an update needs beside the gradient and the point."""
     try:
-        jax.eval_shape(lambda x: rule.update(x, rule.init(x), x), jnp.zeros(1))
+        jax.eval_shape(lambda x: rule.update(x, rule.init(x), x), np.zeros(1, np.float32))
     except TypeError:
         return ", value=value(x), grad=g, value_fn=value"
     except Exception:  # what is wrong is said where it is run
