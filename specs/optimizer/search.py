@@ -85,12 +85,11 @@ def begin(subject: Subject, batch: Instance, shape: Shape, dtype):
     What is compiled is only traced: a program is not needed to see what it returns.
     """
     for steps in subject.first:
-        if subject.compiled:
-            problems = _problems(batch, slice(None), dtype)
-            with _as_its_user(dtype):
-                jax.eval_shape(lambda problems, k=steps: subject.run(problems, k), problems)
-        else:
+        if not subject.compiled:
             run(subject, batch, shape._replace(steps=steps), dtype)
+        elif call := subject.run:
+            with _as_its_user(dtype):
+                jax.eval_shape(partial(call, steps=steps), _problems(batch, slice(None), dtype))
 
 
 def _problems(batch, lanes, dtype):

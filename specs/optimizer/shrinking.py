@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -105,13 +106,12 @@ def _made(instance: Instance, dtype) -> Instance:
 # -- how simple a number is ------------------------------------------------------------------------
 
 
-def _price(x) -> int:
+@lru_cache(4096)
+def _price(x: float) -> int:
     """Return how hard a number is to read: 0, then 1 and -1, then few digits."""
-    x = abs(float(x))
-    if x == 0:
-        return 0
-    if x == 1:
-        return 1
+    x = abs(x)
+    if x in (0, 1):
+        return int(x)
     if not np.isfinite(x):
         return 0
     if x == round(x) and x < 10:
@@ -124,12 +124,12 @@ def _price(x) -> int:
 
 def _cost(instance: Instance) -> int:
     """Return how hard an instance is to read."""
-    unit = np.sqrt(len(instance.features))
-    prices = [*(instance.features / unit).ravel(), *instance.start, *(2 * instance.center)]
-    cost = sum(map(_price, prices)) + sum(map(_price, instance.probe)) // 2
-    cost += int((instance.features < 0).sum() + (instance.start < 0).sum())
-    cost += _price(instance.step_size) + _price(instance.minimum) + _price(instance.tail)
-    return cost + (5 + _price(instance.bend) if np.isfinite(instance.bend) else 0)
+    f = instance
+    rows = f.features / np.sqrt(len(f.features))
+    numbers = [*rows.ravel(), *f.start, *(2 * f.center), f.step_size, f.minimum, f.tail]
+    cost = sum(_price(float(x)) for x in numbers) + sum(map(_price, f.probe.tolist())) // 2
+    cost += int((rows < 0).sum() + (f.start < 0).sum())
+    return cost + (5 + _price(float(f.bend)) if np.isfinite(f.bend) else 0)
 
 
 # -- what is simpler -------------------------------------------------------------------------------
@@ -207,18 +207,18 @@ def _structural(instance: Instance) -> Iterator[Instance]:
 
 
 def _rescaled(instance: Instance, fixed_step_size: bool) -> Iterator[Instance]:
-    """Yield the same instance in other units, of f and of x, with whole numbers where it can."""
+    """Yield the same instance in other units, of f, of x and of both, with a 1 where it can."""
     unit = np.sqrt(len(instance.features))
-    far = np.abs(instance.start - instance.center).max()
-    for size in () if fixed_step_size else np.abs(instance.features / unit).ravel():
-        if size > 0:
-            yield replace(
-                instance,
-                features=instance.features / size,
-                step_size=instance.step_size * size**2,
-                bend=instance.bend / size,
-                tolerance=instance.tolerance / size**2,
-            )
-    if far > 0:
+    far = np.abs(instance.start - instance.center).max() or 1.0
+    sizes = [] if fixed_step_size else np.abs(instance.features / unit).ravel().tolist()
+    for size in filter(None, dict.fromkeys([1.0, *sizes])):
+        other = replace(
+            instance,
+            features=instance.features / size,
+            step_size=instance.step_size * size**2,
+            bend=instance.bend / size,
+            tolerance=instance.tolerance / size**2,
+        )
         lengths = ("start", "center", "probe", "bend", "tolerance")
-        yield replace(instance, **{name: getattr(instance, name) / far for name in lengths})
+        yield other
+        yield replace(other, **{name: getattr(other, name) / far for name in lengths})
