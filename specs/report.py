@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import json
 import math
@@ -230,8 +229,7 @@ class Report:
         >>> report = Report("mine", "descent", "cpu", {}, 0, ())
         >>> assert json.loads(report.to_json())["subject"] == "mine"
         """
-        fields = {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
-        known = {"schema": SCHEMA, "holds": bool(self), **fields}
+        known = {"schema": SCHEMA, "holds": bool(self), **plain(self)}
         return json.dumps(known, indent=2, allow_nan=False)
 
     def _head(self):

@@ -28,12 +28,11 @@ def subject(asked: Asked, run, takes, reproduction) -> Subject:
     return Subject(
         asked.name,
         partial(mapped if traced else by_row, run=run),
-        None,
         frozenset(brings),
         held_to(asked.method),
-        fixed,
-        traced,
         reproduction,
+        step_size=fixed,
+        compiled=traced,
         first=(0, 1),
     )
 
