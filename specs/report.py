@@ -89,6 +89,12 @@ class Counterexample:
     cause: str
     reproduction: str
 
+    @property
+    def gap(self) -> str:
+        """How far they are apart, in words."""
+        allowed = number(self.explained, 1) if self.explained else "nothing"
+        return f"off by {number(self.off_by)} where rounding allows {allowed}"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -411,9 +417,7 @@ def _violations(theorems):
         return ""
     first, case = violated[0], violated[0].row.counterexample
     if case is not None:
-        allowed = number(case.explained, 1) if case.explained else "nothing"
-        text = f"{first.name}: off by {number(case.off_by)} where rounding allows {allowed}"
-        text += f" ({first.only})" if first.only else ""
+        text = f"{first.name}: {case.gap}" + (f" ({first.only})" if first.only else "")
     elif first.row.reason:
         text = f"{first.name} ({first.reason})"
     else:

@@ -180,30 +180,16 @@ def _structural(instance: Instance) -> Iterator[Instance]:
     yield replace(instance, tail=np.float64(0))
     yield replace(instance, probe=center)
     yield replace(instance, probe=start)
-    for i in range(len(instance.features)):
-        fewer = instance.features.copy()
-        fewer[i] = 0
-        yield replace(instance, features=fewer)
-        alone = np.zeros_like(instance.features)
-        alone[i] = instance.features[i]
-        yield replace(instance, features=alone)
-    for j in range(len(center)):
-        fewer, points = instance.features.copy(), [center.copy(), start.copy(), probe.copy()]
-        fewer[:, j] = 0
-        for point in points:
-            point[j] = 0
-        c, s, p = points
-        yield replace(instance, features=fewer, center=c, start=s, probe=p)
-    unit = np.sqrt(len(instance.features))
-    whole = unit * np.round(instance.features / unit)
-    yield replace(instance, features=whole)
-    yield replace(
-        instance,
-        features=whole,
-        center=np.round(center),
-        start=np.round(start),
-        probe=np.round(probe),
-    )
+    features, (n, d) = instance.features, instance.features.shape
+    for row in np.eye(n, dtype=bool)[..., None]:
+        yield replace(instance, features=features * ~row)
+        yield replace(instance, features=features * row)
+    for other in ~np.eye(d, dtype=bool):
+        points = {"center": center * other, "start": start * other, "probe": probe * other}
+        yield replace(instance, features=features * other, **points)
+    whole = replace(instance, features=np.sqrt(n) * np.round(features / np.sqrt(n)))
+    yield whole
+    yield replace(whole, center=np.round(center), start=np.round(start), probe=np.round(probe))
 
 
 def _rescaled(instance: Instance, fixed_step_size: bool) -> Iterator[Instance]:
