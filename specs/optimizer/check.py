@@ -123,11 +123,6 @@ def _so_far(violated):
     return f": {first.name}{others} violated"
 
 
-def _of_its_method(subject):
-    """Return the theorems of a rule or a schedule that a subject is held to."""
-    return () if isinstance(subject.method, str) else methods.theorems_of(subject.method)
-
-
 def _method_text(subject: Subject) -> str:
     if isinstance(subject.method, str):
         return subject.method
@@ -148,9 +143,9 @@ def asked_for(
     >>> [theorem] = asked_for(as_subject(lambda point, gradient: point), "fejer", {})
     >>> assert theorem.name == "fejer"
     """
-    known = (*THEOREMS, *_of_its_method(subject))
-    chosen = _chosen(known, only)
-    _names("expected_failures", expected, [theorem.name for theorem in (*known, *chosen)])
+    chosen = _chosen(subject.theorems, only)
+    known = [theorem.name for theorem in (*subject.theorems, *chosen)]
+    _names("expected_failures", expected, known)
     return chosen
 
 

@@ -117,15 +117,12 @@ def _names(instance):
 
 def _linear(row, shift, names, dtype):
     """Return ``2 a - b + 1`` for one row of the features."""
-    terms = []
-    for factor, name in zip(row, names, strict=True):
-        if factor:
-            size = "" if abs(factor) == 1 else f"{_number(abs(factor), dtype)} "
-            terms.append((factor > 0, f"{size}{name}"))
-    if shift:
-        terms.append((shift > 0, _number(abs(shift), dtype)))
-    text = "".join(f" {'+' if plus else '-'} {term}" for plus, term in terms).strip()
-    return text.removeprefix("+ ").replace("- ", "-", 1) if text.startswith("-") else text[2:]
+    text = ""
+    for x, name in zip([*row, shift], [*names, ""], strict=True):
+        if x:
+            size = "" if abs(x) == 1 and name else _number(abs(x), dtype)
+            text += f" {'-' if x < 0 else '+'} {f'{size} {name}'.strip()}"
+    return text[3:] if text.startswith(" +") else f"-{text[3:]}"
 
 
 def function_text(instance: Instance, dtype) -> str:

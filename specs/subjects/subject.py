@@ -14,6 +14,8 @@ from gdpure import rules
 
 from ..instances import Instance
 from ..rows import Run
+from ..theorem import Theorem
+from ..theorems import THEOREMS, methods
 from ..theorems.recurrences import Always
 
 
@@ -56,6 +58,12 @@ class Subject:
     compiled: bool = True
     first: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def theorems(self) -> tuple[Theorem, ...]:
+        """All theorems that are known, and those of the rule or schedule that it is held to."""
+        named = isinstance(self.method, str)
+        return THEOREMS if named else (*THEOREMS, *methods.theorems_of(self.method))
 
 
 class Asked(NamedTuple):
