@@ -75,8 +75,9 @@ def onto(first, rows, run: Seen):
 
 def later(run: Seen, base, error, slope: Any = 0.0, slope_error: Any = 0.0, label: Any = 0) -> Fit:
     """Fit a line to all rows but the first, which is that of gradient descent; (N, d) each."""
-    known = (onto(0, part, run) for part in (error, slope, slope_error))
-    return line(run, onto(run.plain[0], base, run), *known, onto(0, label, run).astype(int))
+    base, label = onto(run.plain[0], base, run), onto(0, label, run).astype(int)
+    error, slope, slope_error = (onto(0, part, run) for part in (error, slope, slope_error))
+    return line(run, base, error, slope, slope_error, label)
 
 
 def moved(

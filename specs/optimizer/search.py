@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import zip_longest
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -84,10 +85,11 @@ def begin(subject: Subject, batch: Instance, shape: Shape, dtype):
 
     What is compiled is only traced: a program is not needed to see what it returns.
     """
+    call: Any = subject.run
     for steps in subject.first:
         if not subject.compiled:
             run(subject, batch, shape._replace(steps=steps), dtype)
-        elif call := subject.run:
+        else:
             with _as_its_user(dtype):
                 jax.eval_shape(partial(call, steps=steps), _problems(batch, slice(None), dtype))
 

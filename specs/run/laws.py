@@ -208,8 +208,8 @@ def laws_of(of: Evidence) -> tuple[Finding, ...]:
 def _values(of):
     law = ("value", "the value of row k is f(x[k])")
     known = (of.rows.value, of.truth.value, of.truth.value_error)
-    columns = (None if x is None else x[:, None] for x in known)
-    return _recorded(law, *columns, of.truth.why, "the value", "f")
+    came, exact, error = (None if x is None else x[:, None] for x in known)
+    return _recorded(law, came, exact, error, of.truth.why, "the value", "f")
 
 
 def _gradients(of):
@@ -310,7 +310,7 @@ def _contraction(of):
     return _of_steps(of, law, "contraction", why)
 
 
-def _of_steps(of, law, theorem, why, counted=False):
+def _of_steps(of, law: tuple[str, str], theorem, why, counted=False):
     if why:
         return _not_judged(law, why)
     seen = sides(_THEOREMS[theorem], _trace(of, _steps, of.steps.eta)).each(_by_step)
