@@ -108,14 +108,8 @@ def _parser():
         help="how many in each dtype, by default 6144, or 384 where JAX cannot trace the target",
     )
     check.add_argument("--seed", type=_seed, default=0, metavar="N", help="of all that is random")
-    check.add_argument(
-        "--json",
-        nargs="?",
-        const="-",
-        metavar="FILE",
-        help="everything as JSON, to a file, or instead of the report; a list unless it is one "
-        "TARGET without * on one platform",
-    )
+    several = "; a list unless it is one TARGET without * on one platform"
+    _add_json(check, f"the report{several}")
     check.set_defaults(run=_check, error=check.error)
     certify = commands.add_parser(
         "certify",
@@ -140,13 +134,7 @@ def _parser():
     certify.add_argument(
         "--step-size", type=float, metavar="ETA", help="by default inferred from the rows"
     )
-    certify.add_argument(
-        "--json",
-        nargs="?",
-        const="-",
-        metavar="FILE",
-        help="everything as JSON, to a file, or instead of the certificate",
-    )
+    _add_json(certify, "the certificate")
     certify.set_defaults(run=_certify)
     theorems = commands.add_parser(
         "theorems",
@@ -160,19 +148,26 @@ def _parser():
     return parser
 
 
+def _add_json(parser, instead):
+    says = f"everything as JSON, to a file, or instead of {instead}"
+    parser.add_argument("--json", nargs="?", const="-", metavar="FILE", help=says)
+
+
 def _names(text):
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _seed(text):
-    if not text.isdecimal() or int(text) >= 2**31:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2^31 - 1, got {text!r}")
-    return int(text)
+    return _whole(text, range(2**31), "from 0 to 2^31 - 1")
 
 
 def _count(text):
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return _whole(text, range(1, sys.maxsize), "of at least 1")
+
+
+def _whole(text, allowed, words):
+    if not text.isdecimal() or int(text) not in allowed:
+        raise argparse.ArgumentTypeError(f"must be a whole number {words}, got {text!r}")
     return int(text)
 
 

@@ -108,8 +108,7 @@ def _times(matrix, vector):
 def _slopes(x, data):
     features, center, bend, tail, _ = data
     t = _times(features, x - center)
-    xp = library(t)
-    bounded = xp.minimum(xp.maximum(t, -bend), bend)
+    bounded = t.clip(-bend, bend)
     return t, bounded, tail * (t - bounded)
 
 

@@ -11,7 +11,7 @@ from .report import DEFINITIONS, SCHEMA, Report, Verdict
 from .theorem import Theorem
 from .theorems import THEOREMS
 from .theorems.methods import CATALOGUE
-from .words import WIDTH, Line, Span, beside, marked, number
+from .words import WIDTH, Line, Span, beside, marked
 
 
 def known() -> list[tuple[Theorem, str | None]]:
@@ -157,9 +157,7 @@ def _cause(rows):
     row, case = rows[0], rows[0].counterexample
     if case is None:
         return row.reason
-    allowed = number(case.explained, 1) if case.explained else "nothing"
-    off = f"{row.theorem}: off by {number(case.off_by)} where rounding allows {allowed}"
-    return case.cause.partition(": ")[0] or off
+    return case.cause.partition(": ")[0] or f"{row.theorem}: {case.gap}"
 
 
 def summary(outcomes: Iterable[Outcome]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import json
 import math
@@ -89,6 +88,12 @@ class Counterexample:
     explained: float
     cause: str
     reproduction: str
+
+    @property
+    def gap(self) -> str:
+        """How far they are apart, in words."""
+        allowed = number(self.explained, 1) if self.explained else "nothing"
+        return f"off by {number(self.off_by)} where rounding allows {allowed}"
 
 
 @dataclass(frozen=True)
@@ -230,8 +235,7 @@ class Report:
         >>> report = Report("mine", "descent", "cpu", {}, 0, ())
         >>> assert json.loads(report.to_json())["subject"] == "mine"
         """
-        fields = {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
-        known = {"schema": SCHEMA, "holds": bool(self), **fields}
+        known = {"schema": SCHEMA, "holds": bool(self), **plain(self)}
         return json.dumps(known, indent=2, allow_nan=False)
 
     def _head(self):
@@ -413,9 +417,7 @@ def _violations(theorems):
         return ""
     first, case = violated[0], violated[0].row.counterexample
     if case is not None:
-        allowed = number(case.explained, 1) if case.explained else "nothing"
-        text = f"{first.name}: off by {number(case.off_by)} where rounding allows {allowed}"
-        text += f" ({first.only})" if first.only else ""
+        text = f"{first.name}: {case.gap}" + (f" ({first.only})" if first.only else "")
     elif first.row.reason:
         text = f"{first.name} ({first.reason})"
     else:

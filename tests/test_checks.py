@@ -84,12 +84,15 @@ def test_every_mode_of_differentiation_is_accused_of_nothing(mode):
     assert report.method == "gradient"
 
 
-def test_a_second_check_of_the_same_kind_compiles_the_judge_once(compilations):
-    specs.check_optimizer(step, instances=SMALL, only=["step-identity", "fejer"])
+@pytest.mark.parametrize(("subject", "programs"), [(step, 1), (optax.sgd, 2)], ids=["step", "sgd"])
+def test_a_subject_is_compiled_once_a_shape_and_once_to_stop(
+    subject, programs, compilations, in_float32
+):
     with compilations() as compiled:
-        specs.check_optimizer(step, instances=SMALL, only=["step-identity", "fejer"], seed=7)
-    # What is new is the subject itself, once a shape and dtype, and two runs before the hunt.
-    assert compiled() <= 2 * (len(instances.SHAPES) + 2)
+        report = specs.check_optimizer(
+            subject, instances=SMALL, only=["fejer", "direct-sum", "stops-first"]
+        )
+    assert report and compiled() <= programs * len(instances.SHAPES)
 
 
 # -- negative controls -----------------------------------------------------------------------------

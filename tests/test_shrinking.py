@@ -1,12 +1,19 @@
 """Ten planted bugs: each shrinks to a case for paper, and its reproduction shows the failure."""
 
+from dataclasses import replace
+
+import jax
 import numpy as np
 import pytest
 from planted import descents
 
 from gdpure import specs
+from gdpure.specs import instances
 from gdpure.specs.optimizer import check as checks
+from gdpure.specs.optimizer.search import Case
+from gdpure.specs.optimizer.shrinking import rewritten, shrink
 from gdpure.specs.report import Verdict
+from gdpure.specs.theorem import Judgment
 
 BUGS = [
     descents.gradient_sign,
@@ -53,6 +60,29 @@ def test_the_reproduction_shows_the_failure(row):
     off = np.abs(np.asarray(namespace["returned"], float) - namespace["wanted"]).max()
     assert off > 10 * row.counterexample.explained
     np.testing.assert_allclose(off, row.counterexample.off_by, rtol=1e-3)
+
+
+SHAPE = instances.Shape(1, 1, 15)
+
+
+def test_a_tolerance_is_in_the_units_of_the_gradient():
+    """A case of stopping is one in other units, whatever the step size is."""
+
+    def case(instance):
+        steep = (instance.features**2 * (instance.start - instance.center)).item()
+        found = np.isclose(8 * instance.tolerance, abs(steep), rtol=1e-4)
+        return Case(instance, SHAPE, False, Judgment(True, found, 1e3, 0, True, True, 0, 0, 0))
+
+    numbers = {"features": [[8.0]], "start": [412.0], "tolerance": 8 * 412}
+    begin = replace(instances.example(SHAPE), **{k: np.array(x) for k, x in numbers.items()})
+    options = {"dtype": np.float32, "rounds": 64, "fixed_step_size": False}
+    found = shrink(case(begin), lambda tried: list(map(case, tried)), **options).instance
+    assert found.features == found.start == 1 and found.tolerance == 0.125
+
+
+def test_no_number_is_minus_zero():
+    begin = replace(instances.example(SHAPE), start=np.array([-0.0]), minimum=np.array(-0.0))
+    assert not any(np.signbit(leaf).any() for leaf in jax.tree.leaves(rewritten(begin, np.float64)))
 
 
 def run(row):

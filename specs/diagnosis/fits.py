@@ -73,6 +73,13 @@ def onto(first, rows, run: Seen):
     return np.concatenate([np.broadcast_to(first, (1, d)), np.broadcast_to(rows, (n - 1, d))])
 
 
+def later(run: Seen, base, error, slope: Any = 0.0, slope_error: Any = 0.0, label: Any = 0) -> Fit:
+    """Fit a line to all rows but the first, which is that of gradient descent; (N, d) each."""
+    base, label = onto(run.plain[0], base, run), onto(0, label, run).astype(int)
+    error, slope, slope_error = (onto(0, part, run) for part in (error, slope, slope_error))
+    return line(run, base, error, slope, slope_error, label)
+
+
 def moved(
     run: Seen,
     move: Any = 0.0,
@@ -88,14 +95,7 @@ def moved(
     room = 2 * (error + u * (3 * abs(move) + abs(base) + abs(x[1:])) + 4 * tiny)
     room = room + run.blur[:-1] + run.blur[1:]
     blur = 2 * (slope_error + 4 * u * abs(slope))
-    return line(
-        run,
-        onto(run.plain[0], base, run),
-        onto(0, room, run),
-        onto(0, slope, run),
-        onto(0, blur, run),
-        onto(0, label, run).astype(int),
-    )
+    return later(run, base, room, slope, blur, label)
 
 
 def between(run: Seen, base, error, change, spare: Any = 0.0) -> Fit:

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from .. import rounding
-from .fits import between, in_rows, line, moved, onto
+from .fits import between, in_rows, later, line, moved
 from .seen import length
 
 # -- the record ------------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ def _two_steps(run):
 
 def two_for_one(run):
     rows, spare = _two_steps(run)
-    return line(run, onto(run.plain[0], rows, run), onto(0, 2 * spare, run))
+    return later(run, rows, 2 * spare)
 
 
 def every_second(run):
@@ -106,7 +106,7 @@ def rows_missing(run):
 
 
 def rows_twice(run):
-    return _in_wrong_rows(run, line(run, onto(run.plain[0], run.x[:-1], run)))
+    return _in_wrong_rows(run, later(run, run.x[:-1], 0))
 
 
 def means(run):
@@ -117,13 +117,13 @@ def means(run):
     points = _again(run, (k + 1) * run.x - k * before, lost + (k + 1) * run.blur + k * off)
     base = ((k * before)[1:] + points.plain[1:]) / (k[1:] + 1)
     error = 2 * points.spare[1:] / (k[1:] + 1)
-    return line(run, onto(run.plain[0], base, run), onto(0, error, run))
+    return later(run, base, error)
 
 
 def move_alone(run):
     move, u = -run.eta * run.g[:-1], run.model.unit_roundoff
     error = 2 * (run.eta * run.e[:-1] + 2 * u * abs(move) + run.model.least_normal + run.blur[1:])
-    return line(run, onto(run.plain[0], move, run), onto(0, error, run))
+    return later(run, move, error)
 
 
 # -- fewer digits ----------------------------------------------------------------------------------

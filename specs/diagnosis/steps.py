@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import rounding
-from .fits import Fit, in_rows, line, moved, onto
+from .fits import Fit, in_rows, later, moved, onto
 from .seen import length
 
 # -- the length of the step ------------------------------------------------------------------------
@@ -226,8 +226,8 @@ def capped_step_size(run):
 def capped_points(run, slope, size):
     """Sizes of points are capped: beyond c points are c times the slope."""
     spare = 2 * length(run.spare[1:]) + 4 * run.model.unit_roundoff * abs(run.plain[1:])
-    base, slope = onto(run.plain[0], 0, run), onto(0, slope(run.plain[1:]), run)
-    return _capped(run, line(run, base, onto(0, spare, run), slope), size(run.plain[1:]), spare)
+    fit = later(run, 0, spare, slope(run.plain[1:]))
+    return _capped(run, fit, size(run.plain[1:]), spare)
 
 
 def _stands(run, size, error=0.0):
@@ -280,4 +280,4 @@ def no_crossing(run):
     plain, spare = run.plain[1:], 2 * run.spare[1:]
     base = np.where(plain * run.x[:-1] < 0, 0, plain)
     error = spare + np.where(abs(plain) <= spare, abs(plain), 0)
-    return line(run, onto(run.plain[0], base, run), onto(0, error, run))
+    return later(run, base, error)

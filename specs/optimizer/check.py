@@ -123,11 +123,6 @@ def _so_far(violated):
     return f": {first.name}{others} violated"
 
 
-def _of_its_method(subject):
-    """Return the theorems of a rule or a schedule that a subject is held to."""
-    return () if isinstance(subject.method, str) else methods.theorems_of(subject.method)
-
-
 def _method_text(subject: Subject) -> str:
     if isinstance(subject.method, str):
         return subject.method
@@ -148,9 +143,9 @@ def asked_for(
     >>> [theorem] = asked_for(as_subject(lambda point, gradient: point), "fejer", {})
     >>> assert theorem.name == "fejer"
     """
-    known = (*THEOREMS, *_of_its_method(subject))
-    chosen = _chosen(known, only)
-    _names("expected_failures", expected, [theorem.name for theorem in (*known, *chosen)])
+    chosen = _chosen(subject.theorems, only)
+    known = [theorem.name for theorem in (*subject.theorems, *chosen)]
+    _names("expected_failures", expected, known)
     return chosen
 
 
@@ -179,23 +174,18 @@ def _check(subject, theorems, dtype, instances, expected, seed, progress, small)
     refused = {t: _refusal(t, subject) for t in theorems}
     tried = [t for t in theorems if not refused[t]]
     count = instances or (_INSTANCES if subject.compiled else _ONE_BY_ONE)
-    rows = {
-        t: _row(t, dtype, Verdict.NOT_APPLICABLE, reason=reason)
-        for t, reason in refused.items()
-        if reason
-    }
+    rows = {t: _row(t, dtype, Verdict.NOT_APPLICABLE, reason=refused[t]) for t in theorems}
     try:
-        _preflight(subject, dtype, seed)
+        few = search.draw(subject, np.random.default_rng(seed), 4, SHAPES[0], dtype)
+        search.begin(subject, few, SHAPES[0], dtype)
         tallies = search.survey(subject, tried, dtype, count=count, seed=seed, progress=progress)
     except Malformed as found:
-        rows.update(_malformed(tried or _FORM, dtype, found, expected))
+        rows |= _malformed(tried or _FORM, dtype, found, expected)
     except Exception as error:  # whatever a stranger's code may raise
-        rows.update(_failed(tried or _FORM, dtype, error))
+        rows |= _failed(tried or _FORM, dtype, error)
     else:
         shown = _counterexamples(subject, tallies, dtype, expected, small)
-        rows.update(
-            {t.theorem: _verdict(t, dtype, expected, shown.get(t.theorem)) for t in tallies}
-        )
+        rows |= {t.theorem: _verdict(t, dtype, expected, shown.get(t.theorem)) for t in tallies}
     # What is no run is said, whatever was asked for.
     return [rows[theorem] for theorem in dict.fromkeys((*theorems, *rows))]
 
@@ -221,9 +211,8 @@ def _counterexamples(subject, tallies, dtype, expected, small):
 
         known = [rewritten(case.instance, dtype) for case in small if case.shape == begin.shape]
         again = [case for case in judged(known) if case.finding.violated] if known else []
-        if begin.attained or again:
-            case = again[0] if again else begin
-        else:
+        case = again[0] if again else begin
+        if not (begin.attained or again):
             fixed = subject.step_size is not None
             smallest = functools.partial(
                 shrink, begin, dtype=dtype, fixed_step_size=fixed, rounds=_SHRINKING
@@ -233,12 +222,10 @@ def _counterexamples(subject, tallies, dtype, expected, small):
             if not alone.finding.violated:
                 case = smallest(functools.partial(judged, known=()))
             small.append(case)
-        points = _points(subject, case, dtype)
-        pairs = [(case.instance, points)] + [
-            (c.instance, _points(subject, c, dtype)) for c in tally.cases[:8]
-        ]
-        cause = _cause(subject, pairs, dtype)
-        shown[theorem] = explain(subject, tally, case, points, cause, dtype)
+        pairs = [(c.instance, _points(subject, c, dtype)) for c in (case, *tally.cases[:8])]
+        steps = subject.method == "gradient descent" and subject.run is not None
+        cause = likely_cause(pairs, dtype) if steps else ""
+        shown[theorem] = explain(subject, theorem, case, pairs[0][1], cause, dtype)
     return shown
 
 
@@ -246,20 +233,6 @@ def _points(subject, case, dtype):
     """Return what the subject returns in a case."""
     batch, stopping = as_batch([case.instance]), subject.run is None
     return search.run(subject, batch, case.shape, dtype, stopping=stopping).point[..., 0]
-
-
-def _cause(subject, pairs, dtype):
-    if subject.method != "gradient descent" or subject.run is None:
-        return ""
-    return likely_cause(pairs, dtype)
-
-
-def _preflight(subject, dtype, seed):
-    """Make the few steps that are tried first: what is no run is found before the many."""
-    shape = SHAPES[0]
-    batch = search.draw(subject, np.random.default_rng(seed), 4, shape, dtype)
-    for steps in subject.first:
-        search.run(subject, batch, shape._replace(steps=steps), dtype)
 
 
 def _refusal(theorem, subject):
@@ -281,14 +254,11 @@ def _row(theorem, dtype, verdict, **known):
 
 def _malformed(theorems, dtype, found, expected):
     form = next((t for t in theorems if t.name == "form"), theorems[0])
-    for theorem in theorems:
-        if theorem is form:
-            verdict = Verdict.EXPECTED_FAILURE if form.name in expected else Verdict.VIOLATED
-            reason = expected.get(form.name, str(found))
-            yield theorem, _row(theorem, dtype, verdict, reason=reason, instances=1, violated=1)
-        else:
-            reason = f"rests on {form.name}, which is violated"
-            yield theorem, _row(theorem, dtype, Verdict.BLOCKED, reason=reason)
+    verdict = Verdict.EXPECTED_FAILURE if form.name in expected else Verdict.VIOLATED
+    reason, once = expected.get(form.name, str(found)), {"instances": 1, "violated": 1}
+    blocked = f"rests on {form.name}, which is violated"
+    rows = {t: _row(t, dtype, Verdict.BLOCKED, reason=blocked) for t in theorems}
+    return rows | {form: _row(form, dtype, verdict, reason=reason, **once)}
 
 
 def _failed(theorems, dtype, error):
@@ -300,32 +270,32 @@ def _failed(theorems, dtype, error):
             "trace: return all iterates, from a function of gradient, start, step_size, steps, or "
             "make it an optax transformation, which is handed its state"
         )
-    for k, theorem in enumerate(theorems):
-        verdict = Verdict.BLOCKED if k else Verdict.ERROR
-        yield theorem, _row(theorem, dtype, verdict, reason=sentence)
+    rows = {t: _row(t, dtype, Verdict.BLOCKED, reason=sentence) for t in theorems}
+    return rows | {theorems[0]: _row(theorems[0], dtype, Verdict.ERROR, reason=sentence)}
 
 
 def _verdict(tally, dtype, expected, counterexample):
     theorem = tally.theorem
-    counts = {
-        "instances": tally.instances,
-        "informative": tally.informative,
-        "violated": tally.violated,
-        "excess": tally.excess,
-    }
-    if tally.violated and theorem.name in expected:
-        return _row(
-            theorem, dtype, Verdict.EXPECTED_FAILURE, reason=expected[theorem.name], **counts
-        )
+    reason, first = expected.get(theorem.name, ""), None
     if tally.violated:
-        first = min(int(case.finding.row) for case in tally.cases)
-        return _row(
-            theorem, dtype, Verdict.VIOLATED, first=first, counterexample=counterexample, **counts
-        )
-    if not tally.instances:
-        reason = f"no instance met what it assumes: {', '.join(theorem.assumes)}"
-        return _row(theorem, dtype, Verdict.VACUOUS, reason=reason, **counts)
-    if not tally.informative:
-        reason = "in every instance rounding drowns what it claims"
-        return _row(theorem, dtype, Verdict.VACUOUS, reason=reason, **counts)
-    return _row(theorem, dtype, Verdict.HOLDS, reason=expected.get(theorem.name, ""), **counts)
+        verdict = Verdict.EXPECTED_FAILURE if theorem.name in expected else Verdict.VIOLATED
+        if verdict is Verdict.VIOLATED:
+            first = min(int(case.finding.row) for case in tally.cases)
+    elif not tally.informative:
+        verdict, reason = Verdict.VACUOUS, "in every instance rounding drowns what it claims"
+        if not tally.instances:
+            reason = f"no instance met what it assumes: {', '.join(theorem.assumes)}"
+    else:
+        verdict = Verdict.HOLDS
+    return _row(
+        theorem,
+        dtype,
+        verdict,
+        reason=reason,
+        instances=tally.instances,
+        informative=tally.informative,
+        violated=tally.violated,
+        excess=tally.excess,
+        first=first,
+        counterexample=counterexample,
+    )

@@ -12,21 +12,21 @@ from ..instances import Instance
 from ..report import Counterexample
 from ..subjects import Code, Subject
 from ..targets import as_target, importing
-from ..theorem import Theorem
-from .search import Case, Tally
+from ..theorem import Sides, Theorem
+from .search import Case
 
 _LETTERS = "abcdefgh"
 
 
 def explain(
-    subject: Subject, tally: Tally, case: Case, points, cause: str, dtype
+    subject: Subject, theorem: Theorem, case: Case, points, cause: str, dtype
 ) -> Counterexample:
     """Return a counterexample in words.
 
     Parameters
     ----------
-    subject, tally, case
-        What was checked, what was found in all instances, and the case to show.
+    subject, theorem, case
+        What was checked, what it violates, and the case to show.
     points
         What the subject returned in that case, (steps + 1, d).
     cause
@@ -34,33 +34,31 @@ def explain(
     dtype
         Of the run.
     """
-    theorem, instance, found = tally.theorem, case.instance, case.finding
-    row, worst = int(found.row), _worst(theorem, case)
+    instance, found, row = case.instance, case.finding, int(case.finding.row)
+    equal = theorem.equality or case.attained
+    seen = Sides(found.measured, found.bound, found.allowed, found.bound, equal)
+    worst = np.unravel_index(int(np.argmax(seen.excess)), np.shape(seen.excess))
     # Of a gradient there is no run: what is wrong is wrong at the point of that row alone.
     alone = subject.method == "gradient"
     if alone:
         instance = replace(instance, start=points[row])
-    off = (
-        abs(found.measured - found.bound)[worst]
-        if theorem.equality or case.attained
-        else (found.measured - found.bound)[worst]
-    )
-    explained = float(found.allowed[worst])
-    must, returned = _sides(theorem, case, dtype)
-    if not (theorem.equality or case.attained):
-        must = f"at most {must}"
+    off, explained = float(seen.off[worst]), float(seen.allowed[worst])
+    whole = np.shape(seen.measured) == np.shape(instance.start)
+
+    def text(side):
+        if whole:
+            return _point(side, dtype)
+        return "0" if abs(side[worst]) <= explained else f"{side[worst]:.9g}"
+
+    returned, must = text(seen.measured), ("" if equal else "at most ") + text(seen.bound)
+    coordinate = f" in coordinate {worst[-1]}" if whole and len(instance.start) > 1 else ""
     where, begin = ("at x", "x") if alone else (f"row {row}", "x[0]")
     rounding = f"{explained:.2g}" if np.isfinite(explained) else "nothing"
-    coordinate = (
-        f" in coordinate {worst[-1]}"
-        if _is_point(found, instance) and len(instance.start) > 1
-        else ""
-    )
-    f = function_text(instance, dtype)
+    start = f"{begin} = {_point(instance.start, dtype)}"
     lines = [
         ("theorem", f"{theorem.statement}\n{theorem.source}"),
         ("assumes", _assumed(theorem, instance, dtype)),
-        ("smallest", f"{f}\n{begin} = {_point(instance.start, dtype)}"),
+        ("smallest", f"{function_text(instance, dtype)}\n{start}"),
         (
             where,
             f"must be    {must}\nreturned   {returned}\noff by     {off:.3g}{coordinate}; rounding "
@@ -68,7 +66,8 @@ def explain(
         ),
     ]
     if row > 1 and not alone:
-        lines.append(("run", _run_text(points[: max(row, 1) + 1], dtype)))
+        run = (f"x[{k}] = {_point(x, dtype)}" for k, x in enumerate(points[: row + 1]))
+        lines.append(("run", "\n".join(run)))
     if cause:
         lines.append(("cause", f"likely: {cause}"))
     return Counterexample(
@@ -76,42 +75,11 @@ def explain(
         in_short(instance, dtype),
         must,
         returned,
-        float(off),
+        off,
         explained,
         cause,
         reproduction(subject, instance, max(row, 1), dtype),
     )
-
-
-# -- both sides ------------------------------------------------------------------------------------
-
-
-def _worst(theorem: Theorem, case: Case):
-    """Return the index of the entry that is furthest out in the row that is shown."""
-    found = case.finding
-    off = found.measured - found.bound
-    if theorem.equality or case.attained:
-        off = np.abs(off)
-    excess = off / np.where(found.allowed > 0, found.allowed, 1e-300)
-    excess = np.where(np.isnan(excess), np.inf, excess)
-    return np.unravel_index(int(np.argmax(excess)), np.shape(excess))
-
-
-def _is_point(found, instance):
-    return np.shape(found.measured) == np.shape(instance.start)
-
-
-def _sides(theorem, case, dtype):
-    found = case.finding
-    if _is_point(found, case.instance):
-        return _point(found.bound, dtype), _point(found.measured, dtype)
-    worst = _worst(theorem, case)
-    allowed = found.allowed[worst]
-
-    def text(x):
-        return "0" if abs(x) <= allowed else f"{x:.9g}"
-
-    return text(found.bound[worst]), text(found.measured[worst])
 
 
 def _assumed(theorem: Theorem, instance: Instance, dtype):
@@ -122,10 +90,6 @@ def _assumed(theorem: Theorem, instance: Instance, dtype):
     if any("mu" in name for name in theorem.assumes):
         values += f", mu = {float(instance.strong_convexity):.6g}"
     return f"{', '.join(theorem.assumes or ('nothing about f',))}\nhere {values}"
-
-
-def _run_text(points, dtype):
-    return "\n".join(f"x[{k}] = {_point(x, dtype)}" for k, x in enumerate(points))
 
 
 # -- numbers and functions -------------------------------------------------------------------------
@@ -153,15 +117,12 @@ def _names(instance):
 
 def _linear(row, shift, names, dtype):
     """Return ``2 a - b + 1`` for one row of the features."""
-    terms = []
-    for factor, name in zip(row, names, strict=True):
-        if factor:
-            size = "" if abs(factor) == 1 else f"{_number(abs(factor), dtype)} "
-            terms.append((factor > 0, f"{size}{name}"))
-    if shift:
-        terms.append((shift > 0, _number(abs(shift), dtype)))
-    text = "".join(f" {'+' if plus else '-'} {term}" for plus, term in terms).strip()
-    return text.removeprefix("+ ").replace("- ", "-", 1) if text.startswith("-") else text[2:]
+    text = ""
+    for x, name in zip([*row, shift], [*names, ""], strict=True):
+        if x:
+            size = "" if abs(x) == 1 and name else _number(abs(x), dtype)
+            text += f" {'-' if x < 0 else '+'} {f'{size} {name}'.strip()}"
+    return text[3:] if text.startswith(" +") else f"-{text[3:]}"
 
 
 def function_text(instance: Instance, dtype) -> str:

@@ -7,9 +7,11 @@ drawn, and what is judged, is NumPy's, on the host and in float64, wherever the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import zip_longest
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +21,7 @@ from .. import instances, rounding
 from ..instances import SHAPES, Instance, Shape
 from ..rows import QUIET, Run, observe
 from ..subjects import Subject
-from ..theorem import Judgment, Theorem, find
+from ..theorem import ASSUMPTIONS, Judgment, Theorem, find
 
 LANES = 512  # so many instances are run, and judged, at once; more leave the cache of a processor
 FIRST = 64  # so many of each shape decide which theorems are tried on all
@@ -64,18 +66,11 @@ def run(
     """Run a subject on a batch of instances, in a dtype, as its user would; in float64 after."""
     count = batch.start.shape[-1]
     size = (LANES if compiled else AGAIN) if subject.compiled else count
-    lanes = np.minimum(np.arange(size), count - 1)
-    problems = jax.tree.map(lambda leaf: np.moveaxis(leaf[..., lanes], -1, 0).astype(dtype), batch)
+    problems = _problems(batch, np.minimum(np.arange(size), count - 1), dtype)
     # A method that only stops has no other runs; what it needs no steps for is told by those.
     call = subject.stop if stopping else subject.run or subject.stop
     assert call is not None
-    with (
-        jax.enable_x64(jnp.dtype(dtype) == jnp.float64),
-        jax.default_matmul_precision("highest"),
-        jax.numpy_dtype_promotion("standard"),
-        jax.numpy_rank_promotion("allow"),
-        jax.disable_jit(not compiled),
-    ):
+    with _as_its_user(dtype), jax.disable_jit(not compiled):
         runs = jax.device_get(call(problems, shape.steps))
     return jax.tree.map(
         lambda leaf: np.moveaxis(leaf if leaf.dtype == bool else leaf.astype(float), 0, -1)[
@@ -83,6 +78,36 @@ def run(
         ],
         runs,
     )
+
+
+def begin(subject: Subject, batch: Instance, shape: Shape, dtype):
+    """Try a subject on a batch for so few steps that what is no run is found before the many.
+
+    What is compiled is only traced: a program is not needed to see what it returns.
+    """
+    call: Any = subject.run
+    for steps in subject.first:
+        if not subject.compiled:
+            run(subject, batch, shape._replace(steps=steps), dtype)
+        else:
+            with _as_its_user(dtype):
+                jax.eval_shape(partial(call, steps=steps), _problems(batch, slice(None), dtype))
+
+
+def _problems(batch, lanes, dtype):
+    """Return some of a batch as a subject takes them: the axis of runs first, in the dtype."""
+    return jax.tree.map(lambda leaf: np.moveaxis(leaf[..., lanes], -1, 0).astype(dtype), batch)
+
+
+@contextmanager
+def _as_its_user(dtype):
+    with (
+        jax.enable_x64(jnp.dtype(dtype) == jnp.float64),
+        jax.default_matmul_precision("highest"),
+        jax.numpy_dtype_promotion("standard"),
+        jax.numpy_rank_promotion("allow"),
+    ):
+        yield
 
 
 def judge(
@@ -195,13 +220,16 @@ def _tried(subject, shape, dtype, attained, theorems, batch, *, compiled=True):
         )
 
     def twins(theorem, trace):
+        if not all(np.any(ASSUMPTIONS[name](trace)) for name in theorem.assumes):
+            return trace  # nothing is claimed of any of them
         with np.errstate(all="ignore"):
             twin = theorem.twin(trace)
         order = theorem.order(np.arange(batch.start.shape[-1]))
-        turned = _some(twin, order)
-        runs = run(subject, turned, shape, dtype, compiled=compiled)
-        back = np.argsort(order)
-        return observe(twin, _some(runs, back), model)
+        # What has the shape of another instance is run by the program of that.
+        n, d = twin.features.shape[:2]
+        there = next((other for other in SHAPES if other[:2] == (n, d)), shape)
+        runs = run(subject, _some(twin, order), there, dtype, compiled=compiled)
+        return observe(twin, _some(runs, np.argsort(order)), model)
 
     def found(theorem):
         trace = observed("stopping" in theorem.needs)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -89,7 +90,7 @@ def rewritten(instance: Instance, dtype) -> Instance:
 def _made(instance: Instance, dtype) -> Instance:
     """Round the numbers of an instance to the dtype, and bring its claims up to date."""
     rounded: dict[str, Any] = {
-        name: np.asarray(getattr(instance, name)).astype(dtype).astype(np.float64)
+        name: np.asarray(getattr(instance, name)).astype(dtype).astype(np.float64) + 0.0  # no -0
         for name in instance.__dataclass_fields__
     }
     features, bend, tail = rounded["features"], rounded["bend"], rounded["tail"]
@@ -105,13 +106,12 @@ def _made(instance: Instance, dtype) -> Instance:
 # -- how simple a number is ------------------------------------------------------------------------
 
 
-def _price(x) -> int:
+@lru_cache(4096)
+def _price(x: float) -> int:
     """Return how hard a number is to read: 0, then 1 and -1, then few digits."""
-    x = abs(float(x))
-    if x == 0:
-        return 0
-    if x == 1:
-        return 1
+    x = abs(x)
+    if x in (0, 1):
+        return int(x)
     if not np.isfinite(x):
         return 0
     if x == round(x) and x < 10:
@@ -124,12 +124,12 @@ def _price(x) -> int:
 
 def _cost(instance: Instance) -> int:
     """Return how hard an instance is to read."""
-    unit = np.sqrt(len(instance.features))
-    prices = [*(instance.features / unit).ravel(), *instance.start, *(2 * instance.center)]
-    cost = sum(map(_price, prices)) + sum(map(_price, instance.probe)) // 2
-    cost += int((instance.features < 0).sum() + (instance.start < 0).sum())
-    cost += _price(instance.step_size) + _price(instance.minimum) + _price(instance.tail)
-    return cost + (5 + _price(instance.bend) if np.isfinite(instance.bend) else 0)
+    f = instance
+    rows = f.features / np.sqrt(len(f.features))
+    numbers = [*rows.ravel(), *f.start, *(2 * f.center), f.step_size, f.minimum, f.tail]
+    cost = sum(_price(float(x)) for x in numbers) + sum(map(_price, f.probe.tolist())) // 2
+    cost += int((rows < 0).sum() + (f.start < 0).sum())
+    return cost + (5 + _price(float(f.bend)) if np.isfinite(f.bend) else 0)
 
 
 # -- what is simpler -------------------------------------------------------------------------------
@@ -138,8 +138,8 @@ def _cost(instance: Instance) -> int:
 def _simpler(instance: Instance, fixed_step_size: bool) -> Iterator[Instance]:
     """Yield instances that are simpler in one way, and some that are in many."""
     yield from _structural(instance)
+    yield from _rescaled(instance, fixed_step_size)
     if not fixed_step_size:
-        yield from _rescaled(instance)
         for step_size in _near(instance.step_size, 1.0):
             if step_size > 0:
                 yield replace(instance, step_size=step_size)
@@ -180,50 +180,31 @@ def _structural(instance: Instance) -> Iterator[Instance]:
     yield replace(instance, tail=np.float64(0))
     yield replace(instance, probe=center)
     yield replace(instance, probe=start)
-    for i in range(len(instance.features)):
-        fewer = instance.features.copy()
-        fewer[i] = 0
-        yield replace(instance, features=fewer)
-        alone = np.zeros_like(instance.features)
-        alone[i] = instance.features[i]
-        yield replace(instance, features=alone)
-    for j in range(len(center)):
-        fewer, points = instance.features.copy(), [center.copy(), start.copy(), probe.copy()]
-        fewer[:, j] = 0
-        for point in points:
-            point[j] = 0
-        c, s, p = points
-        yield replace(instance, features=fewer, center=c, start=s, probe=p)
-    unit = np.sqrt(len(instance.features))
-    whole = unit * np.round(instance.features / unit)
-    yield replace(instance, features=whole)
-    yield replace(
-        instance,
-        features=whole,
-        center=np.round(center),
-        start=np.round(start),
-        probe=np.round(probe),
-    )
+    features, (n, d) = instance.features, instance.features.shape
+    for row in np.eye(n, dtype=bool)[..., None]:
+        yield replace(instance, features=features * ~row)
+        yield replace(instance, features=features * row)
+    for other in ~np.eye(d, dtype=bool):
+        points = {"center": center * other, "start": start * other, "probe": probe * other}
+        yield replace(instance, features=features * other, **points)
+    whole = replace(instance, features=np.sqrt(n) * np.round(features / np.sqrt(n)))
+    yield whole
+    yield replace(whole, center=np.round(center), start=np.round(start), probe=np.round(probe))
 
 
-def _rescaled(instance: Instance) -> Iterator[Instance]:
-    """Yield the same instance in other units, of f and of x, with whole numbers where it can."""
+def _rescaled(instance: Instance, fixed_step_size: bool) -> Iterator[Instance]:
+    """Yield the same instance in other units, of f, of x and of both, with a 1 where it can."""
     unit = np.sqrt(len(instance.features))
-    far = np.abs(instance.start - instance.center).max()
-    for size in np.abs(instance.features / unit).ravel():
-        if size > 0:
-            scale = 1 / size
-            yield replace(
-                instance,
-                features=instance.features * scale,
-                step_size=instance.step_size / scale**2,
-                bend=instance.bend * scale,
-            )
-    if far > 0:
-        yield replace(
+    far = np.abs(instance.start - instance.center).max() or 1.0
+    sizes = [] if fixed_step_size else np.abs(instance.features / unit).ravel().tolist()
+    for size in filter(None, dict.fromkeys([1.0, *sizes])):
+        other = replace(
             instance,
-            start=instance.start / far,
-            center=instance.center / far,
-            probe=instance.probe / far,
-            bend=instance.bend / far,
+            features=instance.features / size,
+            step_size=instance.step_size * size**2,
+            bend=instance.bend / size,
+            tolerance=instance.tolerance / size**2,
         )
+        lengths = ("start", "center", "probe", "bend", "tolerance")
+        yield other
+        yield replace(other, **{name: getattr(other, name) / far for name in lengths})

@@ -25,7 +25,6 @@ from ..instances import Instance
 from ..rows import observe
 from ..subjects import as_subject
 from ..theorem import ASSUMPTIONS, NEEDS, Theorem, sides
-from ..theorems import THEOREMS, methods
 from ..words import wrapped
 
 # What a climb evaluates, from steps of 0.1 down to 1e-7. Ridges are followed slowly: few long
@@ -201,8 +200,7 @@ def _number(name, x, allowed):
 
 
 def _inequality(theorem, tried):
-    own = () if isinstance(tried.method, str) else methods.theorems_of(tried.method)
-    known = {other.name: other for other in (*THEOREMS, *own)}
+    known = {other.name: other for other in tried.theorems}
     if isinstance(theorem, str) and theorem not in known:
         climbed = (name for name, other in known.items() if not other.equality)
         raise ValueError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass
 
@@ -123,8 +122,7 @@ class Certificate:
 
     def to_json(self) -> str:
         """Return everything as JSON; numbers that are not finite are strings, as ``"Infinity"``."""
-        fields = {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
-        known = {"schema": SCHEMA, "holds": bool(self), **fields}
+        known = {"schema": SCHEMA, "holds": bool(self), **plain(self)}
         return json.dumps(known, indent=2, allow_nan=False)
 
 

@@ -58,6 +58,11 @@ class Evidence(NamedTuple):
     strayed: Any
     unit: float
 
+    @property
+    def convex(self):
+        """What is known of mu, if that makes f convex."""
+        return self.mu if self.mu is not None and self.mu >= 0 else None
+
 
 def evidence(known: Truth, rows: Record, step_size: Any, facts: gd.Facts) -> Evidence:
     """Return a run beside what is known of the objective."""
@@ -202,26 +207,23 @@ def laws_of(of: Evidence) -> tuple[Finding, ...]:
 
 def _values(of):
     law = ("value", "the value of row k is f(x[k])")
-    v, f, error = of.rows.value, of.truth.value, of.truth.value_error
-    if v is None:
-        return _not_judged(law, "no values were recorded")
-    if f is None:
-        return _not_judged(law, of.truth.why)
-    return _recorded(law, v[:, None], f[:, None], error[:, None], "the value", "f")
+    known = (of.rows.value, of.truth.value, of.truth.value_error)
+    came, exact, error = (None if x is None else x[:, None] for x in known)
+    return _recorded(law, came, exact, error, of.truth.why, "the value", "f")
 
 
 def _gradients(of):
     law = ("gradient", "the gradient of row k is grad f(x[k])")
-    r, g, error = of.rows.gradient, of.truth.gradient, of.truth.gradient_error
-    if r is None:
-        return _not_judged(law, "no gradients were recorded")
-    if g is None:
-        return _not_judged(law, of.truth.why)
-    return _recorded(law, r, g, error, "the gradient", "that of f")
+    known = (of.rows.gradient, of.truth.gradient, of.truth.gradient_error)
+    return _recorded(law, *known, of.truth.why, "the gradient", "that of f")
 
 
-def _recorded(law: tuple[str, str], came, exact, error, name, whose):
+def _recorded(law: tuple[str, str], came, exact, error, why, name, whose):
     """Judge what was recorded, and tell what it is instead, if something simple explains it."""
+    if came is None:
+        return _not_judged(law, f"no {name.removeprefix('the ')}s were recorded")
+    if exact is None:
+        return _not_judged(law, why)
     found = compared(*law, Sides(came, exact, error, abs(exact), equality=True))
     if found.verdict is not Verdict.VIOLATED:
         return found
@@ -253,7 +255,7 @@ def _interpolation(of):
         return _not_judged(law, _missing(F=f, G=g))
     if of.L is None and np.any(rows.blur[0]):
         return _not_judged(law, known.why)
-    if of.L is None and (of.mu is None or of.mu < 0):
+    if of.L is None and of.convex is None:
         return _not_judged(law, _missing(L=None, mu=None if of.mu is None else 0.0))
     chosen = _some(rows.point)
     points = _points(*(part[chosen] for part in (rows.point, f, df, g, dg)))
@@ -298,31 +300,30 @@ def _some(points):
 def _descent(of):
     law = ("descent lemma", "f(x+) <= f(x) - eta (1 - eta L/2) |g|^2")
     why = _missing(L=of.L, eta=of.steps.eta, F=of.F, G=of.G)
-    if why:
-        return _not_judged(law, why)
-    seen = sides(_THEOREMS["descent-lemma"], _trace(of, _steps, of.steps.eta)).each(_by_step)
-    clear = seen.informative.sum()
-    few = "" if seen.informative.all() else f"{clear} of {len(seen.off)} steps clear of rounding"
-    return compared(*law, seen, shift=1, sentence=few)
+    return _of_steps(of, law, "descent-lemma", why, counted=True)
 
 
 def _contraction(of):
     law = ("contraction", "|x+ - x*| <= rho |x - x*|")
-    convex = of.mu if of.mu is not None and of.mu >= 0 else None
-    why = _missing(L=of.L, mu=convex, eta=of.steps.eta, G=of.G, minimizer=of.minimizer)
+    why = _missing(L=of.L, mu=of.convex, eta=of.steps.eta, G=of.G, minimizer=of.minimizer)
     why = why or ("" if of.strayed is not None else "nobody knows how exact the minimizer is")
+    return _of_steps(of, law, "contraction", why)
+
+
+def _of_steps(of, law: tuple[str, str], theorem, why, counted=False):
     if why:
         return _not_judged(law, why)
-    seen = sides(_THEOREMS["contraction"], _trace(of, _steps, of.steps.eta)).each(_by_step)
-    return compared(*law, seen, shift=1)
+    seen = sides(_THEOREMS[theorem], _trace(of, _steps, of.steps.eta)).each(_by_step)
+    clear, count = seen.informative.sum(), len(seen.off)
+    few = f"{clear} of {count} steps clear of rounding" if counted and clear < count else ""
+    return compared(*law, seen, shift=1, sentence=few)
 
 
 def _value_rate(of: Evidence):
     law = ("value rate", "f(x[k]) - f* <= c[k] |x[0] - x*|^2")
-    eta, minimum = of.steps.eta, of.minimum
-    convex = of.mu if of.mu is not None and of.mu >= 0 else None
-    minimizer = None if minimum is None or of.strayed is None else of.minimizer
-    why = _missing(L=of.L, mu=convex, eta=eta, F=of.F, G=of.G, minimizer=minimizer)
+    eta = of.steps.eta
+    minimizer = None if of.minimum is None or of.strayed is None else of.minimizer
+    why = _missing(L=of.L, mu=of.convex, eta=eta, F=of.F, G=of.G, minimizer=minimizer)
     if not why and of.L == 0:
         why = "f is linear, for L is 0"
     if not why and (len(set(eta.tolist())) > 1 or not 0 < eta[0] * of.L < 2):

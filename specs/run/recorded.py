@@ -106,12 +106,8 @@ def read(run: Any, values: Any = None, gradients: Any = None) -> Record:
     >>> assert rows.point.shape == (2, 2) and rows.value.tolist() == [5.0, 1.25]
     """
     points, own_values, own_gradients, diverged = _parts(run)
-    if own_values is not None and values is not None:
-        raise TypeError("certify: values came twice, with the run and as values=")
-    if own_gradients is not None and gradients is not None:
-        raise TypeError("certify: gradients came twice, with the run and as gradients=")
-    values = own_values if values is None else values
-    gradients = own_gradients if gradients is None else gradients
+    values = _once("values", own_values, values)
+    gradients = _once("gradients", own_gradients, gradients)
     points = _tree("the points", points)
     leaves = jax.tree.leaves(points)
     if not leaves or not leaves[0].size:
@@ -157,6 +153,12 @@ def read(run: Any, values: Any = None, gradients: Any = None) -> Record:
         dtype = max(dtype, np.dtype(np.float32), key=rounding.unit_roundoff)
     one = jax.tree.map(lambda leaf: np.asarray(leaf[0]).astype(dtype), points)
     return Record(x, v, r, np.dtype(dtype), declared, lost, count, one)
+
+
+def _once(name, own, given):
+    if own is not None and given is not None:
+        raise TypeError(f"certify: {name} came twice, with the run and as {name}=")
+    return own if given is None else given
 
 
 def _parts(run):

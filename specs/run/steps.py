@@ -46,11 +46,10 @@ class Steps(NamedTuple):
 
 
 class _Slopes(NamedTuple):
-    """The gradients that the steps may follow, (N, d), how far off they may be, and whose."""
+    """The gradients that the steps may follow, (N, d), and how far off they may be."""
 
     g: np.ndarray
     error: np.ndarray
-    whose: str
 
 
 def lengths(x):
@@ -76,28 +75,25 @@ def steps_of(rows: Record, known: Truth, step_size) -> Steps:
     """
     candidates = []
     if known.gradient is not None:
-        candidates.append(_Slopes(known.gradient[:-1], known.gradient_error[:-1], "of f"))
+        candidates.append(_Slopes(known.gradient[:-1], known.gradient_error[:-1]))
     if rows.gradient is not None:
         trusted = known.gradient is not None
         own = np.broadcast_to(rows.blur[2], rows.gradient.shape)
         error = (known.gradient_error if trusted else own)[:-1]
-        candidates.append(_Slopes(rows.gradient[:-1], error, "as recorded"))
+        candidates.append(_Slopes(rows.gradient[:-1], error))
     if not candidates:
         why = f"there are no gradients: {known.why}"
         return Steps(step_size, None, "given", Finding(*_LAW, Verdict.NOT_APPLICABLE, why))
     judge = _given if step_size is not None else _inferred
     tried = [judge(rows, slopes, step_size) for slopes in candidates]
     firsts = [steps.finding.first for steps in tried]
-    best = tried[int(np.argmax([np.inf if k is None else k for k in firsts]))]
-    finding = best.finding
-    if finding.verdict is Verdict.VIOLATED:
-        slopes = candidates[[steps is best for steps in tried].index(True)]
-        cause = _cause(rows, known, slopes, best)
-        best = best._replace(finding=replace(finding, cause=cause))
-    elif best is not tried[0]:
-        note = "by the recorded gradients, not those of f"
-        best = best._replace(finding=replace(finding, sentence=note))
-    return best
+    k = int(np.argmax([np.inf if first is None else first for first in firsts]))
+    best, said = tried[k], {}
+    if best.finding.verdict is Verdict.VIOLATED:
+        said = {"cause": _cause(rows, known, candidates[k], best)}
+    elif k:
+        said = {"sentence": "by the recorded gradients, not those of f"}
+    return best._replace(finding=replace(best.finding, **said))
 
 
 def allowed_step(rows: Record, slopes, eta):
@@ -148,18 +144,16 @@ def _inferred(rows, slopes, _):
     sharp = np.flatnonzero(relative <= np.median(relative[clear]))
     middle = sharp[np.argsort(each[sharp])[len(sharp) // 2]]
     eta, unsure = np.full(len(each), each[middle]), np.full(len(each), doubt[middle])
-    one = _follows(rows, slopes, eta, unsure)
-    alike = Steps(eta, unsure, "inferred", one)
-    if one.verdict is not Verdict.VIOLATED:
-        return alike
     # A line search that finds no step any more makes none, and so does Polyak's at the minimum:
     # of where nothing moves, to the end, nobody knows the step size.
     rests = np.arange(len(moves)) > np.flatnonzero(moves.any(axis=1))[-1]
-    each, doubt, eta, unsure = (np.where(rests, 0, part) for part in (each, doubt, eta, unsure))
-    one = _follows(rows, slopes, eta, unsure)
-    alike = Steps(eta, unsure, "inferred", one)
-    if one.verdict is not Verdict.VIOLATED:
-        return alike
+    for unknown in (False, rests):
+        each, doubt, eta, unsure = (
+            np.where(unknown, 0, part) for part in (each, doubt, eta, unsure)
+        )
+        alike = Steps(eta, unsure, "inferred", _follows(rows, slopes, eta, unsure))
+        if alike.finding.verdict is not Verdict.VIOLATED:
+            return alike
     # Else a step size a row; but to stand still on the way is no step, and uphill there is none.
     each = np.where(moves.any(axis=1), each, eta)
     own = _follows(rows, slopes, np.maximum(each, 0), doubt)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .. import instances
@@ -29,12 +28,11 @@ def subject(asked: Asked, run, takes, reproduction) -> Subject:
     return Subject(
         asked.name,
         partial(mapped if traced else by_row, run=run),
-        None,
         frozenset(brings),
         held_to(asked.method),
-        fixed,
-        traced,
         reproduction,
+        step_size=fixed,
+        compiled=traced,
         first=(0, 1),
     )
 
@@ -118,9 +116,8 @@ def typed(name, rows, start):
 
 def is_traced(run):
     """Return whether a function of JAX arrays can be traced, so that batches can be mapped."""
-    problem = jax.tree.map(jnp.asarray, instances.example())
     try:
-        jax.eval_shape(lambda problem: run(problem, 2), problem)
+        jax.eval_shape(lambda problem: run(problem, 2), instances.example())
     except Malformed:
         return False  # the sentence comes from the numbers that are returned
     except Exception:

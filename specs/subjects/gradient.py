@@ -20,22 +20,15 @@ def recognized(asked: Asked) -> Subject | None:
     ours = any(asked.target is mode for mode in (*gradients.MODES, gd.per_sample))
     if not ours and ("objective" not in asked.takes or "batch" in asked.takes):
         return None
-    brings = {"values and gradients", "examples"}
-    return Subject(
-        asked.name,
-        partial(_evaluate, mode=asked.target),
-        None,
-        frozenset(brings | ({"rows"} if _has_rows(asked.target) else set())),
-        "gradient",
-        None,
-        True,
-        _reproduction,
-    )
+    rows = ["rows"] if _has_rows(asked.target) else []
+    brings = frozenset(["values and gradients", "examples", *rows])
+    run = partial(_evaluate, mode=asked.target)
+    return Subject(asked.name, run, brings, "gradient", _reproduction)
 
 
 def _has_rows(mode):
     """Return whether a mode of differentiation gives gradients of single examples."""
-    problems = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], instances.example())
+    problems = jax.tree.map(lambda leaf: leaf[None], instances.example())
     try:
         return jax.eval_shape(lambda p: _evaluate(p, 2, mode=mode), problems).rows is not None
     except Exception:

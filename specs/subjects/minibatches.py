@@ -17,16 +17,8 @@ def recognized(asked: Asked) -> Subject | None:
     """Return a gradient of mini-batches: a function of objective and batch."""
     if not {"objective", "batch"} <= asked.takes:
         return None
-    return Subject(
-        asked.name,
-        partial(_evaluate, mode=asked.target),
-        None,
-        frozenset({"examples", "mini-batches"}),
-        "gradient",
-        None,
-        True,
-        _reproduction,
-    )
+    run, brings = partial(_evaluate, mode=asked.target), frozenset({"examples", "mini-batches"})
+    return Subject(asked.name, run, brings, "gradient", _reproduction)
 
 
 @partial(jax.jit, static_argnames=("steps", "mode"))

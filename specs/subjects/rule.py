@@ -6,6 +6,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 import gdpure as gd
 from gdpure import rules
@@ -47,17 +48,8 @@ def _of_rule(name, rule, method):
             f"step size {step_size:g}, inferred from one step; a function step_size -> optimizer "
             "is checked with every step size",
         )
-    return Subject(
-        name,
-        partial(descend, make=Always(rule)),
-        partial(minimize, make=Always(rule)),
-        LOOP,
-        held_to(method),
-        None if step_size is None else float(step_size),
-        True,
-        partial(_as_it_is, more=_more(rule)),
-        notes=notes,
-    )
+    own = None if step_size is None else float(step_size)
+    return _stepping(name, Always(rule), LOOP, method, partial(_loop, rule), own, notes)
 
 
 def _of_factory(name, factory, method, caller):
@@ -76,15 +68,20 @@ def _of_factory(name, factory, method, caller):
     if method is None and _has_recurrence(made):
         method = factory
     fixed = own_step(method)
+    brings = LOOP | (FREE if fixed is None else set())
+    return _stepping(name, factory, brings, method, partial(_loop, made, made=True), fixed)
+
+
+def _stepping(name, make, brings, method, reproduction, step_size, notes=()):
     return Subject(
         name,
-        partial(descend, make=factory),
-        partial(minimize, make=factory),
-        LOOP | (FREE if fixed is None else set()),
+        partial(descend, make=make),
+        brings,
         held_to(method),
-        fixed,
-        True,
-        partial(_of_a_factory, more=_more(made)),
+        reproduction,
+        stop=partial(minimize, make=make),
+        step_size=step_size,
+        notes=notes,
     )
 
 
@@ -140,22 +137,15 @@ def minimize(problems, steps, *, make):
 # -- how its reproduction reads --------------------------------------------------------------------
 
 
-def _as_it_is(code: Code, more):
-    return _loop(code.subject, code, more)
-
-
-def _of_a_factory(code: Code, more):
-    return _loop(f"{code.subject}({code.arguments['step_size']})", code, more)
-
-
-def _loop(optimizer, code, more):
+def _loop(rule, code: Code, made=False):
+    called = f"({code.arguments['step_size']})" if made else ""
     return [
         "import jax.numpy as jnp",
-        f"optimizer, x = {optimizer}, jnp.asarray({code.arguments['start']})",
+        f"optimizer, x = {code.subject}{called}, jnp.asarray({code.arguments['start']})",
         "memory = optimizer.init(x)",
         f"for _ in range({code.arguments['steps']}):",
         "    g = jnp.asarray(gradient(np.asarray(x)))",
-        f"    move, memory = optimizer.update(g, memory, x{more})",
+        f"    move, memory = optimizer.update(g, memory, x{_more(rule)})",
         "    x = x + move",
         "returned = x",
     ]
@@ -164,7 +154,7 @@ def _loop(optimizer, code, more):
 def _more(rule):
     """Return the arguments, as text, that an update needs beside the gradient and the point."""
     try:
-        jax.eval_shape(lambda x: rule.update(x, rule.init(x), x), jnp.zeros(1))
+        jax.eval_shape(lambda x: rule.update(x, rule.init(x), x), np.zeros(1, np.float32))
     except TypeError:
         return ", value=value(x), grad=g, value_fn=value"
     except Exception:  # what is wrong is said where it is run

@@ -22,11 +22,8 @@ def recognized(asked: Asked) -> Subject | None:
     return Subject(
         asked.name,
         partial(_descend_along, schedule=asked.target),
-        None,
         rule.LOOP - {"stopping"} | rule.FREE,
         asked.target if asked.method is None else held_to(asked.method),
-        None,
-        True,
         _reproduction,
     )
 

@@ -25,12 +25,11 @@ def recognized(asked: Asked) -> Subject | None:
     return Subject(
         asked.name,
         None,
-        partial(functions.mapped if traced else functions.by_row, run=run),
         frozenset({"step size", "stopping"} if "step_size" in takes else {"stopping"}),
         held_to(asked.method),
-        None,
-        traced,
         partial(_reproduction, takes=takes),
+        stop=partial(functions.mapped if traced else functions.by_row, run=run),
+        compiled=traced,
     )
 
 

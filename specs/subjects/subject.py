@@ -14,6 +14,8 @@ from gdpure import rules
 
 from ..instances import Instance
 from ..rows import Run
+from ..theorem import Theorem
+from ..theorems import THEOREMS, methods
 from ..theorems.recurrences import Always
 
 
@@ -34,12 +36,12 @@ class Subject:
     method
         "gradient descent", "descent", "any", "gradient", a function step_size -> gdpure rule whose
         recurrence it should follow, or a schedule: a function n -> n step sizes, in units of eta.
+    reproduction
+        Returns lines of Python that call it and leave what it returns in `returned`.
     step_size
         eta, if it has one of its own.
     compiled
         Whether many instances are run by one compiled program.
-    reproduction
-        Returns lines of Python that call it and leave what it returns in `returned`.
     first
         Numbers of steps that it is tried with first, so that what is no run is found soon.
     notes
@@ -48,14 +50,20 @@ class Subject:
 
     name: str
     run: Callable[[Any, int], Run] | None
-    stop: Callable[[Any, int], Run] | None
     brings: frozenset
     method: Any
-    step_size: float | None
-    compiled: bool
     reproduction: Callable[[Code], list[str]]
+    stop: Callable[[Any, int], Run] | None = None
+    step_size: float | None = None
+    compiled: bool = True
     first: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def theorems(self) -> tuple[Theorem, ...]:
+        """All theorems that are known, and those of the rule or schedule that it is held to."""
+        named = isinstance(self.method, str)
+        return THEOREMS if named else (*THEOREMS, *methods.theorems_of(self.method))
 
 
 class Asked(NamedTuple):

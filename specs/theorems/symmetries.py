@@ -196,16 +196,20 @@ def _stays(t: Trace, still: Trace):
 
 
 def _joined(t: Trace) -> Instance:
-    """Return (f(x) + f(y)) / 2, x from the start and y from the probe, at twice the step size."""
+    """Return (f(x) + f(y)) / 2, x from the start and y from the probe, at twice the step size.
+
+    Each example is there twice, so that one of one parameter has the shape of another instance.
+    """
     instance = t.instance
     zero = np.zeros_like(instance.features)
     return replace(
         instance,
         features=np.concatenate(
             [
-                np.concatenate([instance.features, zero], axis=1),
-                np.concatenate([zero, instance.features], axis=1),
-            ]
+                np.concatenate(2 * [instance.features, zero]),
+                np.concatenate(2 * [zero, instance.features]),
+            ],
+            axis=1,
         ),
         center=np.concatenate([instance.center, instance.center]),
         start=np.concatenate([instance.start, instance.probe]),
@@ -217,8 +221,11 @@ def _joined(t: Trace) -> Instance:
 
 
 def _alone(t: Trace, joined: Trace):
-    part = joined.x[:, : t.x.shape[1]]
-    return _near(part, ball(t.x), t.drift() + joined.drift())
+    """Compare as many steps as both make; of later ones nothing is said."""
+    part, apart = t.x.copy(), np.full_like(t.x[:, 0], np.inf)
+    rows = len(joined.x)
+    part[:rows], apart[:rows] = joined.x[:, : t.x.shape[1]], t.drift()[:rows] + joined.drift()
+    return _near(part, ball(t.x), apart)
 
 
 def _null_space(t: Trace):
@@ -307,6 +314,7 @@ THEOREMS = tuple(
             "name": "direct-sum",
             "statement": "in (f(x) + f(y)) / 2 at step size 2 eta, x moves as it does alone",
             "law": _alone,
+            "assumes": ("f of one parameter",),
             "needs": _FREE,
             "twin": _joined,
         },
