@@ -860,6 +860,7 @@ def dot(x):
 TWO = np.ones(2)
 ARGUMENTS = {
     "f": ((3, dot, TWO), TypeError, "f must be callable, got int 3"),
+    "data": ((lambda x, y: 0.0, dot, TWO), TypeError, "f must take 1 argument, the parameters"),
     "gradient": ((dot, 3, TWO), TypeError, "gradient must be callable, got int 3"),
     "whole numbers": ((dot, dot, np.ones(2, int)), TypeError, "at must be floating point, got int"),
     "a whole number": ((dot, dot, 3), TypeError, "at must be floating point, got int 3"),

@@ -623,7 +623,8 @@ def cost(homework):
             def crooked(x):
                 raise ZeroDivisionError("no")
 
-            objective = gd.Objective(f, facts=gd.Facts(smoothness=2.0))
+            objective = gd.Objective(lambda x, _: f(x), facts=gd.Facts(smoothness=2.0))
+            alone = gd.Objective(f)
             claims = gd.Objective(lambda x, _: jnp.sum(x**2), facts=gd.Facts(smoothness=1.0))
         """,
     )
@@ -690,6 +691,7 @@ def test_gradients_and_objectives_are_checked_by_pyproject(cost, project, capsys
         (["cost:gradient", *OF, "--instances", "3"], "--instances is for optimizers, and cost:gra"),
         (["cost:gradient", *OF, "--platform", "cpu"], "--platform is for optimizers, and cost:gra"),
         (["cost:gradient", *OF, "--at", "1", "--only", "taylr"], "near it: taylor-remainder"),
+        (["cost:alone", "--at", "1"], "objective.value must take 2 arguments, the parameters and"),
         (["cost:objective"], "--at must be a point, for the objective claims no minimizer"),
     ],
 )

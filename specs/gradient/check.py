@@ -75,7 +75,7 @@ def check_gradient(
     >>> assert check_gradient(f, lambda x: x, jnp.array([1.0, 2.0]))
     >>> assert not check_gradient(f, lambda x: 2 * x, jnp.array([1.0, 2.0]))
     """
-    guards.function("check_gradient", "f", f)
+    guards.arguments("check_gradient", "f", f, (at,), "the parameters")
     guards.function("check_gradient", "gradient", gradient)
     seed = guards.whole("check_gradient", "seed", seed)
     form, x = form_of("check_gradient", at)

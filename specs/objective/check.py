@@ -97,14 +97,14 @@ def check_objective(
     >>> report = check_objective(f, x, facts=gd.Facts(smoothness=1.0), name="f")
     >>> assert "smoothness is 2 at least, not 1" in str(report).splitlines()[0]
     """
-    guards.function("check_objective", "objective", objective)
+    _demand_functions(objective)
     seed = guards.whole("check_objective", "seed", seed)
     instances = guards.whole("check_objective", "instances", instances, 1)
-    if facts is not None and not isinstance(facts, gd.Facts):
+    facts = gd.facts(objective) if facts is None else facts
+    if not isinstance(facts, gd.Facts):
         raise TypeError(
             f"check_objective: facts must be gd.Facts(...), got {guards.describe(facts)}"
         )
-    facts = gd.facts(objective) if facts is None else facts
     called = _name(objective) if name is None else name
     at = _point_of(objective, facts) if at is None else at
     form, x = form_of("check_objective", at)
@@ -129,6 +129,18 @@ def check_objective(
 
 
 # -- what is claimed -------------------------------------------------------------------------------
+
+
+def _demand_functions(objective):
+    """Demand functions that take what they are given."""
+    wanted = [("objective", objective, ["the parameters"])]
+    if isinstance(objective, Objective):
+        both = ["the parameters", "the data"]
+        parts = ("value", both), ("gradient", both), ("facts", both[1:])
+        known = [(f"objective.{name}", getattr(objective, name), of) for name, of in parts]
+        wanted = [row for row in known if row[1] is not None and not isinstance(row[1], gd.Facts)]
+    for name, f, given in wanted:
+        guards.arguments("check_objective", name, f, tuple(given), " and ".join(given))
 
 
 def _headline(row):
