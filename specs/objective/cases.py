@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
-from ..gradient.causes import digits_of, import_of, lengths_of, source_of, text_of
+from ..gradient.causes import lengths_of
 from ..gradient.functions import Function
+from ..gradient.text import digits_of, import_of, program, source_of, text_of
 from ..report import Counterexample
 from ..rows import Points
 from ..theorem import Sides
@@ -151,22 +152,15 @@ class _Case:
     def _python(self, implied):
         """Return Python that shows the violation."""
         form, (f, imported) = self.function.form, import_of(self.function.f, "f")
-        double = ['jax.config.update("jax_enable_x64", True)'] if form.double else []
-        claim = self.claim
         lines = [
-            "import jax",
-            *double,
-            "import jax.numpy as jnp",
-            "import numpy as np",
-            "from jax.flatten_util import ravel_pytree",
             *imported,
             f"x = {source_of(form, self.x)}",
             f"y = {source_of(form, self.y)}",
             f"(fx, gx), (fy, gy) = (jax.value_and_grad({f})(at) for at in (x, y))",
             "x, y, gx, gy = (ravel_pytree(tree)[0] for tree in (x, y, gx, gy))",
         ]
-        if "norm" in claim.expression:
+        if "norm" in self.claim.expression:
             lines.append("norm = jnp.linalg.norm")
-        if "minimum" in claim.expression:
+        if "minimum" in self.claim.expression:
             lines.append(f"minimum = {self.scope['minimum']!r}")
-        return "\n".join([*lines, f"print({claim.expression})  # {implied}"])
+        return program(form, [*lines, f"print({self.claim.expression})  # {implied}"])

@@ -26,8 +26,9 @@ from gdpure.objectives import Objective
 
 from ..balls import Ball, ball, dot, widened
 from ..gradient.autodiff import derivative, derivatives
-from ..gradient.check import AUTODIFF, check_gradient
+from ..gradient.check import check_gradient
 from ..gradient.functions import Function, flat, form_of, passed, scalar, traced
+from ..gradient.laws import AUTODIFF
 from ..report import Report, Row, Verdict, versions
 from ..rounding import unit_roundoff
 from ..rows import QUIET, Points, Rows
@@ -251,7 +252,8 @@ def _gradient_rows(function, objective, x):
     form = function.form
     if not isinstance(objective, Objective) or objective.gradient is None:
         why = "brings no gradient that is derived by hand"
-        return [Row(AUTODIFF, "gradient agreement", form.dtype, Verdict.NOT_APPLICABLE, why)]
+        verdict = Verdict.NOT_APPLICABLE
+        return [Row(AUTODIFF.name, AUTODIFF.family, form.dtype, verdict, why)]
     # At a minimizer rounding explains as much as the gradient is.
     far = flat(form.built(x + (1 + abs(x)) * function.random.normal(size=x.shape)))
     if not np.isfinite(float(function.f(form.built(far)))):
