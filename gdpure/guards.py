@@ -319,7 +319,7 @@ def arguments(caller: str, name: str, f: Any, given: tuple, called: str) -> None
     """Demand a function of as many arguments as there are, and say what they are called."""
     function(caller, name, f)
     try:
-        form = inspect.signature(f)
+        form = inspect.signature(f, follow_wrapped=False)  # what wraps may add arguments
     except ValueError:  # some built-in functions have none
         return
     try:

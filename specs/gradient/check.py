@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from gdpure import gradients, guards
@@ -22,7 +21,7 @@ from ..report import Counterexample, Report, Row, Verdict, versions
 from ..subjects import name_of
 from ..theorem import Sides
 from .cases import counterexample
-from .functions import Formless, Function, form_of, scalar, traced
+from .functions import Formless, Function, form_of, precision_of, scalar, traced
 from .laws import AUTODIFF, TAYLOR, compare, look
 
 FORM = "gradient-form"
@@ -76,10 +75,9 @@ def check_gradient(
     of, by = name_of(f), name_of(gradient)
     if any(gradient is mode for mode in gradients.MODES):
         gradient, by = gradient(f), f"{by} of {of}"
-    single = jnp.result_type(float) != jnp.float64
-    if single and form.double and not _takes(f, form, x) and _takes(f, form.narrow, x):
+    if form.double and not _takes(f, form, x) and _takes(f, form.narrow, x):
         form = form.narrow  # JAX passes no float64, unless it is told to
-    with jax.default_matmul_precision("highest"), jax.enable_x64(form.double or not single):
+    with jax.default_matmul_precision("highest"), precision_of(form):
         scalar("check_gradient", "f(at)", f(form.built(x)))
         rows = _rows(Function(f, gradient, form, seed, *traced(f, form)), x)
         platform = jax.default_backend()
@@ -88,7 +86,7 @@ def check_gradient(
 
 def _takes(f, form, x):
     """Return whether f has a value at a point of a form."""
-    with jax.enable_x64(form.double):
+    with precision_of(form):
         try:
             f(form.built(x))
         except Exception:  # whatever a stranger's code may raise
@@ -134,19 +132,21 @@ def _held(function, theorem, seen, hidden):
     return judged(row, found.judged, lambda: counterexample(function, theorem, found, again))
 
 
-def judged(row: Row, seen: Sides, case: Callable[[], Counterexample | None]) -> Row:
-    """Return a row with what was found in it; where nothing was shown, it is as it is given."""
+def judged(row: Row, seen: Sides, case: Callable[[], Counterexample | None] = lambda: None) -> Row:
+    """Return a row with what was found; its reason says why, where nothing is shown, or no case."""
     broken, shown = int(seen.broken.sum()), int(seen.informative.sum())
-    row = replace(
+    found = case() if broken else None
+    verdict = Verdict.VIOLATED if broken else Verdict.HOLDS if shown else Verdict.VACUOUS
+    return replace(
         row,
+        verdict=verdict,
+        reason="" if found or verdict is Verdict.HOLDS else row.reason,
         instances=seen.off.size,
         informative=shown,
         violated=broken,
         excess=float(seen.excess.max(initial=0.0)),
+        counterexample=found,
     )
-    if broken:
-        return replace(row, verdict=Verdict.VIOLATED, reason="", counterexample=case())
-    return replace(row, verdict=Verdict.HOLDS, reason="") if shown else row
 
 
 def _hidden(form, seen):

@@ -135,6 +135,11 @@ def form_of(caller: str, at: Any) -> tuple[Form, np.ndarray]:
     return form, x
 
 
+def precision_of(form: Form):
+    """Let JAX compute in the dtypes of the parameters: in another a function may be another one."""
+    return jax.enable_x64(form.double or jnp.result_type(float) == jnp.float64)
+
+
 def scalar(caller: str, name: str, value: Any) -> float:
     """Return a value of f as a float; demand one real and finite number."""
     fault = _fault(value)
