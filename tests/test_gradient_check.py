@@ -729,10 +729,13 @@ def forgetful(x, calls=[]):  # noqa: B006
 
 
 FORMLESS = {
-    "shape": (lambda x: x[:, None], "gradient must have shape (3,), got float32[3,1]"),
+    "shape": (
+        lambda x: x[:, None],
+        "gradient must be float32[3] like the parameters, got float32[3,1]",
+    ),
     "dtype": (
         lambda x: x.astype(np.float64),
-        "gradient must be float32 like the parameters, got float64[3]",
+        "gradient must be float32[3] like the parameters, got float64[3]",
     ),
     "nan": (lambda x: x * np.float32(np.nan), "gradient[0] must be finite where f is, got nan"),
     "none": (
@@ -777,7 +780,8 @@ def test_the_form_of_a_tree():
         return float(np.sum(p["w"]) * p["b"])
 
     report = check_gradient(f, lambda p: {"w": p["w"][:, None], "b": p["b"]}, at)
-    assert row(report, FORM).reason == "gradient['w'] must have shape (3,), got float32[3,1]"
+    wanted = "must be float32[3] like the parameters, got float32[3,1]"
+    assert row(report, FORM).reason == f"gradient['w'] {wanted}"
     report = check_gradient(f, lambda p: {"w": p["w"]}, at)
     assert row(report, FORM).reason.startswith("the gradient must be the structure PyTreeDef({'b'")
 

@@ -118,10 +118,7 @@ def _own_error(function, x, exact):
         return 0.0
     try:
         with jax.enable_x64(function.traced.x64):
-            leaves = zip(form.parts(x), form.dtypes, strict=True)
-            rows = [jnp.asarray(part.astype(dtype)) for part, dtype in leaves]
-            rows = jax.tree.unflatten(form.structure, rows)
-            out = _differentiated(passed(function.f), rows, len(exact))
+            out = _differentiated(passed(function.f), form.built(x), len(exact))
         out = [np.asarray(leaf, np.float64).reshape(len(x), -1) for leaf in jax.tree.leaves(out)]
         off = abs(np.concatenate(out, axis=1)[: len(exact)] - exact)
     except Exception:  # it may demand what the point is not; what counts is float64

@@ -92,14 +92,10 @@ class Form:
         return [part.reshape(lead + shape) for part, shape in zip(split, self.shapes, strict=True)]
 
     def built(self, vector, dtype=None):
-        """Return fresh parameters of this form, in their own dtypes unless one is given."""
+        """Return fresh parameters, in their own dtypes unless one is given; or many, in rows."""
         leaves = zip(self.parts(vector), self.dtypes, self.modules, strict=True)
         arrays = [module.asarray(part.astype(dtype or own)) for part, own, module in leaves]
         return jax.tree.unflatten(self.structure, arrays)
-
-    def stacked(self, vectors):
-        """Return parameters with a leading axis for JAX, in float64."""
-        return jax.tree.unflatten(self.structure, [jnp.asarray(p) for p in self.parts(vectors)])
 
     def label(self, name, j):
         """Return what coordinate j is called: ``gradient['w'][2]``."""
@@ -289,6 +285,11 @@ class Came(NamedTuple):
     value: float | None
     gradient: np.ndarray
 
+    @property
+    def numbers(self):
+        """All of them, shape (1 + d,); 0 for a value that did not come."""
+        return np.append(self.value or 0.0, self.gradient)
+
 
 def returned(function: Function, x) -> Came:
     """Call the gradient twice; demand the form of the parameters, finite numbers, the same bits.
@@ -302,15 +303,11 @@ def returned(function: Function, x) -> Came:
     for j in np.flatnonzero(~np.isfinite(first.gradient))[:1]:
         where = form.label("gradient", j)
         raise Formless(f"{where} must be finite where f is, got {first.gradient[j]}")
-    for j in np.flatnonzero(first.gradient != again.gradient)[:1]:
+    for j in np.flatnonzero(first.numbers != again.numbers)[:1]:
+        where = form.label("gradient", j - 1) if j else "the value of (value, gradient)"
         raise Formless(
-            f"{form.label('gradient', j)} must be the same when it is asked for twice, got "
-            f"{first.gradient[j]:.9g}, then {again.gradient[j]:.9g}"
-        )
-    if first.value != again.value:
-        raise Formless(
-            "the value of (value, gradient) must be the same when it is asked for twice, got "
-            f"{first.value:.9g}, then {again.value:.9g}"
+            f"{where} must be the same when it is asked for twice, got {first.numbers[j]:.9g}, "
+            f"then {again.numbers[j]:.9g}"
         )
     return first
 
@@ -345,10 +342,7 @@ def _demand_form(form, out):
         raise Formless(f"the gradient must be {wanted} like the parameters, got {got}")
     leaves = zip(form.paths, form.shapes, form.dtypes, jax.tree.leaves(out), strict=True)
     for path, shape, dtype, leaf in leaves:
-        if np.shape(leaf) != shape:
-            raise Formless(f"gradient{path} must have shape {shape}, got {guards.describe(leaf)}")
-        if np.asarray(leaf).dtype != dtype:  # a float of Python is one of float64
-            raise Formless(
-                f"gradient{path} must be {dtype.name} like the parameters, got "
-                f"{guards.describe(leaf)}"
-            )
+        if np.shape(leaf) != shape or np.asarray(leaf).dtype != dtype:  # a Python float is float64
+            wanted = guards.describe(jax.ShapeDtypeStruct(shape, dtype))
+            got = guards.describe(leaf)
+            raise Formless(f"gradient{path} must be {wanted} like the parameters, got {got}")

@@ -39,11 +39,6 @@ class Seen(NamedTuple):
     value: Ball
     slopes: Slopes
 
-    @property
-    def numbers(self):
-        """What came, shape (1 + d,)."""
-        return np.append(self.came.value or 0.0, self.came.gradient)
-
 
 def look(function: Function, x) -> Seen:
     """Return what is known of a gradient at x, shape (d,).
@@ -67,7 +62,7 @@ def _derived(t: Seen):
     told[0] &= t.came.value is not None
     truth = where(told, Ball(exact, allowed))
     # Of a number that may be off by half of itself nothing is shown, unless it is exactly zero.
-    return t.numbers, truth, abs(truth.middle) / 2 + 2 * t.least
+    return t.came.numbers, truth, abs(truth.middle) / 2 + 2 * t.least
 
 
 def _remains(t: Seen):
@@ -138,9 +133,9 @@ def compare(theorem: Theorem, seen: Seen) -> Comparison:
 
 def _by_coordinate(seen, told):
     """Return what f says along coordinates as what it says of them."""
-    bound, allowed = np.zeros(seen.numbers.shape), np.full(seen.numbers.shape, np.inf)
+    bound, allowed = np.zeros(seen.came.numbers.shape), np.full(seen.came.numbers.shape, np.inf)
     bound[0], allowed[0] = told.bound[0], told.allowed[0]
     along = seen.slopes.coordinate >= 0
     j, length = 1 + seen.slopes.coordinate[along], seen.slopes.length[along]
     bound[j], allowed[j] = told.bound[1:][along] / length, told.allowed[1:][along] / length
-    return Sides(seen.numbers, bound, allowed, allowed, True)
+    return Sides(seen.came.numbers, bound, allowed, allowed, True)

@@ -211,20 +211,18 @@ class _Asked:
         odd = ((above - below) - (ahead - behind)) / (2 * steps)
         even = ((above + below) - (ahead + behind)) / (2 * steps)
         change = np.fmax(abs(above), abs(below))
-        found = []
-        for k, (j, direction) in enumerate(zip(coordinates, directions, strict=True)):
-            moved = direction != 0  # elsewhere what is not known does not matter
-            explained = float(self.rounding[moved] @ abs(direction[moved]))
-            size = float(abs(self.gradient) @ abs(direction))
-            rows = odd[k], even[k], change[k]
-            error, *evidence = _limit(steps, *rows, self.noise, explained, size)
-            returned = float(self.gradient @ direction)
-            length = 1.0 if j < 0 else float(direction[j])
-            found.append((j, length, returned, returned + error, *evidence))
-        return Slopes(*map(np.array, zip(*found, strict=True)))
+        # Where a direction does not move, what is not known does not matter.
+        explained = (abs(directions) * np.where(directions != 0, self.rounding, 0.0)).sum(axis=1)
+        sizes, returned = abs(directions) @ abs(self.gradient), directions @ self.gradient
+        rows = zip(odd, even, change, explained, sizes, strict=True)
+        limits = zip(*(_limit(steps, self.noise, *row) for row in rows), strict=True)
+        error, *evidence = map(np.array, limits)
+        own = directions[np.arange(len(directions)), coordinates]
+        length = np.where(coordinates < 0, 1.0, own)
+        return Slopes(coordinates, length, returned, returned + error, *evidence)
 
 
-def _limit(steps, odd, even, change, noise, explained, size):
+def _limit(steps, noise, odd, even, change, explained, size):
     """Return w in the limit s -> 0, how far off it may be, why it is none, and three remainders."""
     usable = np.isfinite(odd) & np.isfinite(even)
     moved = np.flatnonzero(usable & (change > 0))
@@ -246,7 +244,7 @@ def _limit(steps, odd, even, change, noise, explained, size):
             break
         contradicted, best = True, int(finer[-1] + np.argmin(bound[finer[-1] :]))
     off, allowed, place = float(error[best]), float(bound[best] + explained), k[best]
-    first = int(np.flatnonzero(usable)[0])
+    first = np.argmax(usable)
     scale = max(size, abs(off), change[first] / steps[first])
     accused, why = abs(off) > allowed, ""
     if contradicted and accused:
@@ -277,7 +275,7 @@ def _sampler(function, x, gradient):
 
         def compiled(directions, steps):
             with wide():
-                start, moves = form.built(x, np.float64), form.stacked(directions)
+                start, moves = (form.built(part, np.float64) for part in (x, directions))
                 values = _along(function.traced, start, moves, jnp.asarray(steps))
             return np.asarray(values, np.float64), np.outer(directions @ gradient, steps)
 

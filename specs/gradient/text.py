@@ -45,14 +45,10 @@ def text_of(form: Form, x) -> str:
 # -- Python ----------------------------------------------------------------------------------------
 
 
-class _Source:
+class _Source(str):
     """Text that shows itself as it is: a tree of them shows itself as Python."""
 
-    def __init__(self, text):
-        self.text = text
-
-    def __repr__(self):
-        return self.text
+    __repr__ = str.__str__
 
 
 def source_of(form: Form, x) -> str:
