@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
+import re
+import sys
 from collections.abc import Callable
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ..report import Counterexample
+from ..subjects import name_of
 from ..theorem import Theorem
+from ..words import digits_of
 from .causes import likely_cause
-from .functions import Function
+from .functions import Form, Function
 from .laws import Comparison
 from .remainder import EVERY
-from .text import FEW, digits_of, import_of, program, source_of, text_of
+
+_FEW = 6  # so many numbers are shown one by one
 
 
 def counterexample(
@@ -43,8 +51,9 @@ def counterexample(
                     found, cause = other, same
                     break
     form, d = function.form, len(found.seen.x)
-    names, seen, worst = _shown(form, found)
-    which = range(d) if found.wrong.any() and d <= FEW else [worst]
+    name, seen, worst = _shown(form, found)
+    every = found.wrong.any() and d <= _FEW
+    which = range(1, 1 + d) if every else [worst]
     must, came = (
         f"({', '.join(side)})" if len(side) > 1 else side[0]
         for side in (
@@ -55,23 +64,23 @@ def counterexample(
     off, explained = float(seen.off[worst]), float(seen.allowed[worst])
     point = f"x = {text_of(form, found.seen.x)}"
     sides = (
-        f"must be    {must}\nreturned   {came}\noff by     {off:.3g} in {names[worst]}; rounding "
+        f"must be    {must}\nreturned   {came}\noff by     {off:.3g} in {name}; rounding "
         f"explains at most {explained:.2g}"
     )
     lines = (
         ("theorem", f"{theorem.statement}\n{theorem.source}"),
         ("assumes", f"{', '.join(theorem.assumes)}\nwhat rounding explains is measured on f"),
         ("smallest", point),
-        ("gradient" if found.wrong.any() and d <= FEW else names[worst], sides),
-        *_remainders(form, found, worst),
+        ("gradient" if every else name, sides),
+        *_remainders(form, found, worst - 1),
     )
-    python = _reproduction(function, found, worst, must)
+    python = _reproduction(function, found, worst - 1, must)
     return Counterexample(lines, point, must, came, off, explained, cause.text, python)
 
 
 def _kind(found):
     """Return what kinds of numbers are wrong: coordinates, the value."""
-    return bool(found.wrong.any()), bool(found.value.broken.any())
+    return bool(found.wrong.any()), bool(found.numbers.broken[0])
 
 
 def _simpler(x):
@@ -86,14 +95,12 @@ def _simpler(x):
 
 
 def _shown(form, found):
-    """Return the names of numbers of which one is wrong, both sides, and which is worst."""
-    if found.wrong.any():
-        names, seen = [form.label("gradient", j) for j in range(len(found.wrong))], found.gradient
-    elif found.value.broken.any():
-        names, seen = ["the value"], found.value
-    else:
-        names, seen = ["<g, d>"] * found.along.off.size, found.along
-    return names, seen, int(np.argmax(seen.excess))
+    """Return a number that is wrong: its name, both sides of all of its kind, and its place."""
+    seen = found.numbers
+    if not seen.broken.any():
+        return "<g, d>", found.along, int(np.argmax(found.along.excess))
+    worst = 1 + int(np.argmax(seen.excess[1:])) if found.wrong.any() else 0
+    return form.number(worst), seen, worst
 
 
 def _remainders(form, found, worst):
@@ -130,9 +137,9 @@ def _reproduction(function, found, worst, must):
     shown = ["print(returned)"]
     if found.wrong.any():
         entry = form.label("returned", worst)
-        must = must if len(x) <= FEW else f"{must} in {entry}"
+        must = must if len(x) <= _FEW else f"{must} in {entry}"
         shown = [f"print(returned, 'must be', {must!r})", *_slope(function, found, worst, f, entry)]
-    elif found.value.broken.any():
+    elif found.numbers.broken[0]:
         came, shown = f"{gradient}(x)[0]", [f"print(returned, 'must be', {f}(x))"]
     return program(form, [*imported, *others, f"x = {point}", f"returned = {came}", *shown])
 
@@ -153,3 +160,68 @@ def _slope(function, found, j, f, entry):
                     f"print({entry}, 'while f has the slope', slope)",
                 ]
     return []
+
+
+# -- points and functions, to be read and as Python ------------------------------------------------
+
+
+def _numbers(part):
+    if part.ndim == 0:
+        return f"{part:.9g}"
+    if part.size > _FEW:
+        first = ", ".join(f"{x:.9g}" for x in part.ravel()[:3])
+        return f"({first}, ..., {part.ravel()[-1]:.9g}), {part.size} numbers"
+    rows = part.reshape(len(part), -1) if part.ndim > 1 else [part]
+    return f"({'; '.join(', '.join(f'{x:.9g}' for x in row) for row in rows)})"
+
+
+def text_of(form: Form, x) -> str:
+    """Return a point, shape (d,), as one reads it."""
+    parts = zip(form.paths, form.parts(x), strict=True)
+    return ", ".join(f"{path}{': ' if path else ''}{_numbers(part)}" for path, part in parts)
+
+
+class _Source(str):
+    """Text that shows itself as it is: a tree of them shows itself as Python."""
+
+    __repr__ = str.__str__
+
+
+def source_of(form: Form, x) -> str:
+    """Return the Python that makes parameters."""
+    leaves = []
+    for part, dtype, module in zip(form.parts(x), form.dtypes, form.modules, strict=True):
+        name = "np" if module is np and dtype != jnp.bfloat16 else "jnp"
+        leaves.append(_Source(f'{name}.array({part.tolist()}, "{dtype.name}")'))
+    return repr(jax.tree.unflatten(form.structure, leaves))
+
+
+def import_of(target: Callable, role: str) -> tuple[str, list[str]]:
+    """Return what a function is called in Python, and the lines that make it known."""
+    name = name_of(target)
+    module, _, attribute = name.partition(":")
+    if attribute and module != "__main__" and module in sys.modules:
+        parts = attribute.split(".")
+        place = functools.reduce(
+            lambda at, part: getattr(at, part, None), parts, sys.modules[module]
+        )
+        if place is target:
+            return attribute, [f"from {module} import {parts[0]}"]
+    return role, [f"# {name} has no name to import it by: put it here as `{role}`"]
+
+
+_IMPORTS = {
+    "jax": "import jax",
+    "jnp": "import jax.numpy as jnp",
+    "np": "import numpy as np",
+    "ravel_pytree": "from jax.flatten_util import ravel_pytree",
+}
+
+
+def program(form: Form, lines: list[str]) -> str:
+    """Return Python that imports what its lines use, and computes in the precision of a point."""
+    if form.double and any(re.search(r"\bj(ax|np)\.", line) for line in lines):
+        lines = ['jax.config.update("jax_enable_x64", True)', *lines]
+    text = "\n".join(lines)
+    used = [line for name, line in _IMPORTS.items() if re.search(rf"\b{name}[.(]", text)]
+    return "\n".join([*used, text])

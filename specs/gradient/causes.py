@@ -8,10 +8,10 @@ import numpy as np
 
 from ..rounding import unit_roundoff
 from ..theorem import Sides
+from ..words import digits_of
 from .functions import Function, data_of, flat, wide
 from .laws import Comparison
 from .remainder import TERMS
-from .text import digits_of
 
 
 class Cause(NamedTuple):
@@ -38,7 +38,7 @@ def likely_cause(function: Function, found: Comparison) -> Cause:
     >>> found = compare(TAYLOR, look(function, x))
     >>> assert likely_cause(function, found).text == "every coordinate is of the wrong sign"
     """
-    if not found.wrong.any() and found.value.broken.any():
+    if not found.wrong.any() and found.numbers.broken[0]:
         return Cause("value", "the value that comes with the gradient is not f(x)")
     patterns = _rule, _multiple, _moved, _penalty, _unstable, _coarse, _some
     if not found.wrong.any():

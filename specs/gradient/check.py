@@ -102,9 +102,8 @@ def _rows(function, x):
         why = f"rests on {FORM}, which is {'not met' if found.raised else 'violated'}"
         blocked = [_row(function, law.name, Verdict.BLOCKED, why) for law in (AUTODIFF, TAYLOR)]
         return [_row(function, FORM, verdict, str(found), instances=1, violated=1), *blocked]
-    by_values = _held(
-        function, TAYLOR, seen, "; ".join(filter(None, dict.fromkeys(seen.slopes.why)))
-    )
+    why = "; ".join(filter(None, dict.fromkeys(seen.slopes.why)))
+    by_values = _held(function, TAYLOR, seen, why)
     if seen.known is None:
         by_autodiff = _row(function, AUTODIFF.name, Verdict.NOT_APPLICABLE, seen.reason)
     else:
@@ -153,14 +152,10 @@ def _hidden(form, seen):
     """Return why autodiff shows nothing, should it be so."""
     first = 0 if seen.came.value is not None else 1
     for j in np.flatnonzero(~np.isfinite(seen.known.exact[first:]))[:1] + first:
-        return f"autodiff gives {seen.known.exact[j]} for {_called(form, j)}"
+        return f"autodiff gives {seen.known.exact[j]} for {form.number(j)}"
     for j in np.flatnonzero(seen.known.jump[first:])[:1] + first:
         far = f"{seen.known.jump[j]:.2g} within rounding of the point"
-        return f"{_called(form, j)} changes by {far}: f has a kink here, or is stationary"
+        return f"{form.number(j)} changes by {far}: f has a kink here, or is stationary"
     return (
         "rounding explains as much as the gradient is: f is stationary here, cancels, or has a kink"
     )
-
-
-def _called(form, j):
-    return form.label("gradient", j - 1) if j else "the value"

@@ -106,6 +106,10 @@ class Form:
             j -= size
         raise IndexError(j)
 
+    def number(self, j):
+        """Return what number j of a value and a gradient is called."""
+        return self.label("gradient", j - 1) if j else "the value"
+
 
 def form_of(caller: str, at: Any) -> tuple[Form, np.ndarray]:
     """Return the form of a point and its numbers, shape (d,); refuse what is no point.
@@ -304,10 +308,9 @@ def returned(function: Function, x) -> Came:
         where = form.label("gradient", j)
         raise Formless(f"{where} must be finite where f is, got {first.gradient[j]}")
     for j in np.flatnonzero(first.numbers != again.numbers)[:1]:
-        where = form.label("gradient", j - 1) if j else "the value of (value, gradient)"
         raise Formless(
-            f"{where} must be the same when it is asked for twice, got {first.numbers[j]:.9g}, "
-            f"then {again.numbers[j]:.9g}"
+            f"{form.number(j)} must be the same when it is asked for twice, got "
+            f"{first.numbers[j]:.9g}, then {again.numbers[j]:.9g}"
         )
     return first
 

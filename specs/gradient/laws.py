@@ -99,8 +99,8 @@ class Comparison(NamedTuple):
     ----------
     seen
         What is known.
-    value, gradient
-        Both sides of the value, shape (1,), and of all coordinates, (d,).
+    numbers
+        Both sides of the value and of all coordinates, shape (1 + d,).
     along
         Both sides of what f itself says, along directions, (q,).
     judged
@@ -108,10 +108,14 @@ class Comparison(NamedTuple):
     """
 
     seen: Seen
-    value: Sides
-    gradient: Sides
+    numbers: Sides
     along: Sides
     judged: Sides
+
+    @property
+    def gradient(self):
+        """Both sides of all coordinates, shape (d,)."""
+        return self.numbers.each(lambda x: x[1:])
 
     @property
     def wrong(self):
@@ -122,13 +126,11 @@ class Comparison(NamedTuple):
 def compare(theorem: Theorem, seen: Seen) -> Comparison:
     """Return both sides of one of the two theorems, of the value and of each coordinate, too."""
     told = sides(TAYLOR, seen)
-    numbers = judged = told if theorem is TAYLOR else sides(theorem, seen)
-    if theorem is TAYLOR:
-        numbers = _by_coordinate(seen, told)
+    judged = told if theorem is TAYLOR else sides(theorem, seen)
+    numbers = _by_coordinate(seen, told) if theorem is TAYLOR else judged
     # A value that did not come, or of which nothing is known here, is none to judge.
     judged = judged.each(lambda x: x[0 if np.isfinite(judged.allowed[0]) else 1 :])
-    value, gradient = (numbers.each(lambda x, k=k: x[k]) for k in (slice(1), slice(1, None)))
-    return Comparison(seen, value, gradient, told.each(lambda x: x[1:]), judged)
+    return Comparison(seen, numbers, told.each(lambda x: x[1:]), judged)
 
 
 def _by_coordinate(seen, told):

@@ -110,9 +110,10 @@ def value_of(function: Function, x) -> Ball:
     """Return f(x), and as radius how much rounding shows in it, for an f that JAX cannot trace."""
     form, f = function.form, function.f
     value = float(f(form.built(x)))
+    double = [x] if _refines(function, x, unknown=False) else []
     near = _tried(f, form, _nearby(function, x, form.unit), 1)
-    off = abs(np.append(near, _tried(f, form, [x], 1, np.float64)) - value)
-    return Ball(value, np.nanmax(off, initial=0.0) + TERMS * form.unit * abs(value))
+    off = abs(np.append(near, _tried(f, form, double, 1, np.float64)) - value)
+    return Ball(value, off[np.isfinite(off)].max(initial=0.0) + 2 * form.unit * abs(value))
 
 
 def _tried(g, form, points, size, dtype=None):
@@ -189,13 +190,30 @@ class _Asked:
     """A function that is asked for its slopes; what it says first tells how far to trust it."""
 
     def __init__(self, function, x, gradient, rounding):
-        self.gradient, self.rounding = gradient, rounding
-        self.along, unit = _sampler(function, x, gradient)
+        self.function, self.x, self.gradient, self.rounding = function, x, gradient, rounding
+        double = function.traced is not None or _refines(function, x, unknown=False)
+        self.dtype, unit = (np.float64, _U) if double else (None, function.form.unit)
         [[self.here]], _ = self.along(np.zeros((1, len(x))), np.zeros(1))
         moved, _ = self.along(_nearby(function, x, unit) - x, np.ones(1))
         varied = np.nanmax(abs(moved - self.here), initial=0.0)
         self.noise = max(unit * abs(self.here), varied)
         self.finest, self.coarsest = None, function.form.unit * abs(self.here)
+
+    def along(self, directions, steps):
+        """Return f and ``<g, y - x>`` at points y, shape (q, m); f is NaN where it has no value."""
+        x, gradient, form, f = self.x, self.gradient, self.function.form, self.function.traced
+        if f is not None:
+            with wide():
+                start, moves = (form.built(part, np.float64) for part in (x, directions))
+                values = _along(f, start, moves, jnp.asarray(steps))
+            return np.asarray(values, np.float64), np.outer(directions @ gradient, steps)
+        values, predicted = np.empty((2, len(directions), len(steps)))
+        for k, direction in enumerate(directions):
+            points, again = ((x + step * direction for step in steps) for _ in range(2))
+            values[k] = _tried(self.function.f, form, points, 1, self.dtype)[:, 0]
+            rounded = (y if self.dtype else flat(form.built(y)) for y in again)
+            predicted[k] = [(y - x) @ gradient for y in rounded]
+        return values, predicted
 
     def slopes(self, directions, coordinates, steps):
         """Return what f says of ``<g, d>`` for each of the directions, shape (q, d)."""
@@ -259,41 +277,6 @@ def _limit(steps, noise, odd, even, change, explained, size):
             why = "f does not change at all"
     shown = slice(place - 2, place + 1)
     return off, math.inf if why else allowed, why, steps[shown], odd[shown]
-
-
-# -- f along directions ----------------------------------------------------------------------------
-
-
-def _sampler(function, x, gradient):
-    """Return f along directions, and the unit roundoff of its evaluation.
-
-    ``along(directions (q, d), steps (m,))`` returns two arrays (q, m), f and ``<g, y - x>`` at the
-    points y; f is NaN where it has no value.
-    """
-    form, f = function.form, function.f
-    if function.traced is not None:
-
-        def compiled(directions, steps):
-            with wide():
-                start, moves = (form.built(part, np.float64) for part in (x, directions))
-                values = _along(function.traced, start, moves, jnp.asarray(steps))
-            return np.asarray(values, np.float64), np.outer(directions @ gradient, steps)
-
-        return compiled, _U
-
-    dtype = np.float64 if _refines(function, x, unknown=False) else None
-
-    def one_by_one(directions, steps):
-        values, predicted = np.empty((2, len(directions), len(steps)))
-        for k, direction in enumerate(directions):
-            points = (x + step * direction for step in steps)
-            values[k] = _tried(f, form, points, 1, dtype)[:, 0]
-            for m, step in enumerate(steps):
-                point = x + step * direction
-                predicted[k, m] = gradient @ ((point if dtype else flat(form.built(point))) - x)
-        return values, predicted
-
-    return one_by_one, _U if dtype else form.unit
 
 
 @jax.jit

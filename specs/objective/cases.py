@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..balls import ball
+from ..gradient.cases import import_of, program, source_of, text_of
 from ..gradient.causes import lengths_of
 from ..gradient.functions import Function
-from ..gradient.text import digits_of, import_of, program, source_of, text_of
 from ..report import Counterexample
 from ..rows import Points
 from ..theorem import Sides
-from ..words import number
+from ..words import digits_of, number
 from .claims import Claim
 
 _NEARLY = 0.99  # a simple case must show so much of what the worst one shows
