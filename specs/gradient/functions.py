@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -86,10 +87,9 @@ class Form:
 
     def parts(self, vectors):
         """Return the numbers of each leaf; any leading axes of the vectors stay in front."""
-        cuts = np.cumsum(self.sizes)[:-1]
-        lead = vectors.shape[:-1]
-        split = (jnp if isinstance(vectors, jax.Array) else np).split(vectors, cuts, axis=-1)
-        return [part.reshape(lead + shape) for part, shape in zip(split, self.shapes, strict=True)]
+        ends, lead = itertools.accumulate(self.sizes), vectors.shape[:-1]
+        parts = zip(ends, self.sizes, self.shapes, strict=True)
+        return [vectors[..., end - n : end].reshape(lead + shape) for end, n, shape in parts]
 
     def built(self, vector, dtype=None):
         """Return fresh parameters, in their own dtypes unless one is given; or many, in rows."""
