@@ -100,28 +100,21 @@ def test_chex_misses_the_wrong_sign():
     assert verdicts(check_gradient(half_square, times(-1.0), x)) == both(VIOLATED)
 
 
-@pytest.mark.parametrize("n", [10, 100, 300, 1000])
+@pytest.mark.parametrize("n", [1, 10, 300, 1000])
 def test_a_factor_is_seen_in_any_number_of_coordinates(n):
-    x = near_one(n)
-    assert verdicts(check_gradient(half_square, times(1.0), x)) == both(HOLDS)
-    for factor in (1.05, 1.5, 2.0):
-        assert verdicts(check_gradient(half_square, times(factor), x)) == both(VIOLATED)
-    assert verdicts(check_gradient(half_square, times(1.00001), x))[AUTODIFF] == VIOLATED
+    """chex.assert_numerical_grads misses it, the more coordinates there are."""
+    for x in (near_one(n), jnp.full(n, 0.1)):
+        assert verdicts(check_gradient(half_square, times(1.0), x)) == both(HOLDS)
+        for factor in (1.05, 10.0, -1.0, 0.0):
+            assert verdicts(check_gradient(half_square, times(factor), x)) == both(VIOLATED)
+    assert verdicts(check_gradient(half_square, times(1.00001), near_one(n)))[AUTODIFF] == VIOLATED
 
 
-@pytest.mark.parametrize(("n", "factor"), [(3, 1.001), (10, 1.01), (1000, 1.1), (1000, 1.001)])
+@pytest.mark.parametrize(("n", "factor"), [(3, 1.001), (10, 1.01), (1000, 1.001)])
 def test_one_wrong_coordinate_is_seen_among_any_number(n, factor):
     report = check_gradient(half_square, first_times(factor), near_one(n))
     assert not report and row(report, AUTODIFF).violated == 1
     assert "only gradient[0] is wrong" in cause(report)
-
-
-@pytest.mark.parametrize("n", [1, 10, 100, 500])
-def test_the_cases_that_chex_misses(n):
-    x = jnp.full(n, 0.1)
-    assert verdicts(check_gradient(half_square, times(1.0), x)) == both(HOLDS)
-    for factor in (1.1, 1.5, 2.0, -1.0, 0.0, 10.0):
-        assert verdicts(check_gradient(half_square, times(factor), x)) == both(VIOLATED)
 
 
 def waves(x, scale):

@@ -85,7 +85,8 @@ def _case(function, claim, points, seen, place):
         scope |= {name: x, f"f{name}": f, f"g{name}": g}
     named = {"x": scope["x"], "y": scope["y"], "x*": scope["y"]}
     text = ", ".join(f"{name} = {text_of(function.form, named[name])}" for name in claim.points)
-    symbol = {"smoothness": "L", "strong_convexity": "mu"}.get(claim.facts[0], claim.facts[0])
+    fact: str = claim.facts[0]
+    symbol = {"smoothness": "L", "strong_convexity": "mu"}.get(fact, fact)
     claimed = float(getattr(points, symbol, ball(0.0)).middle)
     return _Case(text, seen.each(lambda side: float(side[place])), scope, claimed)
 
