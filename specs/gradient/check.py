@@ -78,7 +78,7 @@ def check_gradient(
     if form.double and not _takes(f, form, x) and _takes(f, form.narrow, x):
         form = form.narrow  # JAX passes no float64, unless it is told to
     with jax.default_matmul_precision("highest"), precision_of(form):
-        scalar("check_gradient", "f(at)", f(form.built(x)))
+        scalar("check_gradient: f(at)", f(form.built(x)))
         rows = _rows(Function(f, gradient, form, seed, *traced(f, form)), x)
         platform = jax.default_backend()
     return Report(by, f"the derivative of {of}", platform, versions(), seed, tuple(rows))

@@ -140,27 +140,16 @@ def precision_of(form: Form):
     return jax.enable_x64(form.double or jnp.result_type(float) == jnp.float64)
 
 
-def scalar(caller: str, name: str, value: Any) -> float:
+def scalar(name: str, value: Any) -> float:
     """Return a value of f as a float; demand one real and finite number."""
-    fault = _fault(value)
-    if fault is not None:
-        error, sentence = fault
-        raise error(f"{caller}: {name} {sentence}")
-    return float(value)
-
-
-def _fault(value):
-    """Return why something is no real and finite number, an error and a sentence; or None."""
-    sentence = f"must be one real number, shape (), got {guards.describe(value)}"
-    if not guards.is_number(value):
-        return TypeError, sentence
-    if np.shape(value) != ():
-        return ValueError, sentence
-    if not jnp.issubdtype(jnp.result_type(value), jnp.floating):
-        return TypeError, sentence
+    wanted = f"{name} must be one real number, shape (), got {guards.describe(value)}"
+    if guards.is_number(value) and np.shape(value) != ():
+        raise ValueError(wanted)
+    if not guards.is_number(value) or not jnp.issubdtype(jnp.result_type(value), jnp.floating):
+        raise TypeError(wanted)
     if not math.isfinite(float(value)):
-        return ValueError, f"must be finite, got {float(value)}"
-    return None
+        raise ValueError(f"{name} must be finite, got {float(value)}")
+    return float(value)
 
 
 # -- the function and its gradient -----------------------------------------------------------------
@@ -323,10 +312,10 @@ def _called(function, x):
         raise Formless(f"the gradient raised {first_line(error)}", raised=True) from error
     value = None
     if jax.tree.structure(out) != form.structure and isinstance(out, tuple) and len(out) == 2:
-        fault = _fault(out[0])
-        if fault is not None:
-            raise Formless(f"the value of (value, gradient) {fault[1]}")
-        value, out = float(out[0]), out[1]
+        try:
+            value, out = scalar("the value of (value, gradient)", out[0]), out[1]
+        except (TypeError, ValueError) as error:
+            raise Formless(str(error)) from error
     _demand_form(form, out)
     for j in np.flatnonzero(flat(given) != x)[:1]:
         raise Formless(

@@ -107,7 +107,7 @@ def check_objective(
         )
     form, x = form_of("check_objective", _point_of(objective, facts) if at is None else at)
     with jax.default_matmul_precision("highest"), precision_of(form):
-        scalar("check_objective", "f(at)", objective(form.built(x)))
+        scalar("check_objective: f(at)", objective(form.built(x)))
         claimed = _claimed(form, facts)
         f = passed(objective) if isinstance(objective, Objective) else objective
         function = Function(f, f, form, seed, *traced(f, form))
@@ -249,7 +249,7 @@ def _rows(function, x, claimed, instances):
     known, why = derivative(function, first)
     if known is None:
         return [_row(form, claim.theorem, Verdict.VACUOUS, why) for claim in (*CLAIMS, FLAT)], []
-    scalar("check_objective", "f at the claimed minimizer", function.f(form.built(first)))
+    scalar("check_objective: f at the claimed minimizer", function.f(form.built(first)))
     around = starts(function, first, x, instances)
     found = Curved(around.points[:0], np.inf, -np.inf)
     if any(fact in claimed for fact in _CURVATURE):
