@@ -351,6 +351,18 @@ def test_values_come_with_gradients():
     assert "not f(x)" in cause(report, TAYLOR)
 
 
+@pytest.mark.parametrize(("off", "verdict"), [(1, HOLDS), (8, VIOLATED)])
+def test_a_value_in_numpy_may_be_off_by_its_own_rounding_alone(off, verdict):
+    """Within a unit of the point f changes by 2.2 u, and what is rounded twice is |f| = 1.7."""
+
+    def f(x):
+        return float(np.sum(np.sin(x)))
+
+    factor = 1 + off * 2.0**-24
+    report = check_gradient(f, lambda x: (f(x) * factor, np.cos(x)), np.ones(2, np.float32))
+    assert verdicts(report) == numpy_only(verdict)
+
+
 def test_a_pair_of_parameters_is_no_value_and_gradient():
     at = (jnp.array(1.0), jnp.array(2.0))
     assert check_gradient(lambda p: p[0] * p[1], lambda p: (p[1], p[0]), at)
