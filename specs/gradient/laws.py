@@ -129,8 +129,9 @@ def compare(theorem: Theorem, seen: Seen) -> Comparison:
     judged = told if theorem is TAYLOR else sides(theorem, seen)
     numbers = _by_coordinate(seen, told) if theorem is TAYLOR else judged
     # A value that did not come, or of which nothing is known here, is none to judge.
-    judged = judged.each(lambda x: x[0 if np.isfinite(judged.allowed[0]) else 1 :])
-    return Comparison(seen, numbers, told.each(lambda x: x[1:]), judged)
+    first = 0 if np.isfinite(judged.allowed[0]) else 1
+    along, judged = told.each(lambda x: x[1:]), judged.each(lambda x: x[first:])
+    return Comparison(seen, numbers, along, judged)
 
 
 def _by_coordinate(seen, told):
