@@ -315,18 +315,20 @@ def coordinates(caller: str, params: Any, d: int | None = None) -> Any:
     return params
 
 
-def arguments(caller: str, f: Callable, given: tuple) -> None:
-    """Demand a function of as many arguments as there are."""
+def arguments(caller: str, name: str, f: Any, given: tuple, called: str) -> None:
+    """Demand a function of as many arguments as there are, and say what they are called."""
+    function(caller, name, f)
     try:
-        form = inspect.signature(f)
+        form = inspect.signature(f, follow_wrapped=False)  # what wraps may add arguments
     except ValueError:  # some built-in functions have none
         return
     try:
         form.bind(*given)
     except TypeError:
+        own = getattr(f, "func", f)
         raise TypeError(
-            f"{caller}: the function must take {len(given)} arguments, the coordinates and the "
-            f"data, got {getattr(f, '__name__', f)}{form}"
+            f"{caller}: {name} must take {len(given)} argument{'s' * (len(given) > 1)}, {called}, "
+            f"got {getattr(own, '__name__', own)}{form}"
         ) from None
 
 

@@ -283,7 +283,8 @@ class _Unpacked:
     def __call__(self, params, *data):
         guards.coordinates("unpack", params)
         coordinates = (*params, *(part for part in data if part is not None))
-        guards.arguments("unpack", self.function, coordinates)
+        called = "the coordinates and the data"
+        guards.arguments("unpack", "the function", self.function, coordinates, called)
         out = self.function(*coordinates)
         return jnp.stack(out) if isinstance(out, tuple | list) else out
 

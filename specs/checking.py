@@ -7,13 +7,18 @@ all else is an optimizer.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from gdpure.objectives import Objective
+
 from . import targets
+from .gradient.check import check_gradient
+from .gradient.functions import first_line
+from .objective.check import check_objective
+from .optimizer import check as optimizers
 from .report import Report
 from .settings import Settings
 from .targets import Refused, Target
@@ -78,72 +83,65 @@ def report_on(
     Refused
         If it cannot be checked, with one sentence.
     """
-    from gdpure.objectives import Objective
-
     names, said, found = asked.names(said), asked.over(said), targets.load(target)
-    is_objective = isinstance(found, Objective)
-    if said.gradient_of is None and not is_objective and asked.at is not None:
-        raise Refused(
-            f"--at is the point of a gradient or an objective, and {target} is neither: "
-            "--gradient-of names the function that it is the gradient of"
-        )
-    if said.gradient_of is not None and is_objective:
-        raise Refused(f"{target} is an objective, and no gradient of {said.gradient_of}")
+    kind = _kind(found, target, said, asked, platform)
     try:
-        if said.gradient_of is None and not is_objective:
-            return _of_optimizer(found, target, said, asked, platform, progress)
-        return _of_function(found, target, said, asked, platform, names)
+        if kind != "an optimizer":
+            report = _of_function(kind, found, target, said, asked, names)
+            return _chosen(report, asked.only)
+        return optimizers.check_optimizer(
+            found,
+            method=said.rule(),
+            instances=asked.instances,
+            only=asked.only,
+            expected_failures=said.expected,
+            seed=asked.seed,
+            platform=platform,
+            name=str(target),
+            progress=progress,
+        )
     except (TypeError, ValueError) as error:
         raise targets.own_sentence(error, names) from error
     except SystemExit as error:
         raise Refused(f"{target} ends the process: it raised SystemExit") from error
 
 
-def _check(kind):
-    module = importlib.import_module(f".{kind}.check", __package__)
-    return getattr(module, f"check_{kind}")
-
-
-def _of_optimizer(found, target, said, asked, platform, progress):
-    return _check("optimizer")(
-        found,
-        method=said.rule(),
-        instances=asked.instances,
-        only=asked.only,
-        expected_failures=said.expected,
-        seed=asked.seed,
-        platform=platform,
-        name=str(target),
-        progress=progress,
-    )
-
-
-def _of_function(found, target, said, asked, platform, names):
-    """Return the report on an objective or a gradient."""
+def _kind(found, target, said, asked, platform):
+    """Return what a target is; refuse what was typed for another kind."""
+    kind = "an objective" if isinstance(found, Objective) else "an optimizer"
+    if said.gradient_of is not None:
+        if kind == "an objective":
+            raise Refused(f"{target} is an objective, and no gradient of {said.gradient_of}")
+        kind = "a gradient"
     typed = {"--method": asked.method, "--instances": asked.instances, "--platform": platform}
-    given = [option for option, value in typed.items() if value is not None]
-    if given:
-        kind = "an objective" if said.gradient_of is None else "a gradient"
-        raise Refused(f"{given[0]} is for optimizers, and {target} is {kind}")
+    for option, value in typed.items():
+        if value is not None and kind != "an optimizer":
+            raise Refused(f"{option} is for optimizers, and {target} is {kind}")
+    if asked.at is not None and kind == "an optimizer":
+        raise Refused(
+            f"--at is the point of a gradient or an objective, and {target} is neither: "
+            "--gradient-of names the function that it is the gradient of"
+        )
+    return kind
+
+
+def _of_function(kind, found, target, said, asked, names):
+    """Return the report on an objective or a gradient."""
     at = targets.load(said.at) if isinstance(said.at, Target) else said.at
     at = np.array(at) if isinstance(at, float | list) else at
+    of, seed, name = said.gradient_of, asked.seed, str(target)
+    if kind == "a gradient" and at is None:
+        raise Refused(f"{names['at']} must say where: numbers, as in 1,2,3, or a target")
+    f = found if of is None else targets.load(of)
     try:
-        if said.gradient_of is None:
-            report = _check("objective")(found, at, seed=asked.seed, name=str(target))
-            return _chosen(report, asked.only)
-        if at is None:
-            raise Refused(f"{names['at']} must say where: numbers, as in 1,2,3, or a target")
-        f = targets.load(said.gradient_of)
-        report = _check("gradient")(f, found, at, seed=asked.seed)
+        if of is None:
+            return check_objective(f, at, seed=seed, name=name)
+        report = check_gradient(f, found, at, seed=seed)
     except Exception as error:  # whatever a stranger's function may raise
-        function = said.gradient_of or target
-        if isinstance(error, Refused) or not targets.raised_in(error, function):
+        if not targets.raised_in(error, of or target):
             raise
-        from .gradient.functions import first_line
-
-        raise Refused(f"{function} raised {first_line(error)}") from error
-    named = {"subject": str(target), "method": f"the derivative of {said.gradient_of}"}
-    return _chosen(dataclasses.replace(report, **named), asked.only)
+        raise Refused(f"{of or target} raised {first_line(error)}") from error
+    return dataclasses.replace(report, subject=name, method=f"the derivative of {of}")
 
 
 def _chosen(report, only):

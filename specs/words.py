@@ -43,6 +43,14 @@ def number(x, digits=3) -> str:
     return f"{x:.{digits}g}" if x else "0"
 
 
+def digits_of(x: float, error: float) -> str:
+    """Return a number with the digits that are known of it, nine at most."""
+    if not math.isfinite(error) or abs(x) <= error:
+        return "0" if math.isfinite(error) else "?"
+    known = math.floor(math.log10(abs(x) / error)) + 1 if error else 9
+    return f"{x:.{min(known, 9)}g}"
+
+
 def share(x: float) -> str:
     """Return a number up to 1 with two digits; what is less than 1 is not rounded to it."""
     return f"{0.99 if 0.99 < x < 1 else x:.2g}"

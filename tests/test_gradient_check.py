@@ -20,10 +20,13 @@ from sklearn.datasets import load_diabetes
 
 import gdpure as gd
 from gdpure.specs.gradient.autodiff import Errors, derivative
-from gdpure.specs.gradient.check import AUTODIFF, FORM, TAYLOR, check_gradient
+from gdpure.specs.gradient.check import FORM, check_gradient
 from gdpure.specs.gradient.functions import Function, form_of, traced
+from gdpure.specs.gradient.laws import AUTODIFF as BY_AUTODIFF
+from gdpure.specs.gradient.laws import TAYLOR as BY_TAYLOR
 from gdpure.specs.report import Verdict
 
+AUTODIFF, TAYLOR = BY_AUTODIFF.name, BY_TAYLOR.name
 HOLDS, VIOLATED = Verdict.HOLDS, Verdict.VIOLATED
 DTYPES = (np.float32, np.float64)
 
@@ -97,28 +100,21 @@ def test_chex_misses_the_wrong_sign():
     assert verdicts(check_gradient(half_square, times(-1.0), x)) == both(VIOLATED)
 
 
-@pytest.mark.parametrize("n", [10, 100, 300, 1000])
+@pytest.mark.parametrize("n", [1, 10, 300, 1000])
 def test_a_factor_is_seen_in_any_number_of_coordinates(n):
-    x = near_one(n)
-    assert verdicts(check_gradient(half_square, times(1.0), x)) == both(HOLDS)
-    for factor in (1.05, 1.5, 2.0):
-        assert verdicts(check_gradient(half_square, times(factor), x)) == both(VIOLATED)
-    assert verdicts(check_gradient(half_square, times(1.00001), x))[AUTODIFF] == VIOLATED
+    """chex.assert_numerical_grads misses it, the more coordinates there are."""
+    for x in (near_one(n), jnp.full(n, 0.1)):
+        assert verdicts(check_gradient(half_square, times(1.0), x)) == both(HOLDS)
+        for factor in (1.05, 10.0, -1.0, 0.0):
+            assert verdicts(check_gradient(half_square, times(factor), x)) == both(VIOLATED)
+    assert verdicts(check_gradient(half_square, times(1.00001), near_one(n)))[AUTODIFF] == VIOLATED
 
 
-@pytest.mark.parametrize(("n", "factor"), [(3, 1.001), (10, 1.01), (1000, 1.1), (1000, 1.001)])
+@pytest.mark.parametrize(("n", "factor"), [(3, 1.001), (10, 1.01), (1000, 1.001)])
 def test_one_wrong_coordinate_is_seen_among_any_number(n, factor):
     report = check_gradient(half_square, first_times(factor), near_one(n))
     assert not report and row(report, AUTODIFF).violated == 1
     assert "only gradient[0] is wrong" in cause(report)
-
-
-@pytest.mark.parametrize("n", [1, 10, 100, 500])
-def test_the_cases_that_chex_misses(n):
-    x = jnp.full(n, 0.1)
-    assert verdicts(check_gradient(half_square, times(1.0), x)) == both(HOLDS)
-    for factor in (1.1, 1.5, 2.0, -1.0, 0.0, 10.0):
-        assert verdicts(check_gradient(half_square, times(factor), x)) == both(VIOLATED)
 
 
 def waves(x, scale):
@@ -353,6 +349,18 @@ def test_values_come_with_gradients():
     report = check_gradient(f, lambda x: (f(x) * 1.01, np.cos(x)), np.ones(2, np.float32))
     assert verdicts(report) == numpy_only(VIOLATED)
     assert "not f(x)" in cause(report, TAYLOR)
+
+
+@pytest.mark.parametrize(("off", "verdict"), [(1, HOLDS), (8, VIOLATED)])
+def test_a_value_in_numpy_may_be_off_by_its_own_rounding_alone(off, verdict):
+    """Within a unit of the point f changes by 2.2 u, and what is rounded twice is |f| = 1.7."""
+
+    def f(x):
+        return float(np.sum(np.sin(x)))
+
+    factor = 1 + off * 2.0**-24
+    report = check_gradient(f, lambda x: (f(x) * factor, np.cos(x)), np.ones(2, np.float32))
+    assert verdicts(report) == numpy_only(verdict)
 
 
 def test_a_pair_of_parameters_is_no_value_and_gradient():
@@ -726,10 +734,13 @@ def forgetful(x, calls=[]):  # noqa: B006
 
 
 FORMLESS = {
-    "shape": (lambda x: x[:, None], "gradient must have shape (3,), got float32[3,1]"),
+    "shape": (
+        lambda x: x[:, None],
+        "gradient must be float32[3] like the parameters, got float32[3,1]",
+    ),
     "dtype": (
         lambda x: x.astype(np.float64),
-        "gradient must be float32 like the parameters, got float64[3]",
+        "gradient must be float32[3] like the parameters, got float64[3]",
     ),
     "nan": (lambda x: x * np.float32(np.nan), "gradient[0] must be finite where f is, got nan"),
     "none": (
@@ -774,7 +785,8 @@ def test_the_form_of_a_tree():
         return float(np.sum(p["w"]) * p["b"])
 
     report = check_gradient(f, lambda p: {"w": p["w"][:, None], "b": p["b"]}, at)
-    assert row(report, FORM).reason == "gradient['w'] must have shape (3,), got float32[3,1]"
+    wanted = "must be float32[3] like the parameters, got float32[3,1]"
+    assert row(report, FORM).reason == f"gradient['w'] {wanted}"
     report = check_gradient(f, lambda p: {"w": p["w"]}, at)
     assert row(report, FORM).reason.startswith("the gradient must be the structure PyTreeDef({'b'")
 
@@ -860,6 +872,7 @@ def dot(x):
 TWO = np.ones(2)
 ARGUMENTS = {
     "f": ((3, dot, TWO), TypeError, "f must be callable, got int 3"),
+    "data": ((lambda x, y: 0.0, dot, TWO), TypeError, "f must take 1 argument, the parameters"),
     "gradient": ((dot, 3, TWO), TypeError, "gradient must be callable, got int 3"),
     "whole numbers": ((dot, dot, np.ones(2, int)), TypeError, "at must be floating point, got int"),
     "a whole number": ((dot, dot, 3), TypeError, "at must be floating point, got int 3"),

@@ -270,6 +270,10 @@ def test_a_report_goes_to_json():
 ONE = {"facts": gd.Facts(smoothness=1.0)}
 
 
+def of_both(x, data):
+    return square(x)
+
+
 @pytest.mark.parametrize(
     "error, call, sentence",
     [
@@ -288,6 +292,27 @@ ONE = {"facts": gd.Facts(smoothness=1.0)}
             lambda: check_objective(lambda p: square(p["w"]), facts=gd.Facts(smoothness=2.0)),
             "at must be a point",
         ),
+        (
+            TypeError,
+            lambda: check_objective(gd.Objective(square), np.ones(2)),
+            r"objective.value must take 2 arguments, the parameters and the data, got square\(x\)",
+        ),
+        (
+            TypeError,
+            lambda: check_objective(gd.Objective(of_both, gradient=square), np.ones(2)),
+            "objective.gradient must take 2 arguments, the parameters and the data, got square",
+        ),
+        (
+            TypeError,
+            lambda: check_objective(gd.Objective(of_both, facts=lambda: None), np.ones(2)),
+            "objective.facts must take 1 argument, the data, got <lambda>",
+        ),
+        (
+            TypeError,
+            lambda: check_objective(gd.Objective(of_both, facts=lambda _: {}), np.ones(2)),
+            r"facts must be gd.Facts\(...\), got dict {}",
+        ),
+        (TypeError, lambda: check_objective(of_both, np.ones(2)), "objective must take 1 argument"),
         (
             TypeError,
             lambda: check_objective(square, np.ones(2), facts=gd.Facts(smoothness="2")),

@@ -623,7 +623,8 @@ def cost(homework):
             def crooked(x):
                 raise ZeroDivisionError("no")
 
-            objective = gd.Objective(f, facts=gd.Facts(smoothness=2.0))
+            objective = gd.Objective(lambda x, _: f(x), facts=gd.Facts(smoothness=2.0))
+            alone = gd.Objective(f)
             claims = gd.Objective(lambda x, _: jnp.sum(x**2), facts=gd.Facts(smoothness=1.0))
         """,
     )
@@ -690,6 +691,7 @@ def test_gradients_and_objectives_are_checked_by_pyproject(cost, project, capsys
         (["cost:gradient", *OF, "--instances", "3"], "--instances is for optimizers, and cost:gra"),
         (["cost:gradient", *OF, "--platform", "cpu"], "--platform is for optimizers, and cost:gra"),
         (["cost:gradient", *OF, "--at", "1", "--only", "taylr"], "near it: taylor-remainder"),
+        (["cost:alone", "--at", "1"], "objective.value must take 2 arguments, the parameters and"),
         (["cost:objective"], "--at must be a point, for the objective claims no minimizer"),
     ],
 )
@@ -860,13 +862,12 @@ def test_on_a_terminal_there_is_a_bar_at_once_and_colors(homework, colors):
     program = """
         import sys, time
         from gdpure.specs import __main__, report
+        from gdpure.specs.optimizer import check as checks
         def check_optimizer(subject, *, progress, **_):
             progress(0.5, "half way")
             time.sleep(0.3)
             row = report.Row("it", "odd", "float32", report.Verdict.VIOLATED, "why", 3)
             return report.Report("", "descent", "cpu", {}, 0, (row,))
-        class checks: pass
-        sys.modules["gdpure.specs.optimizer.check"] = checks
         checks.check_optimizer = check_optimizer
         sys.exit(__main__.main(["check", "homework:my_descent"]))
     """

@@ -118,10 +118,7 @@ def _own_error(function, x, exact):
         return 0.0
     try:
         with jax.enable_x64(function.traced.x64):
-            leaves = zip(form.parts(x), form.dtypes, strict=True)
-            rows = [jnp.asarray(part.astype(dtype)) for part, dtype in leaves]
-            rows = jax.tree.unflatten(form.structure, rows)
-            out = _differentiated(passed(function.f), rows, len(exact))
+            out = _differentiated(passed(function.f), form.built(x), len(exact))
         out = [np.asarray(leaf, np.float64).reshape(len(x), -1) for leaf in jax.tree.leaves(out)]
         off = abs(np.concatenate(out, axis=1)[: len(exact)] - exact)
     except Exception:  # it may demand what the point is not; what counts is float64
@@ -136,11 +133,8 @@ def _differentiated(f, rows, count):
 
 def _row_by_row(function, rows, count):
     """Return what a function makes of the first rows; how many there are compiles nothing anew."""
-    first = jax.tree.map(lambda leaf: leaf[0], rows)
-    out = jax.tree.map(
-        lambda leaf: jnp.zeros((len(jax.tree.leaves(rows)[0]), *leaf.shape), leaf.dtype),
-        jax.eval_shape(function, first),
-    )
+    like = jax.eval_shape(lambda rows: jax.lax.map(function, rows), rows)
+    out = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
 
     def body(k, out):
         found = function(jax.tree.map(lambda leaf: leaf[k], rows))
@@ -162,7 +156,8 @@ class Errors(NamedTuple):
 
     def into(self, x, size, k):
         """Return x with the k-th error, of the order of `level` times the size, plus `flush`."""
-        return x + self._drawn(x, k) * (self.level * size + self.flush)
+        drawn = [jnp.where(self.heavy, _cauchy(y), 2 * y) for y in self._uniform(x, k)]
+        return x + _complex(drawn) * (self.level * size + self.flush)
 
     def normwise(self, x, factor, k, axes):
         """Return x with the k-th error, of `level` times the factor times the norm of x.
@@ -170,8 +165,7 @@ class Errors(NamedTuple):
         The norm of the last so many axes; the direction is of a spherical distribution.
         """
         last = tuple(range(x.ndim - axes, x.ndim))
-        uniform = [_uniform(self._bits(k, part), x.shape) for part in range(_parts(x))]
-        normal = _complex([jax.lax.erf_inv(2 * part) for part in uniform])
+        normal = _complex([jax.lax.erf_inv(2 * y) for y in self._uniform(x, k)])
         length, size = (jnp.sqrt(jnp.sum(abs(y) ** 2, last, keepdims=True)) for y in (normal, x))
         one = _uniform(self._bits(k, 2), length.shape)
         far = jnp.where(self.heavy, length / abs(jax.lax.erf_inv(2 * one)), 2 * one)
@@ -181,17 +175,14 @@ class Errors(NamedTuple):
         """Return other errors of the same kind, for the inside of the k-th operation."""
         return self._replace(salt=_mixed(~self.salt + jnp.asarray(2 * k + 1).astype(jnp.uint32)))
 
-    def _drawn(self, x, k):
-        uniform = [_uniform(self._bits(k, part), x.shape) for part in range(_parts(x))]
-        return _complex([jnp.where(self.heavy, _cauchy(y), 2 * y) for y in uniform])
+    def _uniform(self, x, k):
+        """Return the k-th numbers for an array, for each of its parts if it is complex."""
+        parts = range(2 if jnp.iscomplexobj(x) else 1)
+        return [_uniform(self._bits(k, part), x.shape) for part in parts]
 
     def _bits(self, k, part):
         bits = _mixed(self.salt + jnp.uint32(2 * k + 1))
         return _mixed(bits + jnp.uint32(part)) if part else bits
-
-
-def _parts(x):
-    return 2 if jnp.iscomplexobj(x) else 1
 
 
 def _complex(parts):

@@ -9,29 +9,22 @@ parameters.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from gdpure import gradients, guards
 
-from ..report import Report, Row, Verdict, versions
+from ..report import Counterexample, Report, Row, Verdict, versions
 from ..subjects import name_of
-from .autodiff import derivative
-from .causes import Comparison, counterexample
-from .functions import (
-    Formless,
-    Function,
-    form_of,
-    returned,
-    scalar,
-    traced,
-)
-from .remainder import slopes, value_rounding
+from ..theorem import Sides
+from .cases import counterexample
+from .functions import Formless, Function, form_of, precision_of, scalar, traced
+from .laws import AUTODIFF, TAYLOR, compare, look
 
-FORM, AUTODIFF, TAYLOR = "gradient-form", "gradient-matches-autodiff", "taylor-remainder"
+FORM = "gradient-form"
 
 
 def check_gradient(
@@ -75,18 +68,17 @@ def check_gradient(
     >>> assert check_gradient(f, lambda x: x, jnp.array([1.0, 2.0]))
     >>> assert not check_gradient(f, lambda x: 2 * x, jnp.array([1.0, 2.0]))
     """
-    guards.function("check_gradient", "f", f)
+    guards.arguments("check_gradient", "f", f, (at,), "the parameters")
     guards.function("check_gradient", "gradient", gradient)
     seed = guards.whole("check_gradient", "seed", seed)
     form, x = form_of("check_gradient", at)
     of, by = name_of(f), name_of(gradient)
     if any(gradient is mode for mode in gradients.MODES):
         gradient, by = gradient(f), f"{by} of {of}"
-    single = jnp.result_type(float) != jnp.float64
-    if single and form.double and not _takes(f, form, x) and _takes(f, form.narrow, x):
+    if form.double and not _takes(f, form, x) and _takes(f, form.narrow, x):
         form = form.narrow  # JAX passes no float64, unless it is told to
-    with jax.default_matmul_precision("highest"), jax.enable_x64(form.double or not single):
-        scalar("check_gradient", "f(at)", f(form.built(x)))
+    with jax.default_matmul_precision("highest"), precision_of(form):
+        scalar("check_gradient: f(at)", f(form.built(x)))
         rows = _rows(Function(f, gradient, form, seed, *traced(f, form)), x)
         platform = jax.default_backend()
     return Report(by, f"the derivative of {of}", platform, versions(), seed, tuple(rows))
@@ -94,7 +86,7 @@ def check_gradient(
 
 def _takes(f, form, x):
     """Return whether f has a value at a point of a form."""
-    with jax.enable_x64(form.double):
+    with precision_of(form):
         try:
             f(form.built(x))
         except Exception:  # whatever a stranger's code may raise
@@ -104,130 +96,66 @@ def _takes(f, form, x):
 
 def _rows(function, x):
     try:
-        came = returned(function, x)
+        seen = look(function, x)
     except Formless as found:
         verdict = Verdict.ERROR if found.raised else Verdict.VIOLATED
-        reason = f"rests on {FORM}, which is {'not met' if found.raised else 'violated'}"
-        blocked = [_row(function, name, Verdict.BLOCKED, reason) for name in (AUTODIFF, TAYLOR)]
+        why = f"rests on {FORM}, which is {'not met' if found.raised else 'violated'}"
+        blocked = [_row(function, law.name, Verdict.BLOCKED, why) for law in (AUTODIFF, TAYLOR)]
         return [_row(function, FORM, verdict, str(found), instances=1, violated=1), *blocked]
-    known, reason = derivative(function, x)
-    said = slopes(function, x, came, known)
-    numbers = [_against_autodiff(function, x, came, known, reason, said)]
-    numbers.append(_against_values(function, x, came, known, said))
+    why = "; ".join(filter(None, dict.fromkeys(seen.slopes.why)))
+    by_values = _held(function, TAYLOR, seen, why)
+    if seen.known is None:
+        by_autodiff = _row(function, AUTODIFF.name, Verdict.NOT_APPLICABLE, seen.reason)
+    else:
+        by_autodiff = _held(function, AUTODIFF, seen, _hidden(function.form, seen))
+    numbers = [by_autodiff, by_values]
     if any(row.verdict in (Verdict.HOLDS, Verdict.VIOLATED) for row in numbers):
         return [_row(function, FORM, Verdict.HOLDS, instances=1, informative=1), *numbers]
     # Else a report would be true of a gradient whose numbers were never tested.
-    reason = "of the right form, but nothing shows whether its numbers are right"
-    return [_row(function, FORM, Verdict.VACUOUS, reason, instances=1), *numbers]
+    why = "of the right form, but nothing shows whether its numbers are right"
+    return [_row(function, FORM, Verdict.VACUOUS, why, instances=1), *numbers]
 
 
-def _row(function, theorem, verdict, reason="", **known):
-    return Row(theorem, "gradient agreement", function.form.dtype, verdict, reason, **known)
+def _row(function, theorem, verdict, why="", **counts):
+    return Row(theorem, AUTODIFF.family, function.form.dtype, verdict, why, **counts)
 
 
-# -- against autodiff ------------------------------------------------------------------------------
+def _held(function, theorem, seen, hidden):
+    """Return the row of a theorem; `hidden` says why, should nothing be shown."""
+    found = compare(theorem, seen)
+
+    def again(x):
+        return compare(theorem, look(function, x))
+
+    row = _row(function, theorem.name, Verdict.VACUOUS, hidden)
+    return judged(row, found.judged, lambda: counterexample(function, theorem, found, again))
 
 
-def _against_autodiff(function, x, came, known, reason, said):
-    if known is None:
-        return _row(function, AUTODIFF, Verdict.NOT_APPLICABLE, reason)
-    found = _beside_autodiff(function, x, came, known, said)
-    first = 1 if came.value is None else 0
-    truth, jump, allowed = (
-        known.exact[first:],
-        known.jump[first:],
-        _allowed(function, known)[first:],
+def judged(row: Row, seen: Sides, case: Callable[[], Counterexample | None] = lambda: None) -> Row:
+    """Return a row with what was found; its reason says why, where nothing is shown, or no case."""
+    broken, shown = int(seen.broken.sum()), int(seen.informative.sum())
+    found = case() if broken else None
+    verdict = Verdict.VIOLATED if broken else Verdict.HOLDS if shown else Verdict.VACUOUS
+    return replace(
+        row,
+        verdict=verdict,
+        reason="" if found or verdict is Verdict.HOLDS else row.reason,
+        instances=seen.off.size,
+        informative=shown,
+        violated=broken,
+        excess=float(seen.excess.max(initial=0.0)),
+        counterexample=found,
     )
-    off = abs(np.append(came.value or 0.0, came.gradient)[first:] - truth)
-    clear = known.rounding[first:] + jump <= abs(truth) / 2
-    counts = {
-        "instances": len(truth),
-        "informative": int(clear.sum()),
-        "violated": int(found.wrong.sum()) + found.wrong_value,
-        "excess": float(np.nanmax(off / allowed, initial=0.0)),
-    }
-    if counts["violated"]:
-        lines = (
-            ("theorem", "gradient(x)[i] = df(x) / dx[i]\nby autodiff, in float64"),
-            ("assumes", "JAX can trace f\nwhat rounding explains is measured on f"),
-        )
 
-        def again(x):
-            came, (known, _) = returned(function, x), derivative(function, x)
-            if known is None:
-                return None
-            return _beside_autodiff(function, x, came, known, slopes(function, x, came, known))
 
-        case = counterexample(function, found, again, lines)
-        return _row(function, AUTODIFF, Verdict.VIOLATED, counterexample=case, **counts)
-    if clear.any():
-        return _row(function, AUTODIFF, Verdict.HOLDS, **counts)
-    labels = ["the value"] * (1 - first)
-    labels += [function.form.label("gradient", j) for j in range(len(x))]
-    why = (
+def _hidden(form, seen):
+    """Return why autodiff shows nothing, should it be so."""
+    first = 0 if seen.came.value is not None else 1
+    for j in np.flatnonzero(~np.isfinite(seen.known.exact[first:]))[:1] + first:
+        return f"autodiff gives {seen.known.exact[j]} for {form.number(j)}"
+    for j in np.flatnonzero(seen.known.jump[first:])[:1] + first:
+        far = f"{seen.known.jump[j]:.2g} within rounding of the point"
+        return f"{form.number(j)} changes by {far}: f has a kink here, or is stationary"
+    return (
         "rounding explains as much as the gradient is: f is stationary here, cancels, or has a kink"
     )
-    for j in np.flatnonzero(jump)[:1]:
-        changed = f"{labels[j]} changes by {jump[j]:.2g} within rounding of the point"
-        why = f"{changed}: f has a kink here, or is stationary"
-    for j in np.flatnonzero(~np.isfinite(truth))[:1]:
-        why = f"autodiff gives {truth[j]} for {labels[j]}"
-    return _row(function, AUTODIFF, Verdict.VACUOUS, why, **counts)
-
-
-def _allowed(function, known):
-    least = max(float(jnp.finfo(dtype).tiny) for dtype in function.form.dtypes)
-    return known.rounding + known.jump + least
-
-
-def _beside_autodiff(function, x, came, known, said) -> Comparison:
-    truth, allowed = known.exact, _allowed(function, known)
-    value = None if came.value is None else (came.value, float(truth[0]), float(allowed[0]))
-    return Comparison(x, came.gradient, truth[1:], allowed[1:], value, said)
-
-
-# -- against the values of f -----------------------------------------------------------------------
-
-
-def _against_values(function, x, came, known, said):
-    told = [slope for slope in said if not slope.why]
-    found = _beside_values(function, x, came, known, said)
-    valued = known is None and came.value is not None
-    counts = {
-        "instances": len(said) + valued,
-        "informative": len(told) + valued,
-        "violated": len(found.wrong_slopes) + found.wrong_value,
-        "excess": max((slope.excess for slope in told), default=0.0),
-    }
-    if counts["violated"]:
-        lines = (
-            ("theorem", "f(x + s d) - f(x) - s <g, d> = O(s^2)\nTaylor's theorem"),
-            ("assumes", "f differentiable at x\nhow far f is rounded is measured"),
-        )
-
-        def again(x):
-            came, (known, _) = returned(function, x), derivative(function, x)
-            return _beside_values(function, x, came, known, slopes(function, x, came, known))
-
-        case = counterexample(function, found, again, lines)
-        return _row(function, TAYLOR, Verdict.VIOLATED, counterexample=case, **counts)
-    if told:
-        return _row(function, TAYLOR, Verdict.HOLDS, **counts)
-    reasons = dict.fromkeys(slope.why for slope in said)
-    return _row(function, TAYLOR, Verdict.VACUOUS, "; ".join(reasons), **counts)
-
-
-def _beside_values(function, x, came, known, said) -> Comparison:
-    """Return what came beside the slopes of f along coordinates, as far as they are known."""
-    truth, allowed = np.full(len(x), np.nan), np.full(len(x), np.inf)
-    for slope in said:
-        if slope.coordinate is not None:
-            truth[slope.coordinate] = slope.slope / slope.length
-            if not slope.why:
-                allowed[slope.coordinate] = (slope.bound + slope.rounding) / slope.length
-    value = None
-    if came.value is not None and known is None:
-        value = (came.value, *value_rounding(function, x))
-    elif came.value is not None:
-        value = (came.value, came.value, 0.0)  # what is known of it is known to autodiff
-    return Comparison(x, came.gradient, truth, allowed, value, said)

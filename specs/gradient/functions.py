@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -86,20 +87,15 @@ class Form:
 
     def parts(self, vectors):
         """Return the numbers of each leaf; any leading axes of the vectors stay in front."""
-        cuts = np.cumsum(self.sizes)[:-1]
-        lead = vectors.shape[:-1]
-        split = (jnp if isinstance(vectors, jax.Array) else np).split(vectors, cuts, axis=-1)
-        return [part.reshape(lead + shape) for part, shape in zip(split, self.shapes, strict=True)]
+        ends, lead = itertools.accumulate(self.sizes), vectors.shape[:-1]
+        parts = zip(ends, self.sizes, self.shapes, strict=True)
+        return [vectors[..., end - n : end].reshape(lead + shape) for end, n, shape in parts]
 
     def built(self, vector, dtype=None):
-        """Return fresh parameters of this form, in their own dtypes unless one is given."""
+        """Return fresh parameters, in their own dtypes unless one is given; or many, in rows."""
         leaves = zip(self.parts(vector), self.dtypes, self.modules, strict=True)
         arrays = [module.asarray(part.astype(dtype or own)) for part, own, module in leaves]
         return jax.tree.unflatten(self.structure, arrays)
-
-    def stacked(self, vectors):
-        """Return parameters with a leading axis for JAX, in float64."""
-        return jax.tree.unflatten(self.structure, [jnp.asarray(p) for p in self.parts(vectors)])
 
     def label(self, name, j):
         """Return what coordinate j is called: ``gradient['w'][2]``."""
@@ -109,6 +105,10 @@ class Form:
                 return f"{name}{path}{f'[{index}]' if shape else ''}"
             j -= size
         raise IndexError(j)
+
+    def number(self, j):
+        """Return what number j of a value and a gradient is called."""
+        return self.label("gradient", j - 1) if j else "the value"
 
 
 def form_of(caller: str, at: Any) -> tuple[Form, np.ndarray]:
@@ -135,27 +135,21 @@ def form_of(caller: str, at: Any) -> tuple[Form, np.ndarray]:
     return form, x
 
 
-def scalar(caller: str, name: str, value: Any) -> float:
+def precision_of(form: Form):
+    """Let JAX compute in the dtypes of the parameters: in another a function may be another one."""
+    return jax.enable_x64(form.double or jnp.result_type(float) == jnp.float64)
+
+
+def scalar(name: str, value: Any) -> float:
     """Return a value of f as a float; demand one real and finite number."""
-    fault = _fault(value)
-    if fault is not None:
-        error, sentence = fault
-        raise error(f"{caller}: {name} {sentence}")
-    return float(value)
-
-
-def _fault(value):
-    """Return why something is no real and finite number, an error and a sentence; or None."""
-    sentence = f"must be one real number, shape (), got {guards.describe(value)}"
-    if not guards.is_number(value):
-        return TypeError, sentence
-    if np.shape(value) != ():
-        return ValueError, sentence
-    if not jnp.issubdtype(jnp.result_type(value), jnp.floating):
-        return TypeError, sentence
+    wanted = f"{name} must be one real number, shape (), got {guards.describe(value)}"
+    if guards.is_number(value) and np.shape(value) != ():
+        raise ValueError(wanted)
+    if not guards.is_number(value) or not jnp.issubdtype(jnp.result_type(value), jnp.floating):
+        raise TypeError(wanted)
     if not math.isfinite(float(value)):
-        return ValueError, f"must be finite, got {float(value)}"
-    return None
+        raise ValueError(f"{name} must be finite, got {float(value)}")
+    return float(value)
 
 
 # -- the function and its gradient -----------------------------------------------------------------
@@ -284,6 +278,11 @@ class Came(NamedTuple):
     value: float | None
     gradient: np.ndarray
 
+    @property
+    def numbers(self):
+        """All of them, shape (1 + d,); 0 for a value that did not come."""
+        return np.append(self.value or 0.0, self.gradient)
+
 
 def returned(function: Function, x) -> Came:
     """Call the gradient twice; demand the form of the parameters, finite numbers, the same bits.
@@ -297,15 +296,10 @@ def returned(function: Function, x) -> Came:
     for j in np.flatnonzero(~np.isfinite(first.gradient))[:1]:
         where = form.label("gradient", j)
         raise Formless(f"{where} must be finite where f is, got {first.gradient[j]}")
-    for j in np.flatnonzero(first.gradient != again.gradient)[:1]:
+    for j in np.flatnonzero(first.numbers != again.numbers)[:1]:
         raise Formless(
-            f"{form.label('gradient', j)} must be the same when it is asked for twice, got "
-            f"{first.gradient[j]:.9g}, then {again.gradient[j]:.9g}"
-        )
-    if first.value != again.value:
-        raise Formless(
-            "the value of (value, gradient) must be the same when it is asked for twice, got "
-            f"{first.value:.9g}, then {again.value:.9g}"
+            f"{form.number(j)} must be the same when it is asked for twice, got "
+            f"{first.numbers[j]:.9g}, then {again.numbers[j]:.9g}"
         )
     return first
 
@@ -318,10 +312,10 @@ def _called(function, x):
         raise Formless(f"the gradient raised {first_line(error)}", raised=True) from error
     value = None
     if jax.tree.structure(out) != form.structure and isinstance(out, tuple) and len(out) == 2:
-        fault = _fault(out[0])
-        if fault is not None:
-            raise Formless(f"the value of (value, gradient) {fault[1]}")
-        value, out = float(out[0]), out[1]
+        try:
+            value, out = scalar("the value of (value, gradient)", out[0]), out[1]
+        except (TypeError, ValueError) as error:
+            raise Formless(str(error)) from error
     _demand_form(form, out)
     for j in np.flatnonzero(flat(given) != x)[:1]:
         raise Formless(
@@ -340,10 +334,7 @@ def _demand_form(form, out):
         raise Formless(f"the gradient must be {wanted} like the parameters, got {got}")
     leaves = zip(form.paths, form.shapes, form.dtypes, jax.tree.leaves(out), strict=True)
     for path, shape, dtype, leaf in leaves:
-        if np.shape(leaf) != shape:
-            raise Formless(f"gradient{path} must have shape {shape}, got {guards.describe(leaf)}")
-        if np.asarray(leaf).dtype != dtype:  # a float of Python is one of float64
-            raise Formless(
-                f"gradient{path} must be {dtype.name} like the parameters, got "
-                f"{guards.describe(leaf)}"
-            )
+        if np.shape(leaf) != shape or np.asarray(leaf).dtype != dtype:  # a Python float is float64
+            wanted = guards.describe(jax.ShapeDtypeStruct(shape, dtype))
+            got = guards.describe(leaf)
+            raise Formless(f"gradient{path} must be {wanted} like the parameters, got {got}")

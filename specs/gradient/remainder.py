@@ -33,6 +33,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..balls import Ball
 from ..rounding import unit_roundoff
 from .autodiff import Derivative
 from .functions import Came, Function, data_of, flat, wide
@@ -44,48 +45,35 @@ TERMS = 8  # so many operations make a number, besides sums
 EVERY, _AT_MOST = 64, 1024  # so many coordinates are tried at every step, and at a few steps
 
 
-class Slope(NamedTuple):
-    """What f says of ``<g, d>`` along one direction.
+class Slopes(NamedTuple):
+    """What f says of ``<g, d>`` along q directions.
 
     Attributes
     ----------
     coordinate
-        j if d is along a coordinate, else None.
+        j where d is along a coordinate, else -1.
     length
-        Of d, if it is along a coordinate, else 1.
-    returned, slope
-        ``<g, d>``, and what f says it is.
-    bound, rounding
-        How far off the slope may be, and how far ``<g, d>``.
+        Of d where it is along a coordinate, else 1.
+    returned, slope, allowed
+        ``<g, d>``, what f says it is, and how far they may be apart: infinite where f does not
+        tell.
     why
         Why f does not tell, or "".
     steps, remainders
-        Three steps, and ``(f(x + s d) - f(x - s d)) / 2s - <g, d>`` for them.
+        Three steps, and ``(f(x + s d) - f(x - s d)) / 2s - <g, d>`` for them, shape (q, 3).
     """
 
-    coordinate: int | None
-    length: float
-    returned: float
-    slope: float
-    bound: float
-    rounding: float
-    why: str
+    coordinate: np.ndarray
+    length: np.ndarray
+    returned: np.ndarray
+    slope: np.ndarray
+    allowed: np.ndarray
+    why: np.ndarray
     steps: np.ndarray
     remainders: np.ndarray
 
-    @property
-    def excess(self):
-        """How far apart the two are, in units of what is explained."""
-        explained, off = self.bound + self.rounding, abs(self.returned - self.slope)
-        return off / explained if explained else math.inf if off else 0.0
 
-    @property
-    def wrong(self):
-        """Whether nothing explains how far apart they are."""
-        return not self.why and self.excess > 1
-
-
-def slopes(function: Function, x, came: Came, derivative: Derivative | None) -> list[Slope]:
+def slopes(function: Function, x, came: Came, derivative: Derivative | None) -> Slopes:
     """Return what f says of a gradient at x, along coordinates and random directions.
 
     Examples
@@ -94,37 +82,51 @@ def slopes(function: Function, x, came: Came, derivative: Derivative | None) -> 
     >>> f, g = lambda x: float(np.exp(x).sum()), lambda x: 2 * np.exp(x)
     >>> form, x = form_of("f", np.array([0.0, 1.0]))
     >>> found = slopes(Function(f, g, form, 0, None, ""), x, Came(None, g(x)), None)
-    >>> assert found[0].wrong and abs(found[0].slope - 1) < 1e-9
+    >>> assert abs(found.slope[0] - 1) < 1e-9 and found.returned[0] - 1 > found.allowed[0]
     """
-    d, random = len(x), function.random
-    sizes = _natural(function.form, x)
+    d, sizes = len(x), _natural(function.form, x)
     if derivative is None:
         rounding = _own_rounding(function, x, came, sizes)
     else:
         rounding = (derivative.rounding + derivative.jump)[1:]
         rounding = np.where(np.isnan(rounding), np.inf, rounding)
-    signs = random.choice([-1.0, -0.5, 0.5, 1.0], (_RANDOM if d > 1 else 0, d)) * sizes
     asked = _Asked(function, x, came.gradient, rounding)
+    shape = _RANDOM if d > 1 else 0, d
+    signs = function.random.choice([-1.0, -0.5, 0.5, 1.0], shape) * sizes
+    random = np.full(len(signs), -1)
     if d <= EVERY:
         directions = np.concatenate([np.eye(d) * sizes, signs])
-        return asked.slopes(directions, [*range(d), *[None] * len(signs)], _STEPS)
-    found = asked.slopes(signs, [None] * len(signs), _STEPS)
-    best = [slope.steps[1] for slope in found if not slope.why]
-    if best and d <= _AT_MOST and derivative is None:
-        steps = np.median(best) * 4.0 ** np.arange(2, -3, -1)
-        found += asked.slopes(np.eye(d) * sizes, range(d), steps)
-    return found
+        return asked.slopes(directions, np.append(np.arange(d), random), _STEPS)
+    found = asked.slopes(signs, random, _STEPS)
+    best = found.steps[np.isfinite(found.allowed), 1]
+    if not best.size or d > _AT_MOST or derivative is not None:
+        return found
+    steps = np.median(best) * 4.0 ** np.arange(2, -3, -1)
+    more = asked.slopes(np.eye(d) * sizes, np.arange(d), steps)
+    return Slopes(*map(np.concatenate, zip(found, more, strict=True)))
 
 
-def value_rounding(function: Function, x) -> tuple[float, float]:
-    """Return f(x), and how much rounding shows in it, for an f that JAX cannot trace."""
-    form, f, off = function.form, function.f, [0.0]
+def value_of(function: Function, x) -> Ball:
+    """Return f(x), and as radius how much rounding shows in it, for an f that JAX cannot trace."""
+    form, f = function.form, function.f
     value = float(f(form.built(x)))
-    for dtype, points in ((None, _nearby(function, x, form.unit)), (np.float64, [x])):
+    double = [x] if _refines(function, x, unknown=False) else []
+    near = _tried(f, form, _nearby(function, x, form.unit), 1)
+    off = abs(np.append(near, _tried(f, form, double, 1, np.float64)) - value)
+    return Ball(value, off[np.isfinite(off)].max(initial=0.0) + 2 * form.unit * abs(value))
+
+
+def _tried(g, form, points, size, dtype=None):
+    """Return the last numbers that a function gives at points of our own, NaN where it raises."""
+    found, around = [], wide() if dtype else contextlib.nullcontext()
+    # Far from the point anything may overflow.
+    with around, np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         for point in points:
-            with contextlib.suppress(Exception):  # a stranger's code, at points of our own
-                off.append(abs(float(f(form.built(point, dtype))) - value))
-    return value, max(filter(math.isfinite, off)) + 2 * form.unit * abs(value)
+            found.append(np.full(size, np.nan))
+            with contextlib.suppress(Exception):  # whatever a stranger's code may raise
+                found[-1][:] = flat(g(form.built(point, dtype)))[-size:]
+    return np.array(found)
 
 
 def _natural(form, x):
@@ -142,22 +144,19 @@ def _nearby(function, x, unit):
 
 def _own_rounding(function, x, came, sizes):
     """Return how much rounding shows in a gradient of which nothing else is known."""
-    form, found = function.form, []
-    in_double = [x] if _refines(function, x, unknown=True) else []
-    for dtype, points in ((None, _nearby(function, x, form.unit)), (np.float64, in_double)):
-        with wide() if dtype else contextlib.nullcontext():
-            for point in points:
-                with contextlib.suppress(Exception):  # a stranger's code, at points of our own
-                    out = function.gradient(form.built(point, dtype))
-                    out = flat(out if came.value is None else out[1])
-                    found.append(np.where(np.isfinite(out), abs(out - came.gradient), 0.0))
-    refined = found.pop() if len(found) > _NEARBY else 0 * x
-    moved = np.max(found, axis=0, initial=0.0)
-    arrays = [a for f in (function.f, function.gradient) for a in data_of(f) if a.ndim]
+    form, g, d = function.form, function.gradient, len(x)
+    in_double = came.gradient[None]
+    if _refines(function, x, unknown=True):
+        in_double = _tried(g, form, [x], d, np.float64)
+    near = _tried(g, form, _nearby(function, x, form.unit), d)
+    off = abs(np.concatenate([near, in_double]) - came.gradient)
+    off = np.where(np.isfinite(off), off, 0.0)
+    moved, refined = off[:-1].max(axis=0), off[-1]
+    arrays = [a for f in (function.f, g) for a in data_of(f) if a.ndim]
     coarse = [a for a in arrays if _floating(a) and unit_roundoff(a.dtype) >= form.unit]
     terms = TERMS + max((max(array.shape) for array in coarse), default=0)
     if not form.double and not refined.any():
-        terms += len(x)  # it may well compute in the dtype, whatever it is given
+        terms += d  # it may well compute in the dtype, whatever it is given
     rounding = refined + terms * form.unit * abs(came.gradient) + moved
     if coarse or not refined.any():
         rounding = rounding + terms * moved
@@ -174,15 +173,12 @@ def _refines(function, x, unknown):
     """
     form, f = function.form, function.f
     own = float(f(form.built(x)))
-    try:
-        with wide(), np.errstate(all="ignore"):
-            off = abs(float(f(form.built(x, np.float64))) - own)
-    except Exception:  # it may demand the dtype of the parameters
-        return unknown
+    off = abs(_tried(f, form, [x], 1, np.float64).item() - own)
+    if np.isnan(off):
+        return unknown  # it may demand the dtype of the parameters
     if off <= math.sqrt(form.unit) * abs(own):
         return True
-    with np.errstate(all="ignore"):
-        near = [abs(float(f(form.built(y))) - own) for y in _nearby(function, x, form.unit)]
+    near = abs(_tried(f, form, _nearby(function, x, form.unit), 1) - own)
     return off <= TERMS * np.nanmax(near, initial=0.0)
 
 
@@ -194,13 +190,30 @@ class _Asked:
     """A function that is asked for its slopes; what it says first tells how far to trust it."""
 
     def __init__(self, function, x, gradient, rounding):
-        self.gradient, self.rounding = gradient, rounding
-        self.along, unit = _sampler(function, x, gradient)
+        self.function, self.x, self.gradient, self.rounding = function, x, gradient, rounding
+        double = function.traced is not None or _refines(function, x, unknown=False)
+        self.dtype, unit = (np.float64, _U) if double else (None, function.form.unit)
         [[self.here]], _ = self.along(np.zeros((1, len(x))), np.zeros(1))
         moved, _ = self.along(_nearby(function, x, unit) - x, np.ones(1))
         varied = np.nanmax(abs(moved - self.here), initial=0.0)
         self.noise = max(unit * abs(self.here), varied)
         self.finest, self.coarsest = None, function.form.unit * abs(self.here)
+
+    def along(self, directions, steps):
+        """Return f and ``<g, y - x>`` at points y, shape (q, m); f is NaN where it has no value."""
+        x, gradient, form, f = self.x, self.gradient, self.function.form, self.function.traced
+        if f is not None:
+            with wide():
+                start, moves = (form.built(part, np.float64) for part in (x, directions))
+                values = _along(f, start, moves, jnp.asarray(steps))
+            return np.asarray(values, np.float64), np.outer(directions @ gradient, steps)
+        values, predicted = np.empty((2, len(directions), len(steps)))
+        for k, direction in enumerate(directions):
+            points, again = ((x + step * direction for step in steps) for _ in range(2))
+            values[k] = _tried(self.function.f, form, points, 1, self.dtype)[:, 0]
+            rounded = (y if self.dtype else flat(form.built(y)) for y in again)
+            predicted[k] = [(y - x) @ gradient for y in rounded]
+        return values, predicted
 
     def slopes(self, directions, coordinates, steps):
         """Return what f says of ``<g, d>`` for each of the directions, shape (q, d)."""
@@ -216,29 +229,26 @@ class _Asked:
         odd = ((above - below) - (ahead - behind)) / (2 * steps)
         even = ((above + below) - (ahead + behind)) / (2 * steps)
         change = np.fmax(abs(above), abs(below))
-        found = []
-        for k, (j, direction) in enumerate(zip(coordinates, directions, strict=True)):
-            moved = direction != 0  # elsewhere what is not known does not matter
-            explained = float(self.rounding[moved] @ abs(direction[moved]))
-            size = float(abs(self.gradient) @ abs(direction))
-            rows = odd[k], even[k], change[k]
-            error, bound, why, *evidence = _limit(steps, *rows, self.noise, explained, size)
-            returned = float(self.gradient @ direction)
-            length = 1.0 if j is None else float(direction[j])
-            slope = returned + error
-            found.append(Slope(j, length, returned, slope, bound, explained, why, *evidence))
-        return found
+        # Where a direction does not move, what is not known does not matter.
+        explained = (abs(directions) * np.where(directions != 0, self.rounding, 0.0)).sum(axis=1)
+        sizes, returned = abs(directions) @ abs(self.gradient), directions @ self.gradient
+        rows = zip(odd, even, change, explained, sizes, strict=True)
+        limits = zip(*(_limit(steps, self.noise, *row) for row in rows), strict=True)
+        error, *evidence = map(np.array, limits)
+        own = directions[np.arange(len(directions)), coordinates]
+        length = np.where(coordinates < 0, 1.0, own)
+        return Slopes(coordinates, length, returned, returned + error, *evidence)
 
 
-def _limit(steps, odd, even, change, noise, explained, size):
-    """Return w in the limit s -> 0, a bound of its error, why it is none, and three remainders."""
+def _limit(steps, noise, odd, even, change, explained, size):
+    """Return w in the limit s -> 0, how far off it may be, why it is none, and three remainders."""
     usable = np.isfinite(odd) & np.isfinite(even)
     moved = np.flatnonzero(usable & (change > 0))
     if moved.size:
         usable[moved[-1] + 1 :] = False  # f does not see so small a step
     k = np.array([k for k in range(2, len(odd)) if usable[k - 2 : k + 1].all()], int)
     if not k.size:
-        nothing = np.zeros(0)
+        nothing = np.full(3, np.nan)
         return 0.0, math.inf, "f answers to fewer than three of the steps", nothing, nothing
     limits = odd[1:] + np.diff(odd) / 15  # O(s^4)
     kinks = (4 * even[1:] - even[:-1]) / 3  # O(s^3)
@@ -251,62 +261,22 @@ def _limit(steps, odd, even, change, noise, explained, size):
         if not finer.size:
             break
         contradicted, best = True, int(finer[-1] + np.argmin(bound[finer[-1] :]))
-    off, allowed, place = float(error[best]), float(bound[best]), k[best]
-    first = int(np.flatnonzero(usable)[0])
+    off, allowed, place = float(error[best]), float(bound[best] + explained), k[best]
+    first = np.argmax(usable)
     scale = max(size, abs(off), change[first] / steps[first])
-    accused, why = abs(off) > allowed + explained, ""
+    accused, why = abs(off) > allowed, ""
     if contradicted and accused:
         why = "f varies on the scale of the steps, and does not tell"
     elif 0 < change[usable].max() <= 2 * noise:
         why = "what f changes is no more than its rounding"
-    elif not accused and allowed + explained > scale / 2:
+    elif not accused and allowed > scale / 2:
         why = "rounding hides the slope of f"
-        if kink[best] > max(noise / steps[place], allowed / 8):
+        if kink[best] > max(noise / steps[place], bound[best] / 8):
             why = "f has a kink at the point"
         elif not change[usable].any():
             why = "f does not change at all"
     shown = slice(place - 2, place + 1)
-    return off, allowed, why, steps[shown], odd[shown]
-
-
-# -- f along directions ----------------------------------------------------------------------------
-
-
-def _sampler(function, x, gradient):
-    """Return f along directions, and the unit roundoff of its evaluation.
-
-    ``along(directions (q, d), steps (m,))`` returns two arrays (q, m), f and ``<g, y - x>`` at the
-    points y; f is NaN where it has no value.
-    """
-    form, f = function.form, function.f
-    if function.traced is not None:
-
-        def compiled(directions, steps):
-            with wide():
-                start, moves = form.built(x, np.float64), form.stacked(directions)
-                values = _along(function.traced, start, moves, jnp.asarray(steps))
-            return np.asarray(values, np.float64), np.outer(directions @ gradient, steps)
-
-        return compiled, _U
-
-    dtype = np.float64 if _refines(function, x, unknown=False) else None
-
-    def one_by_one(directions, steps):
-        values = np.full((len(directions), len(steps)), np.nan)
-        predicted = np.zeros_like(values)
-        # Far from the point anything may overflow.
-        around = wide() if dtype else contextlib.nullcontext()
-        with around, np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            for k, direction in enumerate(directions):
-                for m, step in enumerate(steps):
-                    point = form.built(x + step * direction, dtype)
-                    predicted[k, m] = gradient @ (flat(point) - x)
-                    with contextlib.suppress(ArithmeticError, ValueError, np.linalg.LinAlgError):
-                        values[k, m] = float(f(point))
-        return values, predicted
-
-    return one_by_one, _U if dtype else form.unit
+    return off, math.inf if why else allowed, why, steps[shown], odd[shown]
 
 
 @jax.jit

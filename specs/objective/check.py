@@ -24,15 +24,16 @@ import gdpure as gd
 from gdpure import guards
 from gdpure.objectives import Objective
 
-from ..balls import Ball, ball, dot, widened
+from ..balls import Ball, ball, concatenate, dot, widened
 from ..gradient.autodiff import derivative, derivatives
-from ..gradient.check import AUTODIFF, check_gradient
-from ..gradient.functions import Function, flat, form_of, passed, scalar, traced
+from ..gradient.check import check_gradient, judged
+from ..gradient.functions import Function, flat, form_of, passed, precision_of, scalar, traced
+from ..gradient.laws import AUTODIFF
 from ..report import Report, Row, Verdict, versions
 from ..rounding import unit_roundoff
 from ..rows import QUIET, Points, Rows
 from ..subjects import name_of
-from ..theorem import Sides, sides
+from ..theorem import Sides, Theorem, sides
 from ..words import number
 from .attack import Curved, curved, low, starts
 from .cases import counterexample
@@ -41,7 +42,6 @@ from .claims import CLAIMS, FLAT, Claim
 _NUMBERS = ("smoothness", "strong_convexity", "growth", "minimum")
 _CURVATURE = ("smoothness", "strong_convexity", "growth", "flat")
 _PROBES = 8
-PROJECTOR = "flat-projector"
 
 
 def check_objective(
@@ -97,38 +97,44 @@ def check_objective(
     >>> report = check_objective(f, x, facts=gd.Facts(smoothness=1.0), name="f")
     >>> assert "smoothness is 2 at least, not 1" in str(report).splitlines()[0]
     """
-    guards.function("check_objective", "objective", objective)
+    _demand_functions(objective)
     seed = guards.whole("check_objective", "seed", seed)
     instances = guards.whole("check_objective", "instances", instances, 1)
-    if facts is not None and not isinstance(facts, gd.Facts):
+    facts = gd.facts(objective) if facts is None else facts
+    if not isinstance(facts, gd.Facts):
         raise TypeError(
             f"check_objective: facts must be gd.Facts(...), got {guards.describe(facts)}"
         )
-    facts = gd.facts(objective) if facts is None else facts
-    called = _name(objective) if name is None else name
-    at = _point_of(objective, facts) if at is None else at
-    form, x = form_of("check_objective", at)
-    double = form.double or jnp.result_type(float) == jnp.float64
-    with jax.default_matmul_precision("highest"), jax.enable_x64(double):
-        scalar("check_objective", "f(at)", objective(form.built(x)))
+    form, x = form_of("check_objective", _point_of(objective, facts) if at is None else at)
+    with jax.default_matmul_precision("highest"), precision_of(form):
+        scalar("check_objective: f(at)", objective(form.built(x)))
         claimed = _claimed(form, facts)
         f = passed(objective) if isinstance(objective, Objective) else objective
         function = Function(f, f, form, seed, *traced(f, form))
-        rows, notes = _gradient_rows(function, objective, x), []
-        if function.traced is None:
-            rows += _unknown(form, function.reason)
-        else:
-            more, notes = _rows(function, x, claimed, instances)
-            rows += more
+        rows, notes = _rows(function, x, claimed, instances)
+        rows = [*_gradient_rows(function, objective, x), *rows]
         platform = jax.default_backend()
     if not claimed and getattr(objective, "gradient", None) is None:
         notes = ["it claims nothing: gd.Objective(value, facts=gd.Facts(smoothness=...)) does"]
-    wrong = [row for row in rows if row.verdict is Verdict.VIOLATED]
-    held_to = f"its claims: {_headline(wrong[0])}" if wrong else "its claims"
+    wrong = [_headline(row) for row in rows if row.verdict is Verdict.VIOLATED]
+    held_to = ": ".join(["its claims", *wrong[:1]])
+    called = _name(objective) if name is None else name
     return Report(called, held_to, platform, versions(), seed, tuple(rows), tuple(notes))
 
 
 # -- what is claimed -------------------------------------------------------------------------------
+
+
+def _demand_functions(objective):
+    """Demand functions that take what they are given."""
+    wanted = [("objective", objective, ["the parameters"])]
+    if isinstance(objective, Objective):
+        both = ["the parameters", "the data"]
+        parts = ("value", both), ("gradient", both), ("facts", both[1:])
+        known = [(f"objective.{name}", getattr(objective, name), of) for name, of in parts]
+        wanted = [row for row in known if row[1] is not None and not isinstance(row[1], gd.Facts)]
+    for name, f, given in wanted:
+        guards.arguments("check_objective", name, f, tuple(given), " and ".join(given))
 
 
 def _headline(row):
@@ -176,40 +182,30 @@ def _claimed(form, facts) -> dict[str, Any]:
         fact = getattr(facts, name)
         if fact is None:
             continue
-        what = f"check_objective: facts.{name} must be one real number, got "
-        if not guards.is_number(fact) or jnp.iscomplexobj(fact):
-            raise TypeError(what + guards.describe(fact))
-        if np.shape(fact) != () or np.isnan(float(fact)):
-            raise ValueError(what + guards.describe(fact))
-        says = name != "growth" or float(fact) > 0
-        if says and np.isfinite(float(fact)):
+        real = guards.is_number(fact) and not jnp.iscomplexobj(fact)
+        if not real or np.shape(fact) != () or np.isnan(float(fact)):
+            what = f"facts.{name} must be one real number, got {guards.describe(fact)}"
+            raise (ValueError if real else TypeError)(f"check_objective: {what}")
+        if np.isfinite(float(fact)) and (name != "growth" or float(fact) > 0):
             found[name] = _rounded(fact)
     if facts.minimizer is not None:
         shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(facts.minimizer))
-        same = jax.tree.structure(facts.minimizer) == form.structure
-        if not same or shapes != form.shapes:
+        if jax.tree.structure(facts.minimizer) != form.structure or shapes != form.shapes:
+            wanted, got = (" and ".join(map(str, known)) for known in (form.shapes, shapes))
             raise ValueError(
                 "check_objective: facts.minimizer must have the form of the parameters, "
-                f"{_forms(form.shapes)}, got {_forms(shapes)}"
+                f"{wanted}, got {got}"
             )
         minimizer = flat(facts.minimizer)
         if np.isfinite(minimizer).all():
             found["minimizer"] = minimizer
-    d = sum(form.sizes)
     if facts.flat is not None:
-        if np.shape(facts.flat) != (d, d):
-            raise ValueError(
-                f"check_objective: facts.flat must have shape ({d}, {d}), got "
-                f"{guards.describe(facts.flat)}"
-            )
+        d = sum(form.sizes)
+        guards.shape("check_objective", "facts.flat", facts.flat, (d, d))
         # Its entries are sums of d products of numbers up to 1.
-        matrix = _rounded(facts.flat)
-        found["flat"] = Ball(matrix.middle, np.full((d, d), (d + 2) * _unit(facts.flat)))
+        radius = np.full((d, d), (d + 2) * _unit(facts.flat))
+        found["flat"] = Ball(_rounded(facts.flat).middle, radius)
     return found
-
-
-def _forms(shapes):
-    return " and ".join(str(shape) for shape in shapes)
 
 
 def _rounded(fact):
@@ -226,55 +222,48 @@ def _unit(fact):
 # -- rows ------------------------------------------------------------------------------------------
 
 
-def _row(form, claim, verdict, reason="", **known):
-    return Row(claim.name, claim.theorem.family, form.dtype, verdict, reason, **known)
-
-
-def _unknown(form, why):
-    return [_row(form, claim, Verdict.VACUOUS, why) for claim in (*CLAIMS, FLAT)]
+def _row(form, theorem, verdict, why=""):
+    return Row(theorem.name, theorem.family, form.dtype, verdict, why)
 
 
 def _gradient_rows(function, objective, x):
     """Return what `check_gradient` says of a gradient that is derived by hand."""
-    form = function.form
-    if not isinstance(objective, Objective) or objective.gradient is None:
+    form, by_hand = function.form, getattr(objective, "gradient", None)
+    if not isinstance(objective, Objective) or by_hand is None:
         why = "brings no gradient that is derived by hand"
-        return [Row(AUTODIFF, "gradient agreement", form.dtype, Verdict.NOT_APPLICABLE, why)]
+        return [_row(form, AUTODIFF, Verdict.NOT_APPLICABLE, why)]
     # At a minimizer rounding explains as much as the gradient is.
-    far = flat(form.built(x + (1 + abs(x)) * function.random.normal(size=x.shape)))
-    if not np.isfinite(float(function.f(form.built(far)))):
-        far = x
-    gradient = functools.partial(_by_hand, objective.gradient, objective.data)
-    return list(check_gradient(function.f, gradient, form.built(far), seed=function.seed).rows)
+    far = form.built(x + (1 + abs(x)) * function.random.normal(size=x.shape))
+    if not np.isfinite(float(function.f(far))):
+        far = form.built(x)
 
+    @functools.wraps(by_hand)
+    def gradient(params):
+        return by_hand(params, objective.data)
 
-def _by_hand(gradient, data, params):
-    return gradient(params, data)
+    return check_gradient(function.f, gradient, far, seed=function.seed).rows
 
 
 def _rows(function, x, claimed, instances):
     form, first = function.form, claimed.get("minimizer", x)
-    scalar("check_objective", "f at the claimed minimizer", function.f(form.built(first)))
     known, why = derivative(function, first)
     if known is None:
-        return _unknown(form, why), []
+        return [_row(form, claim.theorem, Verdict.VACUOUS, why) for claim in (*CLAIMS, FLAT)], []
+    scalar("check_objective: f at the claimed minimizer", function.f(form.built(first)))
     around = starts(function, first, x, instances)
     found = Curved(around.points[:0], np.inf, -np.inf)
     if any(fact in claimed for fact in _CURVATURE):
         found = curved(function, around)
     vectors = np.concatenate([around.points, low(function, around), found.points])
-    noted = _evaluated(function, vectors)
-    points = _known(claimed, noted, found, _computed(function))
-    if "minimizer" in claimed:
-        points = _moved(points, _computed(function) * np.linalg.norm(first))
+    points = _known(function, claimed, _evaluated(function, vectors), found)
     rows = []
     for claim in CLAIMS:
         why = _missing(claim, claimed)
         if why:
-            rows.append(_row(form, claim, Verdict.NOT_APPLICABLE, why))
+            rows.append(_row(form, claim.theorem, Verdict.NOT_APPLICABLE, why))
         elif claim.name == "interpolation" and any(r.verdict is Verdict.VIOLATED for r in rows):
             why = "rests on smoothness and strong-convexity, of which one is violated"
-            rows.append(_row(form, claim, Verdict.BLOCKED, why))
+            rows.append(_row(form, claim.theorem, Verdict.BLOCKED, why))
         else:
             rows.append(_judged(function, claim, points))
     rows += _flat_rows(function, claimed, points, first)
@@ -291,35 +280,28 @@ def _missing(claim, claimed):
     return ""
 
 
-def _computed(function):
-    """Return the relative error, as of a vector or a matrix, of facts computed in float64.
-
-    That of a backward stable algorithm, such as a decomposition by singular values.
-    """
+@QUIET
+def _known(function, claimed, noted, found) -> Points:
+    """Return points beside what is claimed, or what can be said where nothing is."""
+    # Facts are computed by backward stable algorithms, as a vector or a matrix is, in float64.
     shapes = [np.shape(leaf) for leaf in jax.tree.leaves(getattr(function.f, "data", None))]
-    return max(sum(function.form.sizes), *itertools.chain((1,), *shapes)) * unit_roundoff("float64")
-
-
-def _known(claimed, noted, found, error) -> Points:
+    longest = max(sum(function.form.sizes), *itertools.chain((1,), *shapes))
+    error = longest * unit_roundoff("float64")
     smoothness = claimed.get("smoothness", ball(max(found.most, -found.least)))
     lowest = noted.f[int(np.argmin(noted.f.middle)), 0]
     # What is L-smooth is -L-strongly convex.
     convexity, growth = claimed.get("strong_convexity", -smoothness), claimed.get("growth", ball(0))
     # Eigenvalues are off by as much as their matrix is, by Weyl.
-    off = error * abs(float(smoothness.middle))
-    L, mu, growth = (widened(fact, off) for fact in (smoothness, convexity, growth))
+    steepest = float(smoothness.middle)
+    L, mu, growth = (
+        widened(fact, error * abs(steepest)) for fact in (smoothness, convexity, growth)
+    )
+    if "minimizer" in claimed:
+        # The gradient may be off in one coordinate as in another, the point is as it is.
+        off = np.full((1, 1), error * np.linalg.norm(claimed["minimizer"]))
+        first = noted[:1].strayed(off, steepest if np.isfinite(steepest) else 0.0)
+        noted = Rows(noted.x[:1], first.f, first.g).beside(noted[1:])
     return Points(noted, L, mu, growth, claimed.get("minimum", lowest))
-
-
-@QUIET
-def _moved(points, off):
-    """Allow for a minimizer, the first of the points, that is off by so much."""
-    L = float(points.L.middle)
-    first = points.noted[:1].strayed(np.full((1, 1), off), L if np.isfinite(L) else 0.0)
-    # The gradient may be off by that in one coordinate as in another, the point is as it is.
-    first = Rows(points.noted.x[:1], first.f, first.g)
-    noted = first.beside(points.noted[1:])
-    return replace(points, noted=noted)
 
 
 def _notes(claimed, found):
@@ -366,25 +348,37 @@ def _sides(claim: Claim, points: Points) -> Sides:
 
 def _judged(function, claim, points):
     seen = _sides(claim, points)
-    counts = {
-        "instances": seen.off.size,
-        "informative": int(seen.informative.sum()),
-        "violated": int(seen.broken.sum()),
-        "excess": float(seen.excess.max()),
-    }
-    if counts["violated"]:
 
-        def judged(vectors):
-            noted = _evaluated(function, vectors)
-            there = replace(points, noted=noted)
-            return there, _sides(claim, there)
+    def again(vectors):
+        there = replace(points, noted=_evaluated(function, vectors))
+        return there, _sides(claim, there)
 
-        case = counterexample(function, claim, points, seen, judged)
-        return _row(function.form, claim, Verdict.VIOLATED, counterexample=case, **counts)
-    if counts["informative"]:
-        return _row(function.form, claim, Verdict.HOLDS, **counts)
     why = "rounding explains as much as is claimed"
-    return _row(function.form, claim, Verdict.VACUOUS, why, **counts)
+    row = _row(function.form, claim.theorem, Verdict.VACUOUS, why)
+    return judged(row, seen, lambda: counterexample(function, claim, points, seen, again))
+
+
+# -- flat directions -------------------------------------------------------------------------------
+
+
+def _projects(flat, draws):
+    moved = _projected(flat, draws)
+    turned = Ball(flat.middle.T, flat.radius.T)
+    return concatenate([_projected(flat, moved) - moved, flat - turned]), ball(0.0), np.inf
+
+
+def _projected(flat, draws):
+    return dot(ball(draws)[:, None], flat[None], axis=-1)
+
+
+PROJECTOR = Theorem(
+    "flat-projector",
+    "flat directions",
+    "flat is its own transpose, and its own square",
+    "definition",
+    _projects,
+    equality=True,
+)
 
 
 @QUIET
@@ -394,36 +388,15 @@ def _flat_rows(function, claimed, points, first):
     if not why and not claimed["flat"].middle.any():
         why = "claims no flat direction"
     if why:
-        verdict = Verdict.NOT_APPLICABLE
-        row = Row(PROJECTOR, FLAT.theorem.family, form.dtype, verdict, why)
-        return [row, _row(form, FLAT, verdict, why)]
-    draws = function.random.normal(size=(_PROBES, len(first)))
-    moves, off = _projected(claimed["flat"], draws)
-    why = "" if off <= 1 else "flat is no projector: it is not its own transpose, or square"
-    rows = [
-        Row(
-            PROJECTOR,
-            FLAT.theorem.family,
-            form.dtype,
-            Verdict.VIOLATED if why else Verdict.HOLDS,
-            why,
-            instances=_PROBES,
-            informative=_PROBES,
-            violated=_PROBES if why else 0,
-            excess=float(off),
-        )
-    ]
+        both = PROJECTOR, FLAT.theorem
+        return [_row(form, theorem, Verdict.NOT_APPLICABLE, why) for theorem in both]
+    flat, draws = claimed["flat"], function.random.normal(size=(_PROBES, len(first)))
+    why = "flat is no projector: it is not its own transpose, or square"
+    row = judged(_row(form, PROJECTOR, Verdict.VACUOUS, why), sides(PROJECTOR, flat, draws))
+    moves = _projected(flat, draws)
     lengths = 2.0 ** np.linspace(-4, 4, _PROBES)[:, None] * max(1.0, abs(first).max())
     noted = _evaluated(function, [first, *(first + lengths * moves.middle)])
     # What is rounded in the projector leads astray, by so much.
     astray = np.append(0.0, lengths[:, 0] * np.linalg.norm(moves.radius, axis=1))[:, None]
     noted = Rows(noted.x, noted.strayed(astray, float(points.L.middle)).f, noted.g)
-    return [*rows, _judged(function, FLAT, replace(points, noted=noted))]
-
-
-def _projected(projector, draws):
-    """Return flat directions, a ball, and how far off a projector is, in units of its rounding."""
-    turned = Ball(projector.middle.T, projector.radius.T)
-    moves = dot(ball(draws)[:, None], projector[None], axis=-1)
-    gaps = dot(moves[:, None], projector[None], axis=-1) - moves, projector - turned
-    return moves, max((abs(gap.middle) / gap.radius).max() for gap in gaps)
+    return [row, _judged(function, FLAT, replace(points, noted=noted))]
