@@ -25,6 +25,7 @@ _PAD = 0.06  # inches, between a figure's edge and what is in it; twice that bet
 _NARROW = 5.0  # inches: on less, parts stand below each other
 _OFF = 0.0063  # inches: no middle of axes, nor a mark of the gallery, is half-way between pixels
 _SOME = 0.5  # inches: what is written leaves at least this of a figure of our own, to begin with
+_SLACK = 0.02  # inches, by which axes may still move once what stands above them is folded
 _TALLEST = 1.25  # times as high as wide, a map is cut to no more
 
 
@@ -245,15 +246,20 @@ def _lay_out(sheet, figure, parts):
     )
     heads = {text: text.get_text() for ax in parts for text in titles(ax)}
     heads |= {text: text.get_text() for text in figure.texts}
+
+    def settle(slack=_SLACK):
+        _fold(figure, parts, heads, slack=slack)
+        for place in sheet.places:
+            place()
+
     for ax in others:
         ax.set_in_layout(False)
     try:
+        settle()  # a head on one line would be room that its axes do not get
         for _ in range(2):
             _make_room(sheet, figure, parts)
             _execute(engine, root, parts)
-            _fold(figure, parts, heads)
-            for place in sheet.places:
-                place()
+            settle()
             if sheet.grid is not None:
                 _fit_height(sheet, parts)
         _execute(engine, root, parts)
@@ -262,9 +268,8 @@ def _lay_out(sheet, figure, parts):
             ax.set_in_layout(True)
     if root.get_layout_engine() is None:
         _on_pixels(figure, parts)
-    _fold(figure, parts, heads)
-    for place in sheet.places:
-        place()
+    heads = {text: text.get_text() for text in heads}  # they have their room
+    settle(slack=0.0)
 
 
 def _execute(engine, root, parts):
@@ -388,11 +393,14 @@ def _frame(ax):
 # -- long sentences --------------------------------------------------------------------------------
 
 
-def _fold(figure, parts, heads, end=np.inf):
-    """Break what stands above axes and figure into as many lines as it needs."""
+def _fold(figure, parts, heads, end=np.inf, slack=0.0):
+    """Break what stands above axes and figure into as many lines as it needs.
+
+    What stands above axes may reach over others that have nothing above them.
+    """
     for ax in parts:
         ax.apply_aspect()
-    pad = _PAD * figure.dpi
+    pad = (_PAD + slack) * figure.dpi
     edge = min(figure.bbox.x1 - pad, end)
     left = min((ax.bbox.x0 for ax in parts), default=0.0)
     for text in figure.texts:
@@ -402,7 +410,8 @@ def _fold(figure, parts, heads, end=np.inf):
             text.set_text(folded(text, heads[text], edge - left))
     for ax in parts:
         own = ax.bbox
-        beside = (other.bbox for other in parts if other is not ax)
+        named = (other for other in parts if any(heads[text].strip() for text in titles(other)))
+        beside = (other.bbox for other in named if other is not ax)
         nearest = min((b.x0 for b in beside if b.x0 > own.x1 and b.y0 < own.y1 and own.y0 < b.y1),
                       default=edge + pad)  # fmt: skip
         _fold_head(ax, heads, nearest - pad - own.x0, own.width)

@@ -70,7 +70,7 @@ def draw_levels(ax: Any, field: Any, window: Any, bands: Bands, look: Any) -> No
     hatch(ax, x, y, ~np.isfinite(z), look)
     ax.set(xlim=np.asarray(window)[0], ylim=np.asarray(window)[1])
     set_sides(ax, window, look)
-    few_ticks(ax)
+    few_ticks(ax.xaxis, ax.yaxis)
 
 
 def set_sides(ax: Any, window: Any, look: Any) -> None:

@@ -12,7 +12,7 @@ import matplotlib
 import numpy as np
 from matplotlib.colors import to_rgba
 from matplotlib.patches import FancyArrowPatch
-from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from .layout import folded, placed
 from .palette import legible
@@ -320,21 +320,33 @@ def is_short(name: str) -> bool:
     return len(name) == 1 or (name[:1] == name[-1:] == "$" and " " not in name)
 
 
-def few_ticks(ax: Any, n: int = 5) -> None:
-    """Give both axes of a map at most n round ticks."""
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(MaxNLocator(n, steps=[1, 2, 5, 10]))
+def few_ticks(*axes: Any, most: int = 5, whole: bool = False) -> None:
+    """Give each axis at most so many round ticks, and no more than it has room for."""
+
+    def place():
+        for axis in axes:
+            n = max(1, int(min(most, _ticks_in(axis))))
+            axis.set_major_locator(MaxNLocator(n, integer=whole, steps=[1, 2, 5, 10]))
+
+    placed(place)
 
 
 def log_axis(ax: Any, axis: str, most: int = 6) -> None:
-    """Make an axis logarithmic: at most so many ticks, on whole decades, none between them."""
+    """Make an axis logarithmic: so many ticks at most, no more than it has room for, on decades."""
     getattr(ax, f"set_{axis}scale")("log")
-    low, high = sorted(np.log10(getattr(ax, f"get_{axis}lim")()))
-    every = max(1, int(np.ceil((high - low) / most)))
     which = getattr(ax, f"{axis}axis")
-    if high + 2 * every < np.log10(np.finfo(np.float64).max):
-        which.set_major_locator(LogLocator(10.0**every, numticks=most + 3))
-    else:  # it would try ticks that overflow
-        first = np.ceil(low / every) * every
-        which.set_major_locator(FixedLocator(10.0 ** np.arange(first, high, every)))
     which.set_minor_locator(NullLocator())
+
+    def place():
+        low, high = sorted(np.log10(which.get_view_interval()))
+        every = max(1, np.ceil((high - low) / min(most, _ticks_in(which))))
+        decades = np.arange(np.ceil(low / every) * every, high, every)
+        which.set_major_locator(FixedLocator(10.0**decades))
+
+    placed(place)
+
+
+def _ticks_in(axis):
+    """Return how many labels of ticks an axis has room for."""
+    width, height = axis.axes.bbox.size / axis.axes.figure.dpi * 72
+    return max(width / 24 if axis.axis_name == "x" else height / 12, 1)

@@ -15,15 +15,15 @@ import matplotlib
 import numpy as np
 from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 import gdpure as gd
 from gdpure import guards
 
+from ...specs.screen import progress
 from .. import views
 from ..files import without_ending, write
 from ..layout import Plan, canvas, drawing
-from ..marks import edge_marks, foot_marks, key, log_axis
+from ..marks import edge_marks, few_ticks, foot_marks, key, log_axis
 from ..palette import Theme
 from ..reading import role_of
 from ..sizes import grow, size_of, titles
@@ -186,7 +186,7 @@ def _gap(ax, f, run, points):
     shown = heights[np.isfinite(heights)]
     last = max(len(points) - 1, 1)
     ax.set(xlim=(-0.02 * last, 1.02 * last), xlabel="iteration $k$")
-    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
+    few_ticks(ax.xaxis, most=6, whole=True)
     if known and (shown > 0).any():
         first = heights[0] if heights[0] > 0 else shown.max()
         ax.set_ylim(shown[shown > 0].min() / 1.6, 1.6 * min(shown.max(), _REACH * first))
@@ -258,7 +258,13 @@ def _filmed(animation, form, dpi):
         film = Path(folder, f"film.{form}")
         matplotlib.rcParams["animation.ffmpeg_path"] = ffmpeg
         try:
-            animation.save(film, writer=_WRITERS[form](fps=animation.fps), dpi=dpi)
+            with progress("filming") as say:
+                animation.save(
+                    film,
+                    writer=_WRITERS[form](fps=animation.fps),
+                    dpi=dpi,
+                    progress_callback=lambda i, n: say((i + 1) / n, f"frame {i + 1} of {n}"),
+                )
         finally:
             fig.set_size_inches(size)  # MP4 has even numbers of pixels
         return film.read_bytes()

@@ -105,7 +105,7 @@ def basins(
     window = np.array([x[[0, -1]], y[[0, -1]]])
     ax.set(xlim=window[0], ylim=window[1])
     set_sides(ax, window, look)
-    few_ticks(ax)
+    few_ticks(ax.xaxis, ax.yaxis)
     name_axes(ax, names)
     lost = _minima(ax, found, window, look)
     tried = rf"$\eta = {number(float(found.step_size), 3)}$, {steps} steps"

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.colors import PowerNorm
-from matplotlib.ticker import MaxNLocator
 
 import gdpure as gd
 from gdpure import guards
 
 from .. import views
-from ..layout import Plan, canvas, placed
+from ..layout import Plan, canvas
 from ..levels import Bands, bands_of, draw_levels, number
 from ..marks import (
     few_ticks,
@@ -104,7 +103,7 @@ def conditioning(
         name_axes(ax, names, pad=4)
         if i:
             ax.set_ylabel("")
-        few_ticks(ax, 4)
+        few_ticks(ax.xaxis, ax.yaxis, most=4)
         for k, (axis, reach) in enumerate(zip(one.axes, one.reach, strict=True)):
             ends = np.asarray(one.minimizer, np.float64) + np.outer([-reach, reach], axis)
             role = ("flat axis", "steep axis")[k]
@@ -158,7 +157,7 @@ def _draw_gaps(ax, shown, steps, look):
     floor = max(_LOW * first, *(one.floor for one in shown.values()))
     ax.set(xlim=(-0.012 * steps, steps * 1.012), ylim=(floor, first * 3))
     log_axis(ax, "y")
-    ax.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+    few_ticks(ax.xaxis, most=10, whole=True)
     ax.grid(axis="y")
     ax.set_xlabel("iteration $k$", labelpad=1)
     labels, lost, leaving = [], 0, 0
@@ -260,13 +259,12 @@ def step_rules(
         last = below.get_subplotspec().is_last_row()
         draw_ground(ax, shown, bands, look, names, labels=False)
         outside = draw_path(ax, run.points, shown.window, look, width=1.0)
-        few_ticks(ax, 4)
+        few_ticks(ax.xaxis, ax.yaxis, most=4)
+        few_ticks(below.xaxis, most=4, whole=True)
         _name_panel(ax, name, _outcome(run, shown.minimum, outside), look)
         _draw_steps(below, run.step_sizes, limits, unit, look)
         if unit is not None and i == 0:
             write(below, -0.4, 2.3, "$2/L$", look.warn, look, va="bottom", gid="gd:label")
-        _fit_ticks(ax, [1, 2, 5, 10])
-        _fit_ticks(below, None, integer=True)
         for part in (ax, below):
             part.tick_params(labelleft=first, labelbottom=last)
             if not first:
@@ -285,7 +283,9 @@ def _grid(names, columns, beside=False):
         below = [name if name == "." else f"{name} steps" for name in row]
         pairs = [part for pair in zip(row, below, strict=True) for part in pair]
         plan += [pairs] if beside else [row, below]
-    return Plan(plan, (None,) * len(rows) if beside else (None, 0.46) * len(rows))
+    if beside:
+        return Plan(plan, (None,) * len(rows), (2, 1) * columns)
+    return Plan(plan, (None, 0.46) * len(rows))
 
 
 def _start(given, dtype):
@@ -356,13 +356,3 @@ def _draw_steps(ax, step_sizes, limits, unit, look):
     ax.set_xlabel("step $k$", labelpad=1)
     name = "$\\eta_k$" if unit is None else "$\\eta_k L$"
     ax.set_ylabel(name, rotation=0, labelpad=12, va="center")
-
-
-def _fit_ticks(ax, steps, **options):
-    """Give what is below the axes at most 4 ticks, or 2 where they are less than an inch wide."""
-
-    def place():
-        most = 4 if ax.bbox.width >= ax.figure.dpi else 2
-        ax.xaxis.set_major_locator(MaxNLocator(most, steps=steps, **options))
-
-    placed(place)

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from gdpure import guards
 
 from ..layout import plane
 from ..levels import number
-from ..marks import foot_marks, log_axis, note_below, side_labels, tint
+from ..marks import few_ticks, foot_marks, log_axis, note_below, side_labels, tint
 from ..palette import Theme
 from ..style import DASHED, DOTTED, axes_level
 from ..views import convergence as views
@@ -182,7 +182,7 @@ def frame(ax, last, shown, gap, most=6, least=0.0, yscale=None):
     heights = np.concatenate(shown)
     heights = heights[np.isfinite(heights)]
     ax.set_xlim(0, max(last, 1))
-    ax.xaxis.set_major_locator(MaxNLocator(9, integer=True, steps=[1, 2, 5, 10]))
+    few_ticks(ax.xaxis, most=9, whole=True)
     ax.grid(axis="y")
     negative = not gap and (heights < 0).any()
     if yscale == "linear" or (yscale is None and negative):
@@ -194,11 +194,14 @@ def frame(ax, last, shown, gap, most=6, least=0.0, yscale=None):
     room = max((high / low) ** 0.06, 1.1)
     most_of_all = np.finfo(np.float64).max / 10
     ax.set_ylim(low / room, high * min(room, max(most_of_all / high, 1)))
-    log_axis(ax, "y", most)
-    if high / low < 30:
-        few = MaxNLocator(5, steps=[1, 2, 5, 10])
-        ax.yaxis.set_major_locator(LogLocator(10, (1, 2, 5)) if high / low > 4 else few)
-        ax.yaxis.set_major_formatter(lambda x, _: number(x))
+    if high / low >= 30:
+        log_axis(ax, "y", most)
+        return
+    ax.set_yscale("log")
+    few = MaxNLocator(5, steps=[1, 2, 5, 10])
+    ax.yaxis.set_major_locator(LogLocator(10, (1, 2, 5)) if high / low > 4 else few)
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(lambda x, _: number(x))
 
 
 def draw_bounds(ax, bounds, look, tightest=None):

@@ -154,7 +154,7 @@ def _draw_fits(ax, shown, colors, look):
         written = number(float(f"{value:.3g}")) if value < 1e6 else number(value, 2)
         labels.append((end, f"$k = {k}$,  $f = ${written}{away}", color))
     side_labels(ax, labels, look)
-    few_ticks(ax)
+    few_ticks(ax.xaxis, ax.yaxis)
     name_axes(ax, ("$x$", "$y$"))
     lost = int((~near).sum())
     ax.set_title(f"as lines, {lost} out of sight" if lost else "the same points as lines")

@@ -18,7 +18,6 @@ from ..layout import Plan, canvas, placed, plane
 from ..levels import band_bar, bands_of
 from ..marks import (
     cross,
-    few_ticks,
     headline,
     in_math,
     is_short,
@@ -30,6 +29,7 @@ from ..marks import (
 )
 from ..palette import Theme
 from ..style import DASHED, NAMES, axes_level, figure_level
+from ..wording import of_name
 from .maps import draw_ground, draw_path
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def surface(
     shown = views.ground("surface", f, window)
     bands = bands_of(shown.field.z, look.depth, shown.minimum)
     _relief(ax, shown, bands, look, names)
-    ax.set_title("" if title is None else title)
+    ax.set_title("" if title is None else title, loc="left")  # in space it would be centered
     return ax
 
 
@@ -144,7 +144,7 @@ def landscape(
         cross(plane, stops, look)
         cross(space, np.column_stack([stops, _heights(f, None, stops)]), look)
         key(plane, "\N{MULTIPLICATION SIGN} found", look)
-    headline(fig, "surface and level sets" if title is None else title)
+    headline(fig, f"surface and level sets{of_name(f)}" if title is None else title)
     note_below(plane, [f"{lost} outside the window" * (lost > 0)], look)
     return fig
 
@@ -240,13 +240,10 @@ def _stand(ax, shown, levels, look, names):
     ax.set(xlim=window[0], ylim=window[1], zlim=(floor, high))
     ax.set_proj_type("persp", focal_length=1.0)
     ax.view_init(32, _viewpoint(np.asarray(shown.field.z)))
-    few_ticks(ax, 4)
     placed(lambda: _zoom(ax))
     for axis, (left, right) in zip((ax.xaxis, ax.yaxis), window, strict=True):
-        ticks, room = (
-            MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(left, right),
-            (right - left) / 9,
-        )
+        ticks = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(left, right)
+        room = (right - left) / 9
         axis.set_ticks([t for t in ticks if left + room < t < right - room])  # corners are crowded
     ticks = MaxNLocator(3, steps=[1, 2, 5, 10]).tick_values(low, high)
     ax.set_zticks([t for t in ticks if low - 0.02 * (high - low) <= t <= high])

@@ -31,6 +31,7 @@ from ..palette import Theme
 from ..style import DASHED, NAMES, axes_level
 from ..views.convergence import steps_in_words
 from ..views.grounds import FOUND, Ground
+from ..wording import of_name
 from .convergence import colors_of_runs, runs_of
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def level_sets(
     shown = views.ground("level_sets", f, window)
     bands = bands_of(shown.field.z, look.depth, shown.minimum)
     draw_ground(ax, shown, bands, look, names)
-    ax.set_title("level sets" if title is None else title)
+    ax.set_title(f"level sets{of_name(f)}" if title is None else title)
     return ax
 
 

@@ -19,7 +19,6 @@ from ..marks import (
     arrow,
     dot,
     edge_marks,
-    few_ticks,
     halo,
     is_short,
     name_axes,
@@ -367,7 +366,6 @@ def _equation(point, normal, names):
 
 def _name(ax, names, first, last):
     name_axes(ax, names, pad=5)
-    placed(lambda: few_ticks(ax, 5 if ax.bbox.width > 1.5 * ax.figure.dpi else 3))
     if not first:
         ax.set_ylabel("")
         ax.tick_params(labelleft=False)

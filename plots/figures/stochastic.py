@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
 import gdpure as gd
 from gdpure import guards
@@ -18,6 +17,7 @@ from ..levels import bands_of, draw_levels, number
 from ..marks import (
     dot,
     edge_marks,
+    few_ticks,
     foot_marks,
     halo,
     log_axis,
@@ -198,7 +198,7 @@ def _draw_gaps(ax, shown, epochs, n, look):
                 gid=f"gd:{role}")  # fmt: skip
         feet += foot_marks(ax, at, np.where(seen, 1.0, np.nan), color)
         labels.append((gap[seen][-1] if seen.any() else low, label, color))
-    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
+    few_ticks(ax.xaxis, whole=True)
     ax.grid(axis="y")
     ax.set_xlabel(f"epochs (gradients of examples / {n})")
     ax.set_ylabel(r"gap $f(x) - f^\ast$" if certain else "value $f(x)$")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.colors import TwoSlopeNorm
-from matplotlib.ticker import MaxNLocator
 
 import gdpure as gd
 
@@ -15,6 +14,7 @@ from ..layout import Plan, canvas, plane
 from ..levels import number
 from ..marks import (
     edge_marks,
+    few_ticks,
     foot_marks,
     halo,
     headline,
@@ -130,8 +130,8 @@ def _cells(ax, x, ratio, look):
         lines.set_gid("gd:levels")
     corners = mesh.get_coordinates()[0, :, 0]
     ax.set(xlim=(max(corners[0], 0), corners[-1]), ylim=(-0.5, len(k) - 0.5))
-    ax.yaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 4, 5, 10]))
-    ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    few_ticks(ax.yaxis, whole=True)
+    few_ticks(ax.xaxis, most=6)
     return mesh
 
 

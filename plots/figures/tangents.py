@@ -1,4 +1,4 @@
-"""Tangents: descent in one parameter, where a step is as long as the curve is steep."""
+"""Tangents, drawn: a curve, lines that touch it, and an arrow for each step."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
 from ..layout import plane, redrawn
 from ..levels import number
@@ -14,6 +13,7 @@ from ..marks import (
     arrow,
     dot,
     edge_marks,
+    few_ticks,
     halo,
     in_math,
     key,
@@ -47,7 +47,7 @@ def tangents(
     size: str = "page",
     ax: Any = None,
 ) -> Axes:
-    """Draw an objective of one parameter, the tangents along a path, and its steps.
+    """Draw a path of one parameter on its curve: tangents dashed, steps as arrows.
 
     A step is the slope times -eta: an arrow from its point, at that height, to the next parameter,
     and dotted from there to the curve. Points are numbered where there is room. A known minimizer
@@ -126,8 +126,7 @@ def _frame(ax, shown, points):
     low, high = finite.min(), seen.max() if len(seen) else finite.max()
     room = (high - low) or np.ptp(finite) or 1.0
     ax.set_ylim(low - 0.08 * room, high + 0.16 * room)
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    few_ticks(ax.xaxis, ax.yaxis, most=6)
 
 
 def _draw_steps(ax, points, inside, look):

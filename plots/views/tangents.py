@@ -1,4 +1,4 @@
-"""Tangents: an objective of one parameter as a curve, and descent on it by the slope alone."""
+"""Tangents, computed: values of an objective of one parameter, and its slopes along a path."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Tangents(NamedTuple):
 
 
 def tangents(f: Callable, run: Any, window: ArrayLike | None = None) -> Tangents:
-    """Return an objective of one parameter over a window, and the slopes along a path.
+    """Return an objective of one parameter at 401 points, and its slopes at those of a path.
 
     Parameters
     ----------

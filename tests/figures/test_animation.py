@@ -268,6 +268,21 @@ def test_the_last_frame_of_the_file_is_the_figure(tmp_path):
     assert np.sqrt(np.square(pair[0] - pair[1]).mean()) < 4  # of 255: borders have fewer colors
 
 
+def test_a_terminal_shows_how_far_a_film_is(tmp_path, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    seen = {}
+    for kind in (Terminal, io.StringIO):
+        monkeypatch.setattr("sys.stderr", screen := kind())
+        monkeypatch.setenv("TERM", "xterm")
+        animation = animate(gd.landscapes.bowl, jnp.array([[1.0, 1.0], [0.5, 0.5]]), hold=0)
+        save_animation(animation, tmp_path / "film", dpi=20)
+        seen[kind] = screen.getvalue()
+    assert "frame 2 of 2" in seen[Terminal] and not seen[io.StringIO]
+
+
 def test_an_animation_may_be_dropped():
     animation = animate(gd.landscapes.bowl, jnp.array([[1.0, 1.0], [0.5, 0.5]]))
     del animation

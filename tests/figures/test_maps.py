@@ -344,6 +344,17 @@ def test_axes_that_are_given_are_drawn_on_and_look_the_same():
     assert plots.landscape(lopsided, WINDOW, fig=part) is part and len(part.axes) == 2
 
 
+def test_a_function_that_has_a_name_is_called_by_it():
+    [title] = [text.get_text() for text in plots.landscape(stranger).texts]
+    assert title == "surface and level sets of stranger"
+    for f, of in (
+        (gd.landscapes.double_well, " of double well"),
+        (gd.unpack(lambda a, b: a * b), ""),
+        (views.field(stranger, jnp.asarray(WINDOW)), ""),
+    ):
+        assert plots.level_sets(f).get_title(loc="left") == f"level sets{of}"
+
+
 def test_a_view_may_be_given_for_the_objective():
     field = views.field(lopsided, jnp.asarray(WINDOW))
     one, other = drawn(plots.level_sets(field)), drawn(plots.level_sets(lopsided, WINDOW))
