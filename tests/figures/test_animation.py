@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import matplotlib
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.animation import FFMpegWriter, PillowWriter
 from matplotlib.figure import Figure
@@ -144,6 +144,7 @@ def test_a_planted_bug_in_the_gap_is_seen(factor, shift, monkeypatch):
         laws_of_a_frame(animate(lesson(), run_of()).figure, STEPS, descended(STEPS))
 
 
+@settings(max_examples=8)
 @given(st.floats(-3, 3), st.floats(-3, 3), st.floats(0.05, 1.95))
 def test_what_is_drawn_at_a_point_is_its_value(a, b, s):
     f = gd.quadratic(jnp.diag(jnp.array([1.0, 3.0])), jnp.array([0.5, -1.0]))
