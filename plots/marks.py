@@ -378,7 +378,7 @@ def log_axis(ax: Any, axis: str, most: int = 6) -> None:
     def place():
         low, high = sorted(np.log10(which.get_view_interval()))
         every = max(1, np.ceil((high - low) / min(most, _ticks_in(which))))
-        decades = np.arange(np.ceil(low / every) * every, high, every)
+        decades = np.arange(np.ceil(low / every) * every, high + 1e-9, every)
         which.set_major_locator(FixedLocator(10.0**decades))
 
     placed(place)
