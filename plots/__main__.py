@@ -104,21 +104,24 @@ def _list(gallery):
 
 
 def _go_through(names, asked, out):
+    from ..specs.screen import progress
     from . import gallery, references
     from .files import write
 
     different = references.other_versions()
     table, failed = [], []
-    for name in _progress(names):
-        now = references.drawn(gallery.draw(name, asked.theme), asked.theme, asked.format)
-        change = references.changes(now, name, asked.theme)
-        table.append((name, *_in_words(change)))
-        if not references.passes(change, exact=not different):
-            failed.append(name)
-        if not asked.check:
-            for ending, content in now.files.items():
-                if asked.out or references.kept(name, asked.theme, ending):
-                    write(references.place(out, name, asked.theme, ending), content)
+    with progress("drawing") as say:
+        for i, name in enumerate(names):
+            say(i / len(names), f"drawing {name}")
+            now = references.drawn(gallery.draw(name, asked.theme), asked.theme, asked.format)
+            change = references.changes(now, name, asked.theme)
+            table.append((name, *_in_words(change)))
+            if not references.passes(change, exact=not different):
+                failed.append(name)
+            if not asked.check:
+                for ending, content in now.files.items():
+                    if asked.out or references.kept(name, asked.theme, ending):
+                        write(references.place(out, name, asked.theme, ending), content)
     recorded = out / references.VERSIONS
     if not asked.check and (len(names) == len(gallery.GALLERY) or not recorded.exists()):
         write(recorded, _packed(references.versions()))  # of some figures it would not be true
@@ -152,15 +155,6 @@ def _print_table(rows):
     for row in rows:
         table.add_row(*row)
     Console(highlight=False, width=None if sys.stdout.isatty() else 110).print(table)
-
-
-def _progress(names):
-    """Go through names; on a terminal, show how far it is."""
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    return track(names, "drawing", console=console, disable=not console.is_terminal, transient=True)
 
 
 def _refuse(sentence):

@@ -25,6 +25,7 @@ _PAD = 0.06  # inches, between a figure's edge and what is in it; twice that bet
 _NARROW = 5.0  # inches: on less, parts stand below each other
 _OFF = 0.0063  # inches: no middle of axes, nor a mark of the gallery, is half-way between pixels
 _SOME = 0.5  # inches: what is written leaves at least this of a figure of our own, to begin with
+_SLACK = 0.02  # inches, by which axes may still move once what stands above them is folded
 _TALLEST = 1.25  # times as high as wide, a map is cut to no more
 
 
@@ -65,20 +66,34 @@ class _Sheet:
 _SHEET: ContextVar[_Sheet | None] = ContextVar("sheet", default=None)
 
 
+def _sheet() -> _Sheet:
+    found = _SHEET.get()
+    assert found is not None, "figures draw in a style: figure_level and axes_level see to it"
+    return found
+
+
+def in_rows(names: list[str], columns: int) -> list[list[str]]:
+    """Return names in rows of so many, the last one filled up with nothing.
+
+    Examples
+    --------
+    >>> assert in_rows(["a", "b", "c"], 2) == [["a", "b"], ["c", "."]]
+    """
+    filled = names + ["."] * (-len(names) % columns)
+    return [filled[i : i + columns] for i in range(0, len(filled), columns)]
+
+
 def placed(place: Callable[[], None]) -> None:
     """Place something that depends on where its axes are, now and when they have moved."""
     place()
-    sheet = _SHEET.get()
-    if sheet is not None:
-        sheet.places.append(place)
+    if drawing():
+        _sheet().places.append(place)
 
 
 def is_narrow(given: Any = None) -> bool:
     """Whether a figure of our own, or that of axes that are given, is about a column wide."""
-    sheet = _SHEET.get()
-    if given is not None:
-        return given.figure.bbox.width / given.figure.dpi <= _NARROW
-    return sheet is not None and sheet.width <= _NARROW
+    wide = _sheet().width if given is None else given.figure.bbox.width / given.figure.dpi
+    return wide <= _NARROW
 
 
 def redrawn(ax: Any, draw: Callable[[], None]) -> None:
@@ -103,7 +118,7 @@ def canvas(
     Of the plans the first is for a page and the last for a column; where the height is given it is
     the one that is nearest to it.
     """
-    look, sheet = look_of(theme), _SHEET.get() or _Sheet(Size(7.2, None, 8.5))
+    look, sheet = look_of(theme), _sheet()
     if fig is None:
         plan = plans[0 if sheet.width > _NARROW else -1]
         if sheet.height is not None:
@@ -157,12 +172,11 @@ def plane(
     New ones are alone in a figure that is at most so wide; they are so high, or None where they are
     a map and its sides decide.
     """
-    look, sheet = look_of(theme), _SHEET.get() or _Sheet(Size(7.2, None, 8.5))
+    look, sheet = look_of(theme), _sheet()
     if ax is None:
         width, height = size
-        wide = (
-            min(width, sheet.width) if sheet.width > _NARROW and not sheet.height else sheet.width
-        )
+        fills = sheet.height or sheet.width <= _NARROW
+        wide = sheet.width if fills else min(width, sheet.width)
         fig = sheet.figure = Figure(figsize=(wide, sheet.height or (height or wide) + 0.6))
         fig.set_facecolor(look.paper)
         ax = fig.add_subplot(**options)
@@ -245,15 +259,20 @@ def _lay_out(sheet, figure, parts):
     )
     heads = {text: text.get_text() for ax in parts for text in titles(ax)}
     heads |= {text: text.get_text() for text in figure.texts}
+
+    def settle(slack=_SLACK):
+        _fold(figure, parts, heads, slack=slack)
+        for place in sheet.places:
+            place()
+
     for ax in others:
         ax.set_in_layout(False)
     try:
+        settle()  # a head on one line would be room that its axes do not get
         for _ in range(2):
             _make_room(sheet, figure, parts)
             _execute(engine, root, parts)
-            _fold(figure, parts, heads)
-            for place in sheet.places:
-                place()
+            settle()
             if sheet.grid is not None:
                 _fit_height(sheet, parts)
         _execute(engine, root, parts)
@@ -262,9 +281,8 @@ def _lay_out(sheet, figure, parts):
             ax.set_in_layout(True)
     if root.get_layout_engine() is None:
         _on_pixels(figure, parts)
-    _fold(figure, parts, heads)
-    for place in sheet.places:
-        place()
+    heads = {text: text.get_text() for text in heads}  # they have their room
+    settle(slack=0.0)
 
 
 def _execute(engine, root, parts):
@@ -343,56 +361,49 @@ def _into_its_cell(sheet, ax):
     for _ in range(4):
         if laid_out:
             root.get_layout_engine().execute(root)
-        _fold(ax.figure, [ax], heads, cell.x1)
+        _fold(ax.figure, [ax], heads, cell[1, 0])
         for place in sheet.places:
             place()
         if not laid_out:
-            seen, box = ax.get_tightbbox(), ax.get_position(original=True)
-            box = ax.figure.transSubfigure.transform_bbox(box)
-            x0, x1 = box.x0 + max(0, cell.x0 - seen.x0), box.x1 - max(0, seen.x1 - cell.x1)
-            y0, y1 = box.y0 + max(0, cell.y0 - seen.y0), box.y1 - max(0, seen.y1 - cell.y1)
-            least = 0.2 * ax.figure.dpi
-            if x1 - x0 > least and y1 - y0 > least:
-                new = Bbox([[x0, y0], [x1, y1]])
-                ax.set_position(ax.figure.transSubfigure.inverted().transform_bbox(new))
+            low, high = ax.figure.transSubfigure.transform(ax.get_position(original=True))
+            over = [cell[0], -cell[1]] - ax.get_tightbbox().get_points() * [[1], [-1]]
+            new = np.stack([low, high]) + np.maximum(over, 0) * [[1], [-1]]
+            if (new[1] - new[0] > 0.2 * ax.figure.dpi).all():
+                ax.set_position(Bbox(ax.figure.transSubfigure.inverted().transform(new)))
 
 
 def _cell(ax):
     """Return the part of its figure that axes may use, in pixels: up to half-way to the next."""
-    pad = _PAD / 2 * ax.figure.dpi
-    edge, own = ax.figure.bbox, _frame(ax)
-    x0, x1, y0, y1 = edge.x0 + pad, edge.x1 - pad, edge.y0 + pad, edge.y1 - pad
+    cell = ax.figure.bbox.padded(-_PAD / 2 * ax.figure.dpi).get_points()
+    low, high = _frame(ax)
     for other in ax.figure.axes:
-        box = _frame(other)
         if other is ax or not other.get_visible():
             continue
-        if box.y0 < own.y1 and own.y0 < box.y1:  # beside it
-            if box.x1 <= own.x0:
-                x0 = max(x0, (box.x1 + own.x0) / 2)
-            elif box.x0 >= own.x1:
-                x1 = min(x1, (box.x0 + own.x1) / 2)
-        elif box.x0 < own.x1 and own.x0 < box.x1:  # above or below
-            if box.y1 <= own.y0:
-                y0 = max(y0, (box.y1 + own.y0) / 2)
-            elif box.y0 >= own.y1:
-                y1 = min(y1, (box.y0 + own.y1) / 2)
-    return Bbox([[x0, y0], [x1, y1]])
+        others_low, others_high = _frame(other)
+        before, after = others_high <= low, high <= others_low
+        if (before | after).sum() == 1:  # beside it, above or below
+            cell[0] = np.where(before, np.maximum(cell[0], (others_high + low) / 2), cell[0])
+            cell[1] = np.where(after, np.minimum(cell[1], (high + others_low) / 2), cell[1])
+    return cell
 
 
 def _frame(ax):
     spec = ax.get_subplotspec()
     box = ax.get_position(original=True) if spec is None else spec.get_position(ax.figure)
-    return ax.figure.transSubfigure.transform_bbox(box)
+    return ax.figure.transSubfigure.transform(box)
 
 
 # -- long sentences --------------------------------------------------------------------------------
 
 
-def _fold(figure, parts, heads, end=np.inf):
-    """Break what stands above axes and figure into as many lines as it needs."""
+def _fold(figure, parts, heads, end=np.inf, slack=0.0):
+    """Break what stands above axes and figure into as many lines as it needs.
+
+    What stands above axes may reach over others that have nothing above them.
+    """
     for ax in parts:
         ax.apply_aspect()
-    pad = _PAD * figure.dpi
+    pad = (_PAD + slack) * figure.dpi
     edge = min(figure.bbox.x1 - pad, end)
     left = min((ax.bbox.x0 for ax in parts), default=0.0)
     for text in figure.texts:
@@ -402,7 +413,8 @@ def _fold(figure, parts, heads, end=np.inf):
             text.set_text(folded(text, heads[text], edge - left))
     for ax in parts:
         own = ax.bbox
-        beside = (other.bbox for other in parts if other is not ax)
+        named = (other for other in parts if any(heads[text].strip() for text in titles(other)))
+        beside = (other.bbox for other in named if other is not ax)
         nearest = min((b.x0 for b in beside if b.x0 > own.x1 and b.y0 < own.y1 and own.y0 < b.y1),
                       default=edge + pad)  # fmt: skip
         _fold_head(ax, heads, nearest - pad - own.x0, own.width)
@@ -420,8 +432,8 @@ def _fold_head(ax, heads, room, width):
         return
     height = ax.bbox.height
     below, gap = second.get_window_extent(), 8 / 72 * ax.figure.dpi
-    if first.get_window_extent().x1 + gap > below.x0:
-        raise_title(ax, 1 + (below.height + gap / 4) / height)
+    touches = first.get_window_extent().x1 + gap > below.x0
+    raise_title(ax, 1 + touches * (below.height + gap / 4) / height)
 
 
 def folded(text: Any, words: str, room: float) -> str:

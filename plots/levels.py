@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap, Normalize, PowerNorm
 
 from .layout import placed
-from .marks import few_ticks, halo, note_below
+from .marks import few_ticks, filled, halo, key_beside, note_below, on_paper
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _APART = 4.0  # times as long, a side of a window has another unit than the other one
@@ -70,7 +70,7 @@ def draw_levels(ax: Any, field: Any, window: Any, bands: Bands, look: Any) -> No
     hatch(ax, x, y, ~np.isfinite(z), look)
     ax.set(xlim=np.asarray(window)[0], ylim=np.asarray(window)[1])
     set_sides(ax, window, look)
-    few_ticks(ax)
+    few_ticks(ax.xaxis, ax.yaxis)
 
 
 def set_sides(ax: Any, window: Any, look: Any) -> None:
@@ -105,16 +105,13 @@ def _cells(x, y):
 
 def band_bar(beside: Any, bands: Bands, look: Any, label: str = "$f$") -> Any:
     """Draw the bands of a map right of it as its scale, labeled at the levels that have room."""
-    ax = beside.inset_axes((1.05, 0, 0.05, 1), label="scale")
+    ax = key_beside(beside, (1.05, 0, 0.05, 1), "scale")
     places = np.asarray(bands.norm(bands.edges))
     for below, above, color in zip(places[:-1], places[1:], bands.colors, strict=True):
         ax.axhspan(below, above, color=color, lw=0)
     for place in places[1:-1]:
         ax.axhline(place, color=look.paper, lw=0.6)
     ax.set(xlim=(0, 1), ylim=(0, 1), xticks=[])
-    ax.yaxis.tick_right()
-    ax.tick_params(length=0, pad=3)
-    ax.spines[:].set_visible(False)
     offset, labels = labels_of(bands)
     if len(labels):
         ax.annotate(f"{label}{relative(offset)}", (0, 1), (0, 5), "axes fraction",
@@ -199,12 +196,11 @@ def ray_labels(ax: Any, field: Any, bands: Bands, origin: Any, look: Any, path: 
         for text in written:
             text.set_visible(True)  # what is hidden has no size
         room = np.array([text.get_window_extent().size for text in written]).reshape(-1, 2)
-        taken = np.zeros((0, 2)) if path is None else _points_of_paper(ax, _filled(path))
-
+        taken = np.zeros((0, 2)) if path is None else on_paper(ax, filled(path))
         room = room / ax.figure.dpi * 72
 
         def free(ray):
-            places = _points_of_paper(ax, np.array([place for _, place in ray]).reshape(-1, 2))
+            places = on_paper(ax, np.array([place for _, place in ray]).reshape(-1, 2))
             half = room[[i for i, _ in ray]] / 2 + 4  # a mark may not hide a minus sign
             covered = (np.abs(places[:, None] - taken) <= half[:, None]).all(2).any(1)
             return [one for one, hidden in zip(ray, covered, strict=True) if not hidden]
@@ -218,19 +214,6 @@ def ray_labels(ax: Any, field: Any, bands: Bands, origin: Any, look: Any, path: 
     placed(place)
 
 
-def _points_of_paper(ax, places):
-    """Return places (n, 2) in typographic points."""
-    return ax.transData.transform(places) / ax.figure.dpi * 72
-
-
-def _filled(path):
-    """Return a path with points between its points."""
-    path = np.asarray(path, np.float64)
-    path = path[np.isfinite(path).all(1)]
-    k = np.linspace(0, len(path) - 1, 400)
-    return np.stack([np.interp(k, np.arange(len(path)), column) for column in path.T], 1)
-
-
 def _crossings(ax, field, bands, origin, corner, room):
     """Return which levels a ray crosses where their labels, of sizes (n, 2), have room, and where.
 
@@ -238,7 +221,7 @@ def _crossings(ax, field, bands, origin, corner, room):
     """
     path = origin + np.linspace(0, 1, 2001)[:, None] * (corner - origin)
     values = _interpolated(field, path)
-    points = _points_of_paper(ax, path)
+    points = on_paper(ax, path)
     low, high = ax.bbox.get_points() / ax.figure.dpi * 72
     last, size, found = points[0], np.array([3.0, 3.0]), []
     for i, level in enumerate(bands.levels):

@@ -12,7 +12,7 @@ import matplotlib
 import numpy as np
 from matplotlib.colors import to_rgba
 from matplotlib.patches import FancyArrowPatch
-from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from .layout import folded, placed
 from .palette import legible
@@ -214,11 +214,29 @@ def tint(look: Any) -> tuple:
     return tuple(0.89 * paper + 0.11 * ink)
 
 
+def on_paper(ax: Any, places: Any) -> np.ndarray:
+    """Return places (n, 2) of axes in typographic points."""
+    return ax.transData.transform(np.asarray(places, np.float64)) / ax.figure.dpi * 72
+
+
+def filled(points: Any) -> np.ndarray:
+    """Return the finite ones of points (n, 2), with others between two of them.
+
+    Examples
+    --------
+    >>> assert len(filled([[0.0, 0.0], [7.0, 0.0], [np.nan, 0.0]])) == 9
+    """
+    points = np.asarray(points, np.float64)
+    points = points[np.isfinite(points).all(1)]
+    between = points[:-1] + np.linspace(0, 1, 8)[:, None, None] * np.diff(points, axis=0)
+    return np.concatenate([between.reshape(-1, 2), points[-1:]])
+
+
 def spaced(ax: Any, points: Any, least: float) -> list[int]:
     """Return which points (n, 2) are so many typographic points from the last one returned."""
     kept = [0]
     with np.errstate(over="ignore", invalid="ignore"):  # of runs that diverge
-        places = ax.transData.transform(np.asarray(points, float)) / ax.figure.dpi * 72
+        places = on_paper(ax, points)
         for k, place in enumerate(places):
             if np.linalg.norm(place - places[kept[-1]]) >= least:
                 kept.append(k)
@@ -231,6 +249,28 @@ def write(ax: Any, x: float, y: float, text: str, color: Any, look: Any, **optio
     return ax.text(x, y, text, color=legible(color, look), **options)
 
 
+def label(
+    ax: Any, text: str, point: Any, offset: Any, look: Any, color: Any = None, **options: Any
+) -> Any:
+    """Write a small legible text on a border of paper, so many points from a point (2,)."""
+    options = {"va": "center", "zorder": 10, "gid": "gd:label"} | options
+    return ax.annotate(text, point, offset, textcoords="offset points", fontsize=small(),
+                       color=legible(color or look.ink, look), path_effects=halo(look, 2.2),
+                       **options)  # fmt: skip
+
+
+def key_beside(ax: Any, bounds: Any, name: str) -> Any:
+    """Return axes right of others, within bounds (4,) in fractions of them, for a scale or a key.
+
+    Their ticks are on the right; a theme's colors touch no line.
+    """
+    beside = ax.inset_axes(bounds, label=name)
+    beside.yaxis.tick_right()
+    beside.tick_params(length=0, pad=3)
+    beside.spines[:].set_visible(False)
+    return beside
+
+
 def write_beside(ax: Any, x: Any, y: Any, share: float, text: str, color: Any, look: Any) -> None:
     """Write right of a falling line, where it crosses a share of the height of log axes."""
     low, high = np.log(ax.get_ylim())
@@ -239,9 +279,7 @@ def write_beside(ax: Any, x: Any, y: Any, share: float, text: str, color: Any, l
     after = int(np.argmax(heights < level))
     step = (heights[after - 1] - level) / (heights[after - 1] - heights[after])
     at = x[after - 1] + step * (x[after] - x[after - 1])
-    ax.annotate(text, (at, np.exp(level)), xytext=(7, 0), textcoords="offset points", va="center",
-                fontsize=0.9 * ax.xaxis.label.get_size(), color=legible(color, look), zorder=10,
-                path_effects=halo(look, 2.2), gid="gd:label")  # fmt: skip
+    label(ax, text, (at, np.exp(level)), (7, 0), look, color)
 
 
 def headline(fig: Any, sentence: str) -> None:
@@ -320,21 +358,33 @@ def is_short(name: str) -> bool:
     return len(name) == 1 or (name[:1] == name[-1:] == "$" and " " not in name)
 
 
-def few_ticks(ax: Any, n: int = 5) -> None:
-    """Give both axes of a map at most n round ticks."""
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(MaxNLocator(n, steps=[1, 2, 5, 10]))
+def few_ticks(*axes: Any, most: int = 5, whole: bool = False) -> None:
+    """Give each axis at most so many round ticks, and no more than it has room for."""
+
+    def place():
+        for axis in axes:
+            n = max(1, int(min(most, _ticks_in(axis))))
+            axis.set_major_locator(MaxNLocator(n, integer=whole, steps=[1, 2, 5, 10]))
+
+    placed(place)
 
 
 def log_axis(ax: Any, axis: str, most: int = 6) -> None:
-    """Make an axis logarithmic: at most so many ticks, on whole decades, none between them."""
+    """Make an axis logarithmic: so many ticks at most, no more than it has room for, on decades."""
     getattr(ax, f"set_{axis}scale")("log")
-    low, high = sorted(np.log10(getattr(ax, f"get_{axis}lim")()))
-    every = max(1, int(np.ceil((high - low) / most)))
     which = getattr(ax, f"{axis}axis")
-    if high + 2 * every < np.log10(np.finfo(np.float64).max):
-        which.set_major_locator(LogLocator(10.0**every, numticks=most + 3))
-    else:  # it would try ticks that overflow
-        first = np.ceil(low / every) * every
-        which.set_major_locator(FixedLocator(10.0 ** np.arange(first, high, every)))
     which.set_minor_locator(NullLocator())
+
+    def place():
+        low, high = sorted(np.log10(which.get_view_interval()))
+        every = max(1, np.ceil((high - low) / min(most, _ticks_in(which))))
+        decades = np.arange(np.ceil(low / every) * every, high + 1e-9, every)
+        which.set_major_locator(FixedLocator(10.0**decades))
+
+    placed(place)
+
+
+def _ticks_in(axis):
+    """Return how many labels of ticks an axis has room for."""
+    width, height = axis.axes.bbox.size / axis.axes.figure.dpi * 72
+    return max(width / 24 if axis.axis_name == "x" else height / 12, 1)

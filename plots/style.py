@@ -25,7 +25,9 @@ DASHED, DOTTED = (0, (5, 2)), (0, (1, 1.6))
 
 
 def _settings(look) -> dict[Any, Any]:
-    return {
+    ticks = {"color": look.muted, "labelcolor": look.ink, "labelsize": 7.5, "major.size": 3}
+    ticks["major.width"] = 0.7
+    return {f"{axis}tick.{name}": value for axis in "xy" for name, value in ticks.items()} | {
         "figure.dpi": 100,
         "savefig.dpi": 200,
         "figure.facecolor": look.paper,
@@ -54,16 +56,6 @@ def _settings(look) -> dict[Any, Any]:
         "grid.color": look.rule,
         "grid.linewidth": 0.5,
         "grid.alpha": 0.8,
-        "xtick.color": look.muted,
-        "ytick.color": look.muted,
-        "xtick.labelcolor": look.ink,
-        "ytick.labelcolor": look.ink,
-        "xtick.labelsize": 7.5,
-        "ytick.labelsize": 7.5,
-        "xtick.major.size": 3,
-        "ytick.major.size": 3,
-        "xtick.major.width": 0.7,
-        "ytick.major.width": 0.7,
         "lines.linewidth": 1.8,
         "lines.markersize": 4.0,
         "lines.markeredgewidth": 0.6,

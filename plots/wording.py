@@ -35,6 +35,21 @@ def words(fig: FigureBase) -> list[str]:
     return [re.sub(r"\s*\n\s*", " ", text.strip()) for text in said if text.strip()]
 
 
+def of_name(f: object) -> str:
+    """Return " of " and the name of an objective, as far as somebody gave it one.
+
+    Examples
+    --------
+    >>> import gdpure as gd
+    >>> assert of_name(gd.landscapes.double_well) == " of double well"
+    >>> assert of_name(lambda theta: 0.0) == of_name(gd.least_squares([[1.0]], [1.0])) == ""
+    """
+    for inside in ("value", "function"):  # of an objective, of gd.unpack
+        f = getattr(f, inside, f)
+    name = str(getattr(f, "name", getattr(f, "__name__", "<")))
+    return "" if name.startswith(("<", "_")) else f" of {name.replace('_', ' ')}"
+
+
 def alt_text(fig: FigureBase) -> str:
     """Return what a figure shows, in sentences made of what is drawn.
 

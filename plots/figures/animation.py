@@ -7,32 +7,29 @@ from base64 import b64encode
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import matplotlib
 import numpy as np
+from jax.typing import ArrayLike
 from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 import gdpure as gd
 from gdpure import guards
 
-from .. import views
+from ...specs.screen import progress
+from .. import marks, views
 from ..files import without_ending, write
 from ..layout import Plan, canvas, drawing
-from ..marks import edge_marks, foot_marks, key, log_axis
 from ..palette import Theme
 from ..reading import role_of
 from ..sizes import grow, size_of, titles
 from ..style import NAMES, figure_level, style
 from ..wording import alt_text
 from .maps import descent
-
-if TYPE_CHECKING:
-    from jaxtyping import ArrayLike
 
 _TALL = 3.3  # inches
 _ANEW = ("outside the window", "not positive")  # are marks that every frame has of its own
@@ -136,7 +133,7 @@ def animate(
     [curve] = right.plot([], [], color=look.gd, marker="o", ms=3.6, mec=look.paper, mew=0.45,
                          lw=1.4, markevery=every_dot, gid="gd:measured")  # fmt: skip
 
-    key(right, " ", look)
+    marks.key(right, " ", look)
     [head], [noted] = (
         [text for text in titles(ax) if text.get_ha() == side]
         for ax, side in ((left, "left"), (right, "right"))
@@ -153,13 +150,13 @@ def animate(
                 mark.remove()
         path.set_data(*seen.T)
         path.set_markevery(dots[dots <= k].tolist())
-        outside = edge_marks(left, seen, window, look.gd, look)
+        outside = marks.edge_marks(left, seen, window, look.gd, look)
         drawn, lost = heights[: k + 1], 0
         if right.get_yscale() == "log":
-            lost = foot_marks(right, steps, drawn, look.gd)
+            lost = marks.foot_marks(right, steps, drawn, look.gd)
             drawn = np.where(drawn > 0, drawn, np.nan)
             limits = [right.get_xlim(), right.get_ylim()]
-            edge_marks(right, np.stack([steps, drawn], 1), limits, look.gd, look)
+            marks.edge_marks(right, np.stack([steps, drawn], 1), limits, look.gd, look)
         curve.set_data(steps, drawn)
         head.set_text(f"{k} step{'s' * (k != 1)}" if title is None else title)
         said = [f"{outside} outside the map" * (outside > 0), f"{lost} not above 0" * (lost > 0),
@@ -186,11 +183,11 @@ def _gap(ax, f, run, points):
     shown = heights[np.isfinite(heights)]
     last = max(len(points) - 1, 1)
     ax.set(xlim=(-0.02 * last, 1.02 * last), xlabel="iteration $k$")
-    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
+    marks.few_ticks(ax.xaxis, most=6, whole=True)
     if known and (shown > 0).any():
         first = heights[0] if heights[0] > 0 else shown.max()
         ax.set_ylim(shown[shown > 0].min() / 1.6, 1.6 * min(shown.max(), _REACH * first))
-        log_axis(ax, "y")
+        marks.log_axis(ax, "y")
     elif shown.size:
         room = 0.06 * (np.ptp(shown) or 1)
         ax.set_ylim(shown.min() - room, shown.max() + room)
@@ -258,7 +255,13 @@ def _filmed(animation, form, dpi):
         film = Path(folder, f"film.{form}")
         matplotlib.rcParams["animation.ffmpeg_path"] = ffmpeg
         try:
-            animation.save(film, writer=_WRITERS[form](fps=animation.fps), dpi=dpi)
+            with progress("filming") as say:
+                animation.save(
+                    film,
+                    writer=_WRITERS[form](fps=animation.fps),
+                    dpi=dpi,
+                    progress_callback=lambda i, n: say((i + 1) / n, f"frame {i + 1} of {n}"),
+                )
         finally:
             fig.set_size_inches(size)  # MP4 has even numbers of pixels
         return film.read_bytes()

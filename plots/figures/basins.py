@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from jax.typing import ArrayLike
+from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, NoNorm, to_rgb
 from matplotlib.patches import Rectangle
 
+from .. import marks
 from ..layout import plane
 from ..levels import number, set_sides
-from ..marks import edge_marks, few_ticks, halo, key, name_axes, note_below, small, star
 from ..palette import Theme
 from ..style import NAMES, axes_level
 from ..views import attraction as views
 from ..views import inside
-
-if TYPE_CHECKING:
-    from jaxtyping import ArrayLike
-    from matplotlib.axes import Axes
 
 _SIZE = (5.3, None)  # inches
 _BANDS = 6  # of the number of steps
@@ -105,17 +103,17 @@ def basins(
     window = np.array([x[[0, -1]], y[[0, -1]]])
     ax.set(xlim=window[0], ylim=window[1])
     set_sides(ax, window, look)
-    few_ticks(ax)
-    name_axes(ax, names)
+    marks.few_ticks(ax.xaxis, ax.yaxis)
+    marks.name_axes(ax, names)
     lost = _minima(ax, found, window, look)
     tried = rf"$\eta = {number(float(found.step_size), 3)}$, {steps} steps"
     told = [tried, rf"until $\|g\|_\infty \leq {number(float(tolerance), 3)}$"]
     _key(ax, edges, colors, found, look)
     hollow = "\N{WHITE STAR} found: runs end there" * bool((~found.known).any())
     for said in ("\N{BLACK STAR} known" * bool(found.known.any()), hollow):
-        key(ax, said, look)
+        marks.key(ax, said, look)
     beyond = f"minimizers outside: {lost}" * (lost > 0)
-    note_below(ax, [*told, beyond], look)
+    marks.note_below(ax, [*told, beyond], look)
     ax.set_title(_finding(found, steps) if title is None else title)
     return ax
 
@@ -160,11 +158,10 @@ def _minima(ax, found, window, look):
     """Draw the minimizers with their numbers; return how many the window does not show."""
     seen = np.asarray(inside(found.minima, window)) if len(found.minima) else np.zeros(0, bool)
     for i in np.flatnonzero(seen):
-        star(ax, found.minima[i], look, proven=bool(found.known[i]), size=11)
-        ax.annotate(str(i + 1), found.minima[i], xytext=(6, 5), textcoords="offset points",
-                    color=look.ink, path_effects=halo(look, 2.0), zorder=10, clip_on=True,
-                    fontweight="bold", fontsize=0.9 * ax.xaxis.label.get_size())  # fmt: skip
-    return edge_marks(ax, np.asarray(found.minima)[~seen], window, look.ink, look)
+        marks.star(ax, found.minima[i], look, proven=bool(found.known[i]), size=11)
+        marks.label(ax, str(i + 1), found.minima[i], (6, 5), look, va="baseline", clip_on=True,
+                    fontweight="bold", gid="gd:number")  # fmt: skip
+    return marks.edge_marks(ax, np.asarray(found.minima)[~seen], window, look.ink, look)
 
 
 def _key(ax, edges, colors, found, look):
@@ -184,7 +181,8 @@ def _key(ax, edges, colors, found, look):
             names.append(f"{what},\n{_percent(share)}")
     lowest = min(places, default=0) - 0.7
     rows = bands - 0.5 - lowest
-    shown = ax.inset_axes((1.04, 0.78 - _ROW * rows, 0.05 * max(m, 1), _ROW * rows), label="key")
+    bounds = (1.04, 0.78 - _ROW * rows, 0.05 * max(m, 1), _ROW * rows)
+    shown = marks.key_beside(ax, bounds, "key")
     if m:
         shown.imshow(colors[:m].swapaxes(0, 1), origin="lower", aspect="auto")
     for y, options in regions:
@@ -194,12 +192,9 @@ def _key(ax, edges, colors, found, look):
     shown.set_xticks(range(m) if numbered else [], [str(i + 1) for i in range(m * numbered)])
     shown.set_yticks(places, names)
     shown.xaxis.tick_top()
-    shown.yaxis.tick_right()
-    shown.tick_params(length=0, pad=3)
-    shown.spines[:].set_visible(False)
     if m:
         shown.annotate("at most so\nmany steps", (0, 1), (0, 14), "axes fraction", color=look.ink,
-                       textcoords="offset points", fontsize=small())  # fmt: skip
+                       textcoords="offset points", fontsize=marks.small())  # fmt: skip
 
 
 def _percent(share):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from jax.typing import ArrayLike
+from matplotlib.axes import Axes
 
+from .. import marks
 from ..layout import plane
-from ..marks import note_below, side_labels, write
 from ..palette import Theme
 from ..style import DASHED, axes_level
 from ..views import certified as views
@@ -21,10 +23,6 @@ from .convergence import (
     frame,
     last_height,
 )
-
-if TYPE_CHECKING:
-    from jaxtyping import ArrayLike
-    from matplotlib.axes import Axes
 
 _SIZE = (7.2, 2.4)  # inches
 
@@ -83,7 +81,7 @@ def certificate(
     """
     shown = views.certificate(f, run, step_size)
     ax, look = plane(ax, _SIZE, theme, "certificate")
-    note_below(ax, _gaps(ax, shown, look), look)
+    marks.note_below(ax, _gaps(ax, shown, look), look)
     ax.set_title(_verdict(shown) if title is None else title)
     return ax
 
@@ -108,23 +106,20 @@ def _gaps(ax, shown, look):
             ax.plot(one.leaves, one.gap[one.leaves], marker, ms=6.6, c=color, mec=look.paper,
                     zorder=8, gid=f"gd:{one.dtype} leaves")  # fmt: skip
     if len(worst.k):
-        _circles(ax, worst.k, worst.gap, look)
+        seen = np.where(worst.gap > ax.get_ylim()[0], worst.gap, np.nan)
+        ax.plot(worst.k, seen, "o", ms=6, mfc=look.paper, mec=look.gd, mew=1.4, zorder=6,
+                clip_on=False, gid="gd:worst case")  # fmt: skip
         lost.append((foot(ax, worst.k, worst.gap, look.gd), "worst cases"))
         labels.append(
             (last_height(worst.gap), f"\N{WHITE CIRCLE} attained by {worst.what}", look.gd)
         )
     ax.set_xlabel("iteration $k$")
     ax.set_ylabel(r"gap $f(x_k) - f^\ast$")
-    write(ax, 0.985, 0.93, "excluded", look.bound, look, transform=ax.transAxes, ha="right",
-          va="center", style="italic")  # fmt: skip
-    side_labels(ax, labels, look)
+    marks.write(ax, 0.985, 0.93, "excluded", look.bound, look, transform=ax.transAxes, ha="right",
+                va="center", style="italic")  # fmt: skip
+    marks.side_labels(ax, labels, look)
     smaller = [f"{many} {what}" for many, what in lost if many]
     return [f"{', '.join(smaller)} are smaller: marks at the foot"] * bool(smaller)
-
-
-def _circles(ax, k, values, look):
-    ax.plot(k, np.where(values > ax.get_ylim()[0], values, np.nan), "o", ms=6, mfc=look.paper,
-            mec=look.gd, mew=1.4, zorder=6, clip_on=False, gid="gd:worst case")  # fmt: skip
 
 
 def _verdict(shown):

@@ -3,40 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from matplotlib.colors import PowerNorm
-from matplotlib.ticker import MaxNLocator
+from matplotlib.figure import FigureBase
 
 import gdpure as gd
 from gdpure import guards
 
-from .. import views
-from ..layout import Plan, canvas, placed
+from .. import marks, views
+from ..layout import Plan, canvas, in_rows
 from ..levels import Bands, bands_of, draw_levels, number
-from ..marks import (
-    few_ticks,
-    foot_marks,
-    headline,
-    key,
-    log_axis,
-    name_axes,
-    side_labels,
-    star,
-    write,
-    write_beside,
-)
 from ..palette import Theme
 from ..style import DASHED, NAMES, figure_level
 from ..views.comparisons import checked_rules, conditioned, drop, rules_for, scalings, stepped
 from ..views.fits import line_data
 from .maps import draw_ground, draw_path
-
-if TYPE_CHECKING:
-    from jaxtyping import ArrayLike
-    from matplotlib.figure import FigureBase
 
 _MARKERS = ("o", "s", "D", "^")
 _RINGS = 12  # level lines at most, two up to the start
@@ -93,7 +78,7 @@ def conditioning(
     height = max(drop(f) for f in problems.values())
     shown = {name: conditioned(f, steps, height) for name, f in problems.items()}
     plans = [
-        Plan([*_rows(list(shown), columns), ["gap"] * columns], (*[None] * rows, 1.34))
+        Plan([*in_rows(list(shown), columns), ["gap"] * columns], (*[None] * rows, 1.34))
         for columns, rows in ((len(shown), 1), (2, -(-len(shown) // 2)))
     ]
     fig, look, axes = canvas(fig, theme, "conditioning", *plans)
@@ -101,31 +86,25 @@ def conditioning(
     for i, (name, one) in enumerate(shown.items()):
         ax = axes[name]
         draw_levels(ax, one.field, one.window, bands, look)
-        name_axes(ax, names, pad=4)
+        marks.name_axes(ax, names, pad=4)
         if i:
             ax.set_ylabel("")
-        few_ticks(ax, 4)
+        marks.few_ticks(ax.xaxis, ax.yaxis, most=4)
         for k, (axis, reach) in enumerate(zip(one.axes, one.reach, strict=True)):
             ends = np.asarray(one.minimizer, np.float64) + np.outer([-reach, reach], axis)
             role = ("flat axis", "steep axis")[k]
             ax.plot(*ends.T, color=look.ink, lw=1.0, ls=(0, (3, 2)), zorder=5, gid=f"gd:{role}")
         outside = draw_path(ax, one.points, one.window, look, width=1.0)
-        star(ax, one.minimizer, look, proven=True, size=8)
+        marks.star(ax, one.minimizer, look, proven=True, size=8)
         size = ax.xaxis.label.get_size()
         kappa = f"$\\kappa = {number(one.smoothness / one.strong_convexity, 3)}$"
         ax.set_title(name, fontsize=size)
         lost = f", {outside} outside" * (outside > 0)
         ax.set_title(f"{kappa}{lost}", loc="right", fontsize=size, fontweight="normal")
     sentence = "the rounder the level sets, the faster the descent" if title is None else title
-    headline(fig, sentence)
+    marks.headline(fig, sentence)
     _draw_gaps(axes["gap"], shown, steps, look)
     return fig
-
-
-def _rows(names, columns):
-    """Return names in rows of so many, the last filled up with nothing."""
-    rows = [names[i : i + columns] for i in range(0, len(names), columns)]
-    return [*rows[:-1], rows[-1] + ["."] * (columns - len(rows[-1]))]
 
 
 def _problems(given):
@@ -157,8 +136,8 @@ def _draw_gaps(ax, shown, steps, look):
     first = max(float(one.gap[0]) for one in shown.values())
     floor = max(_LOW * first, *(one.floor for one in shown.values()))
     ax.set(xlim=(-0.012 * steps, steps * 1.012), ylim=(floor, first * 3))
-    log_axis(ax, "y")
-    ax.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+    marks.log_axis(ax, "y")
+    marks.few_ticks(ax.xaxis, most=10, whole=True)
     ax.grid(axis="y")
     ax.set_xlabel("iteration $k$", labelpad=1)
     labels, lost, leaving = [], 0, 0
@@ -168,18 +147,18 @@ def _draw_gaps(ax, shown, steps, look):
         every = max(1, steps // 50)
         ax.plot(k, np.where(above, one.gap, np.nan), marker, ms=4.6, color=look.gd, mec=look.paper,
                 mew=0.5, zorder=6, markevery=every, gid=f"gd:measured {name}")  # fmt: skip
-        foot_marks(ax, k[::every], np.where(above, one.gap, 0)[::every], look.gd)
+        marks.foot_marks(ax, k[::every], np.where(above, one.gap, 0)[::every], look.gd)
         lost += int((~above).sum())
         seen = np.flatnonzero(one.rate > floor)
         if len(seen) > steps:
             labels.append((one.rate[-1], name, look.gd))
         else:
-            write_beside(ax, k, one.rate, 0.2 + 0.26 * leaving, name, look.gd, look)
+            marks.write_beside(ax, k, one.rate, 0.2 + 0.26 * leaving, name, look.gd, look)
             leaving += 1
-    side_labels(ax, labels, look)
+    marks.side_labels(ax, labels, look)
     size = ax.xaxis.label.get_size()
     ax.set_title("gap $f(x_k) - f^\\ast$, measured and proven", fontsize=size)
-    key(ax, f"at the foot: {lost} below {number(floor, 1)}" * (lost > 0), look)
+    marks.key(ax, f"at the foot: {lost} below {number(floor, 1)}" * (lost > 0), look)
 
 
 # -- rules -----------------------------------------------------------------------------------------
@@ -260,13 +239,12 @@ def step_rules(
         last = below.get_subplotspec().is_last_row()
         draw_ground(ax, shown, bands, look, names, labels=False)
         outside = draw_path(ax, run.points, shown.window, look, width=1.0)
-        few_ticks(ax, 4)
+        marks.few_ticks(ax.xaxis, ax.yaxis, most=4)
+        marks.few_ticks(below.xaxis, most=4, whole=True)
         _name_panel(ax, name, _outcome(run, shown.minimum, outside), look)
         _draw_steps(below, run.step_sizes, limits, unit, look)
         if unit is not None and i == 0:
-            write(below, -0.4, 2.3, "$2/L$", look.warn, look, va="bottom", gid="gd:label")
-        _fit_ticks(ax, [1, 2, 5, 10])
-        _fit_ticks(below, None, integer=True)
+            marks.write(below, -0.4, 2.3, "$2/L$", look.warn, look, va="bottom", gid="gd:label")
         for part in (ax, below):
             part.tick_params(labelleft=first, labelbottom=last)
             if not first:
@@ -274,18 +252,20 @@ def step_rules(
             if not last:
                 part.set_xlabel("")
     sentence = _best(runs, steps) if title is None else title
-    headline(fig, sentence)
+    marks.headline(fig, sentence)
     return fig
 
 
 def _grid(names, columns, beside=False):
     """Return a plan of maps, each with its steps below, or beside it."""
-    rows, plan = _rows(names, columns), []
+    rows, plan = in_rows(names, columns), []
     for row in rows:
         below = [name if name == "." else f"{name} steps" for name in row]
         pairs = [part for pair in zip(row, below, strict=True) for part in pair]
         plan += [pairs] if beside else [row, below]
-    return Plan(plan, (None,) * len(rows) if beside else (None, 0.46) * len(rows))
+    if beside:
+        return Plan(plan, (None,) * len(rows), (2, 1) * columns)
+    return Plan(plan, (None, 0.46) * len(rows))
 
 
 def _start(given, dtype):
@@ -345,24 +325,14 @@ def _limits(step_sizes, unit):
 def _draw_steps(ax, step_sizes, limits, unit, look):
     sizes, n = step_sizes / (unit or 1), len(step_sizes)
     ax.set(xlim=(-0.02 * n - 0.4, 1.02 * n - 0.6), ylim=limits)
-    log_axis(ax, "y", 3)
+    marks.log_axis(ax, "y", 3)
     if unit is not None:
         ax.axhline(1, color=look.rule, lw=0.8, zorder=1, gid="gd:1/L")
         ax.axhline(2, color=look.warn, lw=1.0, ls=DASHED, zorder=2, gid="gd:2/L")
     seen = np.where(sizes > 0, sizes, np.nan)
     ax.plot(np.arange(n), seen, color=look.gd, marker="o", ms=2.8, mec=look.paper, mew=0.3, lw=0.9,
             zorder=5, markevery=max(1, n // 40), gid="gd:step sizes")  # fmt: skip
-    foot_marks(ax, np.arange(n), sizes, look.gd)
+    marks.foot_marks(ax, np.arange(n), sizes, look.gd)
     ax.set_xlabel("step $k$", labelpad=1)
     name = "$\\eta_k$" if unit is None else "$\\eta_k L$"
     ax.set_ylabel(name, rotation=0, labelpad=12, va="center")
-
-
-def _fit_ticks(ax, steps, **options):
-    """Give what is below the axes at most 4 ticks, or 2 where they are less than an inch wide."""
-
-    def place():
-        most = 4 if ax.bbox.width >= ax.figure.dpi else 2
-        ax.xaxis.set_major_locator(MaxNLocator(most, steps=steps, **options))
-
-    placed(place)

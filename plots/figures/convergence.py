@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from matplotlib.ticker import LogLocator, MaxNLocator
+from jax.typing import ArrayLike
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from gdpure import guards
 
+from .. import marks
 from ..layout import plane
 from ..levels import number
-from ..marks import foot_marks, log_axis, note_below, side_labels, tint
 from ..palette import Theme
 from ..style import DASHED, DOTTED, axes_level
 from ..views import convergence as views
 from ..views.fits import modes as split
 from .modes import draw_modes, least_shown, split_in_words
-
-if TYPE_CHECKING:
-    from jaxtyping import ArrayLike
-    from matplotlib.axes import Axes
 
 _SIZE = (7.2, 2.4)  # inches
 FEW = 60  # rows of a run get a dot each
@@ -129,8 +127,8 @@ def convergence(
     ax.set_xlabel("iteration $k$")
     ax.set_ylabel(r"gap $f(x_k) - f^\ast$" if gap else "value $f(x_k)$")
     if len(labels) > 1:
-        side_labels(ax, labels, look)
-    note_below(ax, notes, look)
+        marks.side_labels(ax, labels, look)
+    marks.note_below(ax, notes, look)
     finding = _fall(runs, lines, gap) if parts is None else split_in_words(parts)
     ax.set_title(finding if title is None else title)
     return ax
@@ -182,7 +180,7 @@ def frame(ax, last, shown, gap, most=6, least=0.0, yscale=None):
     heights = np.concatenate(shown)
     heights = heights[np.isfinite(heights)]
     ax.set_xlim(0, max(last, 1))
-    ax.xaxis.set_major_locator(MaxNLocator(9, integer=True, steps=[1, 2, 5, 10]))
+    marks.few_ticks(ax.xaxis, most=9, whole=True)
     ax.grid(axis="y")
     negative = not gap and (heights < 0).any()
     if yscale == "linear" or (yscale is None and negative):
@@ -194,11 +192,14 @@ def frame(ax, last, shown, gap, most=6, least=0.0, yscale=None):
     room = max((high / low) ** 0.06, 1.1)
     most_of_all = np.finfo(np.float64).max / 10
     ax.set_ylim(low / room, high * min(room, max(most_of_all / high, 1)))
-    log_axis(ax, "y", most)
-    if high / low < 30:
-        few = MaxNLocator(5, steps=[1, 2, 5, 10])
-        ax.yaxis.set_major_locator(LogLocator(10, (1, 2, 5)) if high / low > 4 else few)
-        ax.yaxis.set_major_formatter(lambda x, _: number(x))
+    if high / low >= 30:
+        marks.log_axis(ax, "y", most)
+        return
+    ax.set_yscale("log")
+    few = MaxNLocator(5, steps=[1, 2, 5, 10])
+    ax.yaxis.set_major_locator(LogLocator(10, (1, 2, 5)) if high / low > 4 else few)
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(lambda x, _: number(x))
 
 
 def draw_bounds(ax, bounds, look, tightest=None):
@@ -213,7 +214,7 @@ def draw_bounds(ax, bounds, look, tightest=None):
         ax.plot(k, drawn, c=look.bound, ls=dashes, lw=1.8 if solid else 1.4, zorder=3,
                 gid=f"gd:proven, {name}")  # fmt: skip
         if solid:
-            ax.fill_between(k, values, ax.get_ylim()[1], color=tint(look), lw=0, zorder=0,
+            ax.fill_between(k, values, ax.get_ylim()[1], color=marks.tint(look), lw=0, zorder=0,
                             gid="gd:excluded")  # fmt: skip
         labels.append((last_height(values), f"{name}   {formula}".rstrip(), look.bound))
     return labels
@@ -237,7 +238,9 @@ def draw_measured(ax, values, color, marker, look, role, size=4.4):
 def foot(ax, k, values, color):
     """Mark what is finite and below a logarithmic axis at its foot, and return how many."""
     finite = np.isfinite(values)
-    return foot_marks(ax, k[finite], np.where(values > ax.get_ylim()[0], values, 0)[finite], color)
+    return marks.foot_marks(
+        ax, k[finite], np.where(values > ax.get_ylim()[0], values, 0)[finite], color
+    )
 
 
 def last_height(values):
@@ -254,7 +257,7 @@ def _said(ax, line, color, look):
         kinds |= {"not positive": values <= 0, "too small": (values > 0) & (values < low)}
     lost = np.any(list(kinds.values()), axis=0)
     if lost.any():
-        foot_marks(ax, np.arange(len(values))[lost], np.zeros(lost.sum()), color)
+        marks.foot_marks(ax, np.arange(len(values))[lost], np.zeros(lost.sum()), color)
         kind = " or ".join(name for name, those in kinds.items() if those.any())
         said.append(f"{lost.sum()} of {len(values)} {kind}: marks at the foot")
     if line.diverged is not None:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
+from matplotlib.figure import FigureBase
 
+from .. import marks
 from ..layout import Plan, canvas
 from ..levels import number
-from ..marks import foot_marks, halo, headline, if_room, log_axis, note, write
-from ..palette import Theme, legible
+from ..palette import Theme
 from ..style import DASHED, DOTTED, figure_level
 from ..views.quotients import differences
-
-if TYPE_CHECKING:
-    from jaxtyping import ArrayLike
-    from matplotlib.figure import FigureBase
 
 
 @figure_level
@@ -79,7 +77,7 @@ def gradient_check(
         ax = axes[name]
         ax.set(xlim=limits[0], ylim=limits[1])
         for axis in "xy":
-            log_axis(ax, axis)
+            marks.log_axis(ax, axis)
         ax.grid()
         _draw_theory(ax, found, look)
         feet += _draw_errors(ax, found, look)
@@ -93,8 +91,8 @@ def gradient_check(
         if k:
             _label(ax, found, look)
     words = _finding(*shown) if title is None else title
-    headline(fig, words)
-    note(fig, _notes(shown, at, direction, gradient, feet), look)
+    marks.headline(fig, words)
+    marks.note(fig, _notes(shown, at, direction, gradient, feet), look)
     return fig
 
 
@@ -125,8 +123,11 @@ def _draw_theory(ax, found, look):
         ax.axvspan(still.max(), small, color=look.muted, alpha=0.1, lw=0, gid="gd:no step")
         if np.log10(still.max() / small) > 0.2 * abs(np.diff(np.log10(ax.get_xlim()))[0]):
             low, high = ax.get_ylim()
-            write(ax, np.sqrt(still.max() * small), low**0.35 * high**0.65, "$x+h$ rounds\nto $x$",
-                  look.muted, look, ha="center", va="center")  # fmt: skip
+            place, said = (
+                (np.sqrt(still.max() * small), low**0.35 * high**0.65),
+                "$x+h$ rounds\nto $x$",
+            )
+            marks.write(ax, *place, said, look.muted, look, ha="center", va="center")
 
 
 def _draw_errors(ax, found, look):
@@ -139,7 +140,7 @@ def _draw_errors(ax, found, look):
         moved = np.isfinite(errors)
         ax.plot(found.step, np.where(errors > 0, errors, np.nan), marker, color=color, ms=3.2,
                 mec=look.paper, mew=0.35, zorder=5, gid=f"gd:{name}")  # fmt: skip
-        feet += foot_marks(ax, found.step[moved], errors[moved], color)
+        feet += marks.foot_marks(ax, found.step[moved], errors[moved], color)
     return feet
 
 
@@ -162,14 +163,14 @@ def _draw_gradients(ax, found, given, look):
             text = f"{name}  {'≤' * bool(height and not seen)}{number(height, 2)}"
             place = {"transform": ax.get_yaxis_transform(), "ha": "right"}
             place["va"] = "top" if side < 0 < height else "bottom"
-            write(
+            marks.write(
                 ax,
                 0.985,
                 height * 3.0**side if height else low * (high / low) ** (0.1 + 0.05 * side),
                 text,
                 color,
                 look,
-                path_effects=halo(look, 2),
+                path_effects=marks.halo(look, 2),
                 **place,
             )
 
@@ -180,17 +181,11 @@ def _label(ax, found, look):
     across = np.sqrt(low * high)
     first, second = (h if low < h < high else across for h in found.best_steps)
     noise = 2 * found.unit * abs(found.value)
-    size = 0.9 * ax.xaxis.label.get_size()
-
     written = []
 
-    def say(h, height, text, color, move, **options):
+    def say(h, height, text, color, move, va="baseline", **options):
         if ax.get_ylim()[0] < height < ax.get_ylim()[1]:
-            options = {"xytext": move, "textcoords": "offset points", "zorder": 10} | options
-            written.append(
-                ax.annotate(text, (h, height), fontsize=size, color=legible(color, look),
-                            path_effects=halo(look, 2), **options)
-            )  # fmt: skip
+            written.append(marks.label(ax, text, (h, height), move, look, color, va=va, **options))
 
     def cut_forward(h):
         return h * abs(found.second) / 2
@@ -215,7 +210,7 @@ def _label(ax, found, look):
     if noise:
         far = first * (low / first) ** 0.4
         say(far, noise / far, "$2u|f|/h$", look.bound, (-12, 8), ha="right")
-    if_room(written)
+    marks.if_room(written)
 
 
 def _finding(single, double):

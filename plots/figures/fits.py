@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import FigureBase
 
-from .. import views
+from .. import marks, views
 from ..layout import Plan, canvas, placed
 from ..levels import bands_of, number
-from ..marks import (
-    edge_marks,
-    few_ticks,
-    halo,
-    name_axes,
-    note_below,
-    side_labels,
-)
 from ..palette import Theme
 from ..style import NAMES, figure_level
 from ..views.convergence import step_size_seen
 from ..views.fits import fitted
 from .maps import draw_ground
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from matplotlib.figure import FigureBase
-
 
 _FAR = 10.0  # times as far from the data as the first line, a line is out of sight
 
@@ -88,12 +76,12 @@ def fit_and_parameters(
     bands = bands_of(ground.field.z, look.mist, ground.minimum)
     draw_ground(ax, ground, bands, look, names, labels=False)
     ax.plot(*points.T, color=look.ink, lw=0.9, zorder=5, gid="gd:path")
-    outside = edge_marks(ax, points, ground.window, look.ink, look)
+    outside = marks.edge_marks(ax, points, ground.window, look.ink, look)
     for k, point, color in zip(shown.k, shown.points, colors, strict=True):
         ax.plot(*point[:, None], "o", ms=7, color=color, mec=look.paper, mew=0.8, zorder=7,
                 gid=f"gd:iterate {k}")  # fmt: skip
     _number_points(ax, shown, ground.window, look)
-    note_below(ax, [f"{outside} outside the window" * (outside > 0)], look)
+    marks.note_below(ax, [f"{outside} outside the window" * (outside > 0)], look)
     eta, steps = step_size_seen(run), len(points) - 1
     said = f"{steps} step{'s' * (steps != 1)}" if eta is None else f"$\\eta = {eta:.3g}$"
     ax.set_title(said if title is None else title)
@@ -113,17 +101,14 @@ def _number_points(ax, shown, window, look):
     written = []
     for k, point in zip(np.asarray(shown.k)[seen], shown.points[seen], strict=True):
         left = point[0] > 0.15 * window[0][0] + 0.85 * window[0][1]
-        text = ax.annotate(str(k), point, xytext=(-6 if left else 6, 5), zorder=10,
-                           textcoords="offset points", ha="right" if left else "left",
-                           fontsize=0.9 * ax.xaxis.label.get_size(),
-                           path_effects=halo(look, 2.2), gid="gd:number")  # fmt: skip
-        written.append(text)
+        written.append(marks.label(ax, str(k), point, (-6 if left else 6, 5), look, gid="gd:number",
+                                   ha="right" if left else "left", va="baseline"))  # fmt: skip
 
     def place():
         ax.apply_aspect()
         taken = np.zeros((0, 2))
         for text in written:
-            at = ax.transData.transform(text.xy) / ax.figure.dpi * 72
+            at = marks.on_paper(ax, text.xy)
             text.set_visible(bool((np.linalg.norm(taken - at, axis=1) > 15).all()))
             if text.get_visible():
                 taken = np.vstack([taken, at])
@@ -153,8 +138,8 @@ def _draw_fits(ax, shown, colors, look):
         away = "" if seen else " \N{UPWARDS ARROW}" if end > high else " \N{DOWNWARDS ARROW}"
         written = number(float(f"{value:.3g}")) if value < 1e6 else number(value, 2)
         labels.append((end, f"$k = {k}$,  $f = ${written}{away}", color))
-    side_labels(ax, labels, look)
-    few_ticks(ax)
-    name_axes(ax, ("$x$", "$y$"))
+    marks.side_labels(ax, labels, look)
+    marks.few_ticks(ax.xaxis, ax.yaxis)
+    marks.name_axes(ax, ("$x$", "$y$"))
     lost = int((~near).sum())
     ax.set_title(f"as lines, {lost} out of sight" if lost else "the same points as lines")

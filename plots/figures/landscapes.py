@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
+from matplotlib.axes import Axes
+from matplotlib.figure import FigureBase
 from matplotlib.ticker import MaxNLocator
 
 import gdpure as gd
 from gdpure import guards
 
-from .. import views
+from .. import marks, views
 from ..layout import Plan, canvas, placed, plane
 from ..levels import band_bar, bands_of
-from ..marks import (
-    cross,
-    few_ticks,
-    headline,
-    in_math,
-    is_short,
-    key,
-    note_below,
-    spaced,
-    star,
-    two_names,
-)
 from ..palette import Theme
 from ..style import DASHED, NAMES, axes_level, figure_level
+from ..wording import of_name
 from .maps import draw_ground, draw_path
-
-if TYPE_CHECKING:
-    from jaxtyping import ArrayLike
-    from matplotlib.axes import Axes
-    from matplotlib.figure import FigureBase
 
 _SKY = -75.0  # degrees, the azimuth where no direction is flatter than another
 
@@ -77,7 +64,7 @@ def surface(
     shown = views.ground("surface", f, window)
     bands = bands_of(shown.field.z, look.depth, shown.minimum)
     _relief(ax, shown, bands, look, names)
-    ax.set_title("" if title is None else title)
+    ax.set_title("" if title is None else title, loc="left")  # in space it would be centered
     return ax
 
 
@@ -139,13 +126,13 @@ def landscape(
         above = np.where(seen, above, np.nan)
         [line] = space.plot(*points.T, above, color=look.gd, marker="o", ms=3.4, mec=look.paper,
                             mew=0.4, lw=1.5, zorder=7, gid="gd:path")  # fmt: skip
-        placed(lambda: line.set_markevery(spaced(plane, points, 4)))
+        placed(lambda: line.set_markevery(marks.spaced(plane, points, 4)))
     if stops is not None:
-        cross(plane, stops, look)
-        cross(space, np.column_stack([stops, _heights(f, None, stops)]), look)
-        key(plane, "\N{MULTIPLICATION SIGN} found", look)
-    headline(fig, "surface and level sets" if title is None else title)
-    note_below(plane, [f"{lost} outside the window" * (lost > 0)], look)
+        marks.cross(plane, stops, look)
+        marks.cross(space, np.column_stack([stops, _heights(f, None, stops)]), look)
+        marks.key(plane, "\N{MULTIPLICATION SIGN} found", look)
+    marks.headline(fig, f"surface and level sets{of_name(f)}" if title is None else title)
+    marks.note_below(plane, [f"{lost} outside the window" * (lost > 0)], look)
     return fig
 
 
@@ -230,7 +217,7 @@ def _relief(ax, shown, bands, look, names):
             ax.plot(*ends, [height] * 2, c=color, lw=1.6, ls=DASHED, zorder=order,
                     gid="gd:minimizers")  # fmt: skip
     for point in shown.minima:
-        star(ax, (*np.asarray(point), shown.minimum), look, proven=True, size=9)
+        marks.star(ax, (*np.asarray(point), shown.minimum), look, proven=True, size=9)
 
 
 def _stand(ax, shown, levels, look, names):
@@ -240,13 +227,10 @@ def _stand(ax, shown, levels, look, names):
     ax.set(xlim=window[0], ylim=window[1], zlim=(floor, high))
     ax.set_proj_type("persp", focal_length=1.0)
     ax.view_init(32, _viewpoint(np.asarray(shown.field.z)))
-    few_ticks(ax, 4)
     placed(lambda: _zoom(ax))
     for axis, (left, right) in zip((ax.xaxis, ax.yaxis), window, strict=True):
-        ticks, room = (
-            MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(left, right),
-            (right - left) / 9,
-        )
+        ticks = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(left, right)
+        room = (right - left) / 9
         axis.set_ticks([t for t in ticks if left + room < t < right - room])  # corners are crowded
     ticks = MaxNLocator(3, steps=[1, 2, 5, 10]).tick_values(low, high)
     ax.set_zticks([t for t in ticks if low - 0.02 * (high - low) <= t <= high])
@@ -255,9 +239,9 @@ def _stand(ax, shown, levels, look, names):
         axis.line.set(color=look.rule, linewidth=0.7)
     ax.tick_params(pad=-3, labelsize=0.82 * ax.xaxis.label.get_size())
     ax.tick_params(axis="z", pad=1)
-    for axis, name in zip((ax.xaxis, ax.yaxis), two_names(names), strict=True):
-        axis.set_rotate_label(not is_short(name))  # a letter stands upright
-        axis.set_label_text(in_math(name), rotation=0)
+    for axis, name in zip((ax.xaxis, ax.yaxis), marks.two_names(names), strict=True):
+        axis.set_rotate_label(not marks.is_short(name))  # a letter stands upright
+        axis.set_label_text(marks.in_math(name), rotation=0)
         axis.labelpad = -6
 
 

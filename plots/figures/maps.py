@@ -3,39 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
+from matplotlib.axes import Axes
 
 import gdpure as gd
 
-from .. import views
+from .. import marks, views
 from ..layout import placed, plane, redrawn
 from ..levels import bands_of, draw_levels, labels_of, ray_labels, relative
-from ..marks import (
-    arrow,
-    dot,
-    edge_marks,
-    halo,
-    key,
-    name_axes,
-    note_below,
-    small,
-    spaced,
-    star,
-    write,
-)
 from ..palette import Theme
 from ..style import DASHED, NAMES, axes_level
 from ..views.convergence import steps_in_words
 from ..views.grounds import FOUND, Ground
+from ..wording import of_name
 from .convergence import colors_of_runs, runs_of
-
-if TYPE_CHECKING:
-    from jaxtyping import ArrayLike
-    from matplotlib.axes import Axes
 
 _SIDES = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y]  # of a mark
 SQUARE = (3.9, None)  # inches, of a map that is alone
@@ -86,7 +72,7 @@ def level_sets(
     shown = views.ground("level_sets", f, window)
     bands = bands_of(shown.field.z, look.depth, shown.minimum)
     draw_ground(ax, shown, bands, look, names)
-    ax.set_title("level sets" if title is None else title)
+    ax.set_title(f"level sets{of_name(f)}" if title is None else title)
     return ax
 
 
@@ -156,7 +142,7 @@ def descent(
     if not alone:
         redrawn(ax, lambda: _name_paths(ax, paths, shown, look))
     ax.set_title(_finding(f, runs, paths) if title is None else title)
-    note_below(ax, [f"{outside} outside the window" * (outside > 0)], look)
+    marks.note_below(ax, [f"{outside} outside the window" * (outside > 0)], look)
     return ax
 
 
@@ -165,62 +151,49 @@ def _draw_arrows(ax, f, points, window, arrows, color, look):
     if arrows == "step":
         for start, vector in zip(points[:-1], np.diff(points, axis=0), strict=True):
             if np.isfinite(vector).all() and vector.any():
-                arrow(ax, start, vector, color, look, "step", 1.4)
+                marks.arrow(ax, start, vector, color, look, "step", 1.4)
     elif arrows == "-grad":
         reach = 0.12 * np.ptp(np.asarray(window)[0])
         seen = points[np.asarray(views.inside(points, window))]
 
         def draw():
-            for at in seen[spaced(ax, seen, 36)] if len(seen) else seen:
+            for at in seen[marks.spaced(ax, seen, 36)] if len(seen) else seen:
                 gradient = np.asarray(gd.reverse(f)(jnp.asarray(at, window.dtype))[1])
                 length = np.linalg.norm(gradient)
                 if length > 0 and np.isfinite(length):
-                    arrow(ax, at, -reach * gradient / length, look.ink, look, "-grad", 1.4)
+                    marks.arrow(ax, at, -reach * gradient / length, look.ink, look, "-grad", 1.4)
 
         redrawn(ax, draw)
 
 
 def _name_paths(ax, paths, shown, look):
     """Write the name of each path beside it, where no path is and others are farther."""
-    lines = {name: _on_paper(ax, _between(points)) for name, points in paths.items()}
-    marks = _on_paper(ax, np.concatenate([shown.minima, shown.lowest[None]]))
-    low, high = _on_paper(ax, np.asarray(shown.window).T)
+    lines = {name: marks.on_paper(ax, marks.filled(points)) for name, points in paths.items()}
+    stars = marks.on_paper(ax, np.concatenate([shown.minima, shown.lowest[None]]))
+    low, high = marks.on_paper(ax, np.asarray(shown.window).T)
     for (name, points), color in zip(paths.items(), colors_of_runs(look), strict=False):
         seen = points[np.asarray(views.inside(points, shown.window))]
         if not len(seen):
             continue
-        half = small() * np.array([0.31 * len(name), 0.6])  # of the text, about
-        places = _on_paper(ax, seen[np.linspace(0, len(seen) - 1, 60).astype(int)])
+        half = marks.small() * np.array([0.31 * len(name), 0.6])  # of the text, about
+        places = marks.on_paper(ax, seen[np.linspace(0, len(seen) - 1, 60).astype(int)])
         middles = np.concatenate([places + (half + 4) * side for side in _SIDES])
         middles = middles[((middles - half > low) & (middles + half < high)).all(1)]
         if not len(middles):
             continue
-        others = np.concatenate([marks, *(line for of, line in lines.items() if of != name)])
+        others = np.concatenate([stars, *(line for of, line in lines.items() if of != name)])
         own, away = (_least_distance(middles, half, those) for those in (lines[name], others))
         free = np.minimum(np.minimum(own, away), 6) + np.minimum(away - own, 40) / 10
         middle, lines[f"name of {name}"] = middles[free.argmax()], middles[free.argmax(), None]
         x, y = ax.transData.inverted().transform(middle / 72 * ax.figure.dpi)
-        write(ax, x, y, name, color, look, ha="center", va="center",
-              path_effects=halo(look, 2.2), gid="gd:label")  # fmt: skip
+        marks.write(ax, x, y, name, color, look, ha="center", va="center",
+                    path_effects=marks.halo(look, 2.2), gid="gd:label")  # fmt: skip
 
 
 def _least_distance(middles, half, points):
     """Return how far rectangles around middles (m, 2) are from the nearest of points (n, 2)."""
     beside = np.maximum(np.abs(middles[:, None] - points) - half, 0)
     return np.linalg.norm(beside, axis=2).min(1)
-
-
-def _between(points):
-    """Return finite points (n, 2), and some between two of them."""
-    points = points[np.isfinite(points).all(1)]
-    share = np.linspace(0, 1, 8)[:, None, None]
-    between = points[:-1] + share * np.diff(points, axis=0)
-    return np.concatenate([between.reshape(-1, 2), points[-1:]])
-
-
-def _on_paper(ax, places):
-    """Return places (n, 2) in typographic points."""
-    return ax.transData.transform(np.asarray(places, np.float64)) / ax.figure.dpi * 72
 
 
 def _finding(f, runs, paths):
@@ -247,7 +220,7 @@ def draw_ground(
     Levels are labeled, if they are, where there will be no path.
     """
     draw_levels(ax, shown.field, shown.window, bands, look)
-    name_axes(ax, names)
+    marks.name_axes(ax, names)
     if labels:
         middle = shown.lowest if shown.line is None else np.mean(shown.line, 0)
         ray_labels(ax, shown.field, bands, middle, look, path)
@@ -258,17 +231,17 @@ def draw_ground(
                 gid="gd:minimizers")  # fmt: skip
         said = f"dashed: {said}"
     elif shown.said == FOUND:
-        star(ax, shown.lowest, look, proven=False)
+        marks.star(ax, shown.lowest, look, proven=False)
         said = f"\N{WHITE STAR} {said}"
     for point in shown.minima:
-        star(ax, point, look, proven=True)
+        marks.star(ax, point, look, proven=True)
     if len(shown.minima):
         said = f"\N{BLACK STAR} {said}"
-    key(ax, said, look)
+    marks.key(ax, said, look)
     lost = 100 * np.mean(~np.isfinite(np.asarray(shown.field.z)))
     offset = labels_of(bands)[0] if labels else 0.0
     notes = [f"levels of $f${relative(offset)}"] * bool(offset)
-    note_below(ax, notes + [f"not finite: {lost:.0f} %"] * bool(lost), look)
+    marks.note_below(ax, notes + [f"not finite: {lost:.0f} %"] * bool(lost), look)
 
 
 def draw_path(
@@ -285,6 +258,6 @@ def draw_path(
     color = look.gd if color is None else color
     [line] = ax.plot(*points.T, color=color, marker="o", ms=size, mec=look.paper, mew=size / 9,
                      lw=width, zorder=6, gid=f"gd:{role}")  # fmt: skip
-    placed(lambda: line.set_markevery(spaced(ax, points, 0.75 * size)))
-    dot(ax, points[0], look, "start", size + 1.6)
-    return edge_marks(ax, points, window, color, look)
+    placed(lambda: line.set_markevery(marks.spaced(ax, points, 0.75 * size)))
+    marks.dot(ax, points[0], look, "start", size + 1.6)
+    return marks.edge_marks(ax, points, window, color, look)

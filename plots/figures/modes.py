@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from .. import marks
 from ..levels import number
-from ..marks import foot_marks, write_beside
 from ..style import DASHED, DOTTED
 from ..views.fits import Modes
 
@@ -44,7 +44,7 @@ def draw_modes(ax: Any, shown: Modes, look: Any) -> tuple[list, list[str]]:
         labels.append((shown.theory[i], _name(shown, i, few), look.bound))
     leaving = [item for item in labels if not item[0][-1] > low]
     for rank, (heights, text, color) in enumerate(leaving):
-        write_beside(ax, k, heights, 0.16 + 0.22 * rank, text, color, look)
+        marks.write_beside(ax, k, heights, 0.16 + 0.22 * rank, text, color, look)
     notes = [r"lines: $\lambda c^2 (1-\eta\lambda)^{2k} / 2$, marks: measured"]
     notes += [f"{lost} marks at the foot: smaller"] * bool(lost)
     return [(h[-1], *rest) for h, *rest in labels if h[-1] > low], notes
@@ -64,7 +64,7 @@ def _marks(ax, heights, marker, size, color, low, some, look, which):
     seen = np.where(above, heights, np.nan)
     ax.plot(k, seen, ls="none", marker=marker, ms=size, color=color, mec=look.paper, mew=0.4,
             markevery=some, zorder=6, gid=f"gd:measured {which}")  # fmt: skip
-    foot_marks(ax, k[some], np.where(above, heights, 0)[some], color)
+    marks.foot_marks(ax, k[some], np.where(above, heights, 0)[some], color)
     return int((~above[some]).sum())
 
 

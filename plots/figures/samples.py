@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
+from matplotlib.figure import FigureBase
 from matplotlib.patches import Polygon, Rectangle
 
 import gdpure as gd
 from gdpure import guards
 from gdpure.objectives import number_of_examples
 
-from .. import views
-from ..layout import Plan, canvas, placed
+from .. import marks, views
+from ..layout import Plan, canvas, in_rows, placed
 from ..levels import bands_of, draw_levels, number
-from ..marks import (
-    arrow,
-    dot,
-    edge_marks,
-    few_ticks,
-    halo,
-    is_short,
-    name_axes,
-    note,
-    star,
-    write,
-)
 from ..palette import Theme, legible
 from ..style import NAMES, figure_level
 from ..views.disagreement import HALF_TURN, Confusion, closeup, confusion, lines, roses
 from ..views.examples import arrow_scale, gradients, probes, samples
-
-if TYPE_CHECKING:
-    from jaxtyping import ArrayLike
-    from matplotlib.figure import FigureBase
 
 _MOST = 12  # examples have a panel each
 
@@ -111,7 +97,7 @@ def per_sample(
         beside = axes["confusion"]
         drawn.confusion(beside, below)
         _name(beside, names, first=True, last=True)
-    note(fig, drawn.notes, look)
+    marks.note(fig, drawn.notes, look)
     return fig
 
 
@@ -120,19 +106,17 @@ def _plans(n):
     names = [f"example {i + 1}" for i in range(n)]
     if n == 1:  # the mean of one is itself, and there is nobody to disagree
         return Plan([[*names, "mean"]], (None,)), Plan([names, ["mean"]], (None, None))
-    above, below = min(n, 6), [["mean", "confusion"]]
-    columns = [*(-(-n // r) for r in (-(-n // above),)), 3 if n > 2 else 2]
-    plans = [_stacked(names, columns[0], below)]
+    rows = -(-n // 6)
+    plans = [_stacked(names, -(-n // rows), [["mean", "confusion"]])]
     if n <= 3:
         rows = [[name, *["mean"] * n, *["confusion"] * n] for name in names]
         plans.append(Plan(rows, (1.0,) * n))
-    return [*plans, _stacked(names, columns[1], [["mean"], ["confusion"]])]
+    return [*plans, _stacked(names, 3 if n > 2 else 2, [["mean"], ["confusion"]])]
 
 
 def _stacked(names, columns, below):
     """Return a plan of rows of names, so many in each, and below them others."""
-    rows = [names[i : i + columns] for i in range(0, len(names), columns)]
-    rows[-1] = rows[-1] + ["."] * (columns - len(rows[-1]))
+    rows = in_rows(names, columns)
     whole = int(np.lcm.reduce([columns, *map(len, below)]))
     spread = [[name for name in row for _ in range(whole // len(row))] for row in rows + below]
     return Plan(spread, (None,) * len(spread))
@@ -160,9 +144,9 @@ class _Drawn:
         draw_levels(ax, one, self.window, self.bands, look)
         self._line(ax, i, self.window, 2.0)
         self._arrow(ax, self.at[0], self.steps[0, i], color, "step", 1.25 * self.width)
-        dot(ax, self.at[0], look, "at")
+        marks.dot(ax, self.at[0], look, "at")
         head = f"example {i + 1}"
-        if self.lines is not None and self.few and all(map(is_short, self.names)):
+        if self.lines is not None and self.few and all(map(marks.is_short, self.names)):
             head += f":  {_equation(self.lines.point[i], self.lines.normal[i], self.names)}"
         size = ax.xaxis.label.get_size()
         ax.set_title(head, color=legible(color, look), pad=4, fontweight="normal", fontsize=size)
@@ -180,8 +164,8 @@ class _Drawn:
                 self._arrow(ax, point, self.steps[k, i], color, role, self.width)
             role = f"mean step at {k + 1}"
             self._arrow(ax, point, self.steps[k].mean(0), look.ink, role, 2.4, zorder=8)
-            dot(ax, point, look, "at")
-        self.lost = edge_marks(ax, self.at, self.window, look.ink, look)
+            marks.dot(ax, point, look, "at")
+        self.lost = marks.edge_marks(ax, self.at, self.window, look.ink, look)
         self._goal(ax, 8)
         tips = self.at[:, None] + self.steps
         self._numbers(ax, self.window, [*self.at, *tips.reshape(-1, 2)])
@@ -212,7 +196,7 @@ class _Drawn:
                 step = reach * np.asarray(shown.common[k], np.float64)
                 self._arrow(ax, point, step, look.ink, f"helps all at {k + 1}", 1.6)
             if helped:
-                dot(ax, point, look, "at", 3.6)
+                marks.dot(ax, point, look, "at", 3.6)
         self._balance(ax, near)
         self._goal(ax, 11)
         self._numbers(ax, near, [*shown.at, np.mean(near, 1)])
@@ -244,7 +228,7 @@ class _Drawn:
         """Draw an arrow whose head is no longer than itself; one that has no length is none."""
         share = np.linalg.norm(vector) / np.ptp(ax.get_xlim())
         if share > 1e-5:
-            drawn = arrow(ax, start, vector, color, self.look, role, width, **options)
+            drawn = marks.arrow(ax, start, vector, color, self.look, role, width, **options)
 
             def place():
                 length = share * ax.bbox.width / ax.figure.dpi * 72
@@ -261,7 +245,7 @@ class _Drawn:
     def _goal(self, ax, size):
         found = views.minimizers(self.f)
         if np.isfinite(np.asarray(found.point)).all() and not np.asarray(found.flat).any():
-            star(ax, found.point, self.look, proven=True, size=size)
+            marks.star(ax, found.point, self.look, proven=True, size=size)
 
     def _numbers(self, ax, window, taken):
         """Write the number of each line at that end of it which is farther from all other marks."""
@@ -283,8 +267,8 @@ class _Drawn:
             inside = np.asarray(views.inside(np.stack(places), inner))
             x, y = places[int(np.argmax(np.where(inside, room, -1)))]
             taken.append(np.array([x, y]))
-            write(ax, x, y, str(i + 1), color, self.look, ha="center", va="center",
-                  path_effects=halo(self.look, 2.0), clip_on=True, gid="gd:number")  # fmt: skip
+            marks.label(ax, str(i + 1), (x, y), (0, 0), self.look, color, ha="center",
+                        clip_on=True, gid="gd:number")  # fmt: skip
 
     @property
     def notes(self):
@@ -366,8 +350,7 @@ def _equation(point, normal, names):
 
 
 def _name(ax, names, first, last):
-    name_axes(ax, names, pad=5)
-    placed(lambda: few_ticks(ax, 5 if ax.bbox.width > 1.5 * ax.figure.dpi else 3))
+    marks.name_axes(ax, names, pad=5)
     if not first:
         ax.set_ylabel("")
         ax.tick_params(labelleft=False)

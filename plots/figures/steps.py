@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
+from matplotlib.axes import Axes
 
 import gdpure as gd
 from gdpure import guards
 
-from .. import views
+from .. import marks, views
 from ..layout import plane
 from ..levels import bands_of, draw_levels, number
-from ..marks import arrow, dot, halo, key, name_axes
-from ..palette import Theme, legible
+from ..palette import Theme
 from ..style import DASHED, NAMES, axes_level
 from .maps import SQUARE
-
-if TYPE_CHECKING:
-    from jaxtyping import ArrayLike
-    from matplotlib.axes import Axes
 
 _AROUND = 2.4  # how many times the length of the step the window reaches, where it is our choice
 _ANGLE = 0.05  # a side of the right angle, of the window
@@ -88,7 +85,7 @@ def one_step(
     window = views.checked_window("one_step", window).astype(views.precision(f))
     field = views.field(f, window)
     draw_levels(ax, field, window, bands_of(field.z, look.mist), look)
-    name_axes(ax, names)
+    marks.name_axes(ax, names)
     x, y, z = (np.asarray(leaf, np.float64) for leaf in field)
     level = {"levels": [float(start.value)], "colors": [look.ink], "linewidths": 1.2}
     ax.contour(x, y, np.ma.masked_invalid(z), **level).set_gid("gd:level of the start")
@@ -100,31 +97,24 @@ def one_step(
     corner = point + _ANGLE * width * np.array([along, along + up, up])
     ax.plot(*corner.T, c=look.ink, lw=0.8, zorder=6, gid="gd:right angle")
     uphill = np.linalg.norm(step) * up
-    arrow(ax, point, uphill, look.ink, look, "direction of the gradient", 1.2)
-    arrow(ax, point, step, look.gd, look, "step", 2.2)
-    dot(ax, point, look, "start")
-    dot(ax, point + step, look, "end")
+    marks.arrow(ax, point, uphill, look.ink, look, "direction of the gradient", 1.2)
+    marks.arrow(ax, point, step, look.gd, look, "step", 2.2)
+    marks.dot(ax, point, look, "start")
+    marks.dot(ax, point + step, look, "end")
+    moved = "$ - \\eta\\,\\nabla f$\n$= $"
     beside = along if along[0] > 0 else -along
     for at, text, color in (
         (point, _vector(point), look.ink),
         (point + uphill, f"$\\nabla f = ${_vector(gradient)}", look.ink),
-        (
-            point + step,
-            f"{_vector(point)}$ - \\eta\\,\\nabla f$\n$= ${_vector(point + step)}",
-            look.gd,
-        ),
+        (point + step, f"{_vector(point)}{moved}{_vector(point + step)}", look.gd),
     ):
-        ax.annotate(text, at, 8 * beside, textcoords="offset points", color=legible(color, look),
-                    ha="left", va="center", fontsize=0.9 * ax.xaxis.label.get_size(), zorder=10,
-                    path_effects=halo(look, 2.2), gid="gd:label")  # fmt: skip
+        marks.label(ax, text, at, 8 * beside, look, color)
     before, after = (number(float(state.value), 4) for state in (start, end))
     end_of_tangent = min(tangent, key=lambda place: place[0])  # the labels are on the right
-    ax.annotate(f"level $f = {before}$", end_of_tangent, 8 * up, textcoords="offset points",
-                ha="center", va="center", fontsize=0.9 * ax.xaxis.label.get_size(), zorder=10,
-                path_effects=halo(look, 2.2), gid="gd:label")  # fmt: skip
+    marks.label(ax, f"level $f = {before}$", end_of_tangent, 8 * up, look, ha="center")
     goes = "falls" if end.value < start.value else "rises"
     ax.set_title(f"$f$ {goes} from {before} to {after}" if title is None else title)
-    key(ax, f"$\\eta = {number(float(np.asarray(step_size)), 3)}$", look)
+    marks.key(ax, f"$\\eta = {number(float(np.asarray(step_size)), 3)}$", look)
     return ax
 
 

@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
-from matplotlib.ticker import MaxNLocator
+from jax.typing import ArrayLike
+from matplotlib.figure import FigureBase
 
 import gdpure as gd
 from gdpure import guards
 from gdpure.objectives import number_of_examples
 
-from .. import views
+from .. import marks, views
 from ..layout import Plan, canvas
 from ..levels import bands_of, draw_levels, number
-from ..marks import (
-    dot,
-    edge_marks,
-    foot_marks,
-    halo,
-    log_axis,
-    name_axes,
-    note,
-    side_labels,
-    star,
-)
 from ..palette import Theme
 from ..style import DASHED, NAMES, figure_level
 from ..views.disagreement import confusion
 from ..views.grounds import FOUND, lowest_in_words
 from ..views.stochastic import ORDERS, race
 from .samples import draw_region, outside
-
-if TYPE_CHECKING:
-    from jaxtyping import ArrayLike
-    from matplotlib.figure import FigureBase
 
 
 @figure_level
@@ -127,7 +113,7 @@ def gd_vs_sgd(
     cost = axes["cost"]
     feet = _draw_gaps(cost, shown, epochs, n, look)
     lacking = f"{feet} gaps not positive or not finite: marks at the foot" if feet else ""
-    note(fig, [*said, outside(lost), lacking], look)
+    marks.note(fig, [*said, outside(lost), lacking], look)
     return fig
 
 
@@ -148,20 +134,19 @@ def _draw_race(ax, f, shown, window, names, look):
         ends = points[::marked]
         ax.plot(*ends.T, marker, color=color, ms=size, mec=look.paper, mew=0.5, zorder=order + 0.5,
                 gid=f"gd:epochs of {role}")  # fmt: skip
-        lost += edge_marks(ax, ends, window, color, look)
+        lost += marks.edge_marks(ax, ends, window, color, look)
     along = np.asarray(views.minimizers(f).flat)[0]
     if shown.minimizer is None:
         if lowest_in_words(field) == FOUND:
-            star(ax, views.lowest(field)[0], look, proven=False)
+            marks.star(ax, views.lowest(field)[0], look, proven=False)
     elif along.any():
         ends = np.asarray(views.line(shown.minimizer, along, window))
         ax.plot(*ends.T, c=look.ink, lw=1.4, ls=DASHED, zorder=4, gid="gd:minimizers")
     else:
-        star(ax, shown.minimizer, look, proven=True)
-    dot(ax, shown.full.point[0], look, "start", 6.0)
-    ax.annotate("start", shown.full.point[0], (7, -3), textcoords="offset points", zorder=10,
-                fontsize=0.9 * ax.xaxis.label.get_size(), path_effects=halo(look, 2))  # fmt: skip
-    name_axes(ax, names, pad=5)
+        marks.star(ax, shown.minimizer, look, proven=True)
+    marks.dot(ax, shown.full.point[0], look, "start", 6.0)
+    marks.label(ax, "start", shown.full.point[0], (7, -3), look, va="baseline")
+    marks.name_axes(ax, names, pad=5)
     return lost
 
 
@@ -184,7 +169,7 @@ def _draw_gaps(ax, shown, epochs, n, look):
     limits = (low / 2, 2 * high) if certain else (low - room, high + room)
     ax.set(xlim=(0, epochs), ylim=limits)
     if certain:
-        log_axis(ax, "y")
+        marks.log_axis(ax, "y")
     labels, feet = [], 0
     for gap, band, label, color, marker, width in rows:
         seen = np.isfinite(gap) & ((gap > 0) | (not certain))
@@ -196,14 +181,14 @@ def _draw_gaps(ax, shown, epochs, n, look):
         ax.plot(at, np.where(seen, gap, np.nan), color=color, lw=width, ms=3.4, marker=marker,
                 mec=look.paper, mew=0.4, markevery=every, zorder=5 if band is None else 4,
                 gid=f"gd:{role}")  # fmt: skip
-        feet += foot_marks(ax, at, np.where(seen, 1.0, np.nan), color)
+        feet += marks.foot_marks(ax, at, np.where(seen, 1.0, np.nan), color)
         labels.append((gap[seen][-1] if seen.any() else low, label, color))
-    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
+    marks.few_ticks(ax.xaxis, whole=True)
     ax.grid(axis="y")
     ax.set_xlabel(f"epochs (gradients of examples / {n})")
     ax.set_ylabel(r"gap $f(x) - f^\ast$" if certain else "value $f(x)$")
     ax.set_title(_leader(shown.full.gap, shown.constant.median))
-    side_labels(ax, labels, look)
+    marks.side_labels(ax, labels, look)
     return feet
 
 

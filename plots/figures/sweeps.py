@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from jax.typing import ArrayLike
+from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
-from matplotlib.ticker import MaxNLocator
+from matplotlib.figure import FigureBase
 
 import gdpure as gd
 
+from .. import marks
 from ..layout import Plan, canvas, plane
 from ..levels import number
-from ..marks import (
-    edge_marks,
-    foot_marks,
-    halo,
-    headline,
-    key,
-    log_axis,
-    note,
-    side_labels,
-    small,
-    top_labels,
-    write,
-)
 from ..palette import Theme, contrast
 from ..style import DASHED, axes_level, figure_level
 from ..views import sweeps
 from ..wording import plain
-
-if TYPE_CHECKING:
-    from jaxtyping import ArrayLike
-    from matplotlib.axes import Axes
-    from matplotlib.figure import FigureBase
 
 _DECADES = 6.0  # of the colors, up and down
 _NEARLY = 3.0  # times as much left as the least is as good: less may be rounding
@@ -103,11 +88,11 @@ def step_sweep(
     _lines(left, cells, unit, swept, look)
     _bar(cells, mesh, f"{what} / first {what}" if what == "gap" else r"$\|g_k\| / \|g_0\|$", look)
     _say(cells, unit * x, ratio, unit * float(swept.edge), mesh, look, bool(len(swept.theory)))
-    headline(fig, _finding(what, swept, unit, x, ratio) if title is None else title)
+    marks.headline(fig, _finding(what, swept, unit, x, ratio) if title is None else title)
     gone = int(np.asarray(swept.diverged).sum())
     notes = [f"{gone} of {len(x)} runs leave the floating-point numbers" * (gone > 0),
              f"{lost} at the foot: 0 within rounding" * (lost > 0)]  # fmt: skip
-    note(fig, notes, look)
+    marks.note(fig, notes, look)
     return fig
 
 
@@ -130,8 +115,8 @@ def _cells(ax, x, ratio, look):
         lines.set_gid("gd:levels")
     corners = mesh.get_coordinates()[0, :, 0]
     ax.set(xlim=(max(corners[0], 0), corners[-1]), ylim=(-0.5, len(k) - 0.5))
-    ax.yaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 4, 5, 10]))
-    ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    marks.few_ticks(ax.yaxis, whole=True)
+    marks.few_ticks(ax.xaxis, most=6)
     return mesh
 
 
@@ -142,7 +127,7 @@ def _last(ax, unit, swept, x, ratio, look):
     lowest = np.log10(min(positive.min(), 1.0)) if len(positive) else -3.0
     low, high = max(10.0 ** (3 * np.floor(lowest / 3 - 1e-9)), 1e-18), 1e3
     ax.set_ylim(low, high)
-    log_axis(ax, "y", 4)
+    marks.log_axis(ax, "y", 4)
     ax.grid(axis="y")
     ax.tick_params(labelbottom=False)
     ax.axhline(1, color=look.muted, lw=0.7, zorder=1.5, gid="gd:as at the start")
@@ -159,10 +144,10 @@ def _last(ax, unit, swept, x, ratio, look):
     dots = np.stack([at, np.where(shown > 0, shown, np.nan)], 1)
     ax.plot(*dots.T, "o", color=look.gd, ms=3.4, mec=look.paper, mew=0.45, zorder=5,
             gid="gd:measured")  # fmt: skip
-    side_labels(ax, labels, look)
+    marks.side_labels(ax, labels, look)
     beyond = np.where(shown > 0, np.minimum(shown, 10 * high), 1.0)
-    edge_marks(ax, np.stack([at, beyond], 1), [ax.get_xlim(), (low, high)], look.gd, look)
-    return foot_marks(ax, at, np.where(np.isfinite(shown), shown, 1.0), look.gd)
+    marks.edge_marks(ax, np.stack([at, beyond], 1), [ax.get_xlim(), (low, high)], look.gd, look)
+    return marks.foot_marks(ax, at, np.where(np.isfinite(shown), shown, 1.0), look.gd)
 
 
 def _lines(left, cells, unit, swept, look):
@@ -185,22 +170,19 @@ def _lines(left, cells, unit, swept, look):
         kind = {"lw": 1.2, "ls": "-"} if solid else {"lw": 0.9, "ls": (0, (3, 2))}
         for ax in (left, cells):
             ax.axvline(place, color=color, zorder=4, gid=f"gd:{plain(name)}", **kind)
-    top_labels(left, lines, look)
+    marks.top_labels(left, lines, look)
 
 
 def _bar(beside, mesh, label, look):
-    ax = beside.inset_axes((1.02, 0, 0.02, 1), label="key")
+    ax = marks.key_beside(beside, (1.02, 0, 0.02, 1), "key")
     edges = np.linspace(-_DECADES, _DECADES, 257)
     ax.pcolormesh([0, 1], edges, (edges[:-1, None] + edges[1:, None]) / 2, norm=mesh.norm,
                   cmap=mesh.cmap, rasterized=True)  # fmt: skip
     names = [r"$\leq 10^{-6}$", "$10^{-3}$", "$1$", "$10^{3}$", r"$\geq 10^{6}$"]
     ax.set(xlim=(0, 1), ylim=(-_DECADES, _DECADES), xticks=[])
     ax.set_yticks([-6, -3, 0, 3, 6], names)
-    ax.yaxis.tick_right()
-    ax.tick_params(length=0, pad=3)
-    ax.spines[:].set_visible(False)
     ax.yaxis.set_label_position("right")
-    ax.set_ylabel(label, fontsize=small())
+    ax.set_ylabel(label, fontsize=marks.small())
 
 
 def _say(ax, x, ratio, edge, mesh, look, proven):
@@ -243,11 +225,9 @@ def _best(x, last, known):
     """Return in words with which step sizes nearly the least is left: a third more is no more."""
     near = last <= _NEARLY * last.min()
     least = int(last.argmin())
-    first, end = least, least
-    while first > 0 and near[first - 1]:
-        first -= 1
-    while end < len(x) - 1 and near[end + 1]:
-        end += 1
+    far = np.flatnonzero(~near)
+    first = far[far < least].max(initial=-1) + 1
+    end = far[far > least].min(initial=len(x)) - 1
     if end == len(x) - 1:
         return "with the longest steps: the best are beyond"
     per = "/L" * known
@@ -336,10 +316,10 @@ def momentum_plane(
     edges = [_readable(color, look) for color in look.verdict(norm(colors))]
     ax.scatter(*points[seen].T, c=colors, norm=norm, cmap=look.verdict, s=26, edgecolors=edges,
                linewidths=0.8, zorder=6, gid="gd:measured")  # fmt: skip
-    edge_marks(ax, points[~seen], np.array([(0, _REACH[0]), (0, _REACH[1])]), look.gd, look)
+    marks.edge_marks(ax, points[~seen], np.array([(0, _REACH[0]), (0, _REACH[1])]), look.gd, look)
     if tuned is not None:
         ax.plot(*tuned.T, color=look.ink, lw=1.6, marker="|", ms=13, mew=1.6, zorder=5,
-                gid="gd:curvatures", path_effects=halo(look, 3.2))  # fmt: skip
+                gid="gd:curvatures", path_effects=marks.halo(look, 3.2))  # fmt: skip
     off = np.abs(measured - np.asarray(sweeps.momentum_rate(*points.T)))[seen]
     said = r"what a step of the heavy ball multiplies the error by, $\rho$"
     ax.set_title(said if title is None else title)
@@ -347,7 +327,7 @@ def momentum_plane(
     # At critical damping the roots coincide, and move by the square root of a rounding.
     least = np.sqrt(np.finfo(shown.runs.dtype).eps)
     most = 10.0 ** np.ceil(np.log10(off.max(initial=least)))
-    key(ax, f"\N{WHITE CIRCLE} {seen.sum()} runs, off by less than {most:.0e}{lost}", look)
+    marks.key(ax, f"\N{WHITE CIRCLE} {seen.sum()} runs, off by less than {most:.0e}{lost}", look)
     return ax
 
 
@@ -382,12 +362,12 @@ def _regimes(ax, norm, look):
     Where the roots are complex a level is ``beta = rho^2``; where they are real it is the straight
     line from its ends to beta = 0, at 1 - rho and at 1 + rho.
     """
-    at = {"ha": "center", "va": "center", "path_effects": halo(look, 1.8)}
+    at = {"ha": "center", "va": "center", "path_effects": marks.halo(look, 1.8)}
     for rho in _RINGS:
         corners = [(1 - rho, 0), ((1 - rho) ** 2, rho**2), ((1 + rho) ** 2, rho**2), (1 + rho, 0)]
         place = (1 + rho**2, rho**2) if rho < 1 else (1.06 + rho + 0.06 / rho, 0.06)
         ax.plot(*np.transpose(corners), color=look.paper, lw=0.6, zorder=2, gid=f"gd:level {rho:g}")
-        write(ax, *place, rf"$\rho={rho:g}$", look.ink, look, zorder=3, **at)
+        marks.write(ax, *place, rf"$\rho={rho:g}$", look.ink, look, zorder=3, **at)
     root = np.linspace(-1, 1, 201)
     ax.plot((1 - root) ** 2, root**2, color=look.bound, lw=1.4, ls=DASHED, zorder=4,
             gid="gd:critical damping")  # fmt: skip
@@ -405,6 +385,8 @@ def _regimes(ax, norm, look):
                 ha="center", va="center", zorder=7)  # fmt: skip
     at["ha"] = "left"
     curve, edge = r"$\eta\,\lambda = (1 \pm \sqrt{\beta})^2$", r"$\eta\,\lambda = 2 + 2\beta$"
-    write(ax, 0.2, 0.437, f"critical damping  {curve}", look.ink, look, **at)
+    marks.write(ax, 0.2, 0.437, f"critical damping  {curve}", look.ink, look, **at)
     along = {"rotation": np.degrees(np.arctan(0.5)), "transform_rotates_text": True}
-    write(ax, 3.33, 0.605, f"edge  {edge}", look.ink, look, rotation_mode="anchor", **at, **along)
+    marks.write(
+        ax, 3.33, 0.605, f"edge  {edge}", look.ink, look, rotation_mode="anchor", **at, **along
+    )

@@ -1,34 +1,20 @@
-"""Tangents: descent in one parameter, where a step is as long as the curve is steep."""
+"""Tangents, drawn: a curve, lines that touch it, and an arrow for each step."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
+from jax.typing import ArrayLike
+from matplotlib.axes import Axes
 
+from .. import marks
 from ..layout import plane, redrawn
 from ..levels import number
-from ..marks import (
-    arrow,
-    dot,
-    edge_marks,
-    halo,
-    in_math,
-    key,
-    note_below,
-    small,
-    spaced,
-    star,
-)
-from ..palette import Theme, legible
+from ..palette import Theme
 from ..style import DASHED, DOTTED, axes_level
 from ..views import tangents as views
-
-if TYPE_CHECKING:
-    from jaxtyping import ArrayLike
-    from matplotlib.axes import Axes
 
 _SIZE = 7.2, 2.7  # inches
 _TANGENTS = 3  # at most; more of them hide the curve
@@ -47,7 +33,7 @@ def tangents(
     size: str = "page",
     ax: Any = None,
 ) -> Axes:
-    """Draw an objective of one parameter, the tangents along a path, and its steps.
+    """Draw a path of one parameter on its curve: tangents dashed, steps as arrows.
 
     A step is the slope times -eta: an arrow from its point, at that height, to the next parameter,
     and dotted from there to the curve. Points are numbered where there is room. A known minimizer
@@ -89,30 +75,29 @@ def tangents(
     limits = np.array([ax.get_xlim(), ax.get_ylim()])
     inside = ((points >= limits[:, 0]) & (points <= limits[:, 1])).all(1)
     ax.plot(*points.T, "o", ms=4.8, c=look.gd, mec=look.paper, mew=0.6, zorder=8, gid="gd:path")
-    dot(ax, points[0], look, "start")
+    marks.dot(ax, points[0], look, "start")
     redrawn(ax, lambda: _draw_steps(ax, points, inside, look))
     redrawn(ax, lambda: _draw_some(ax, shown, points, np.flatnonzero(inside), look))
     said = _mark_minimizer(ax, shown, look)
-    outside = edge_marks(ax, points, limits, look.gd, look)
-    ax.set_xlabel(in_math(name), labelpad=1)
+    outside = marks.edge_marks(ax, points, limits, look.gd, look)
+    ax.set_xlabel(marks.in_math(name), labelpad=1)
     ax.set_ylabel(f"$f({name})$" if len(name) == 1 else "$f$")
     ax.set_title(_finding(shown) if title is None else title)
-    key(ax, ",  ".join(filter(None, (_size_in_words(shown), said))), look)
-    note_below(ax, [f"{outside} outside the window" * (outside > 0)], look)
+    marks.key(ax, ",  ".join(filter(None, (_size_in_words(shown), said))), look)
+    marks.note_below(ax, [f"{outside} outside the window" * (outside > 0)], look)
     return ax
 
 
 def _draw_some(ax, shown, points, seen, look):
     """Draw the tangents at some points, and number those that have room for it."""
-    some = seen[spaced(ax, points[seen], 20)].tolist() if len(seen) else []
+    some = seen[marks.spaced(ax, points[seen], 20)].tolist() if len(seen) else []
     for k in [k for k in some if shown.slope[k]][:_TANGENTS]:
         _draw_tangent(ax, points[k], shown.slope[k], k, look)
     star_at = np.array([shown.minimizer, shown.minimum])
-    for k in [k for k in some if k == 0 or len(spaced(ax, [star_at, points[k]], 14)) > 1]:
+    for k in [k for k in some if k == 0 or len(marks.spaced(ax, [star_at, points[k]], 14)) > 1]:
         side = 1 if shown.slope[k] >= 0 else -1
-        ax.annotate(str(k), points[k], (7 * side, -1), textcoords="offset points",
-                    ha="left" if side > 0 else "right", va="center", fontsize=small(), zorder=10,
-                    path_effects=halo(look, 2.2), gid="gd:number")  # fmt: skip
+        marks.label(ax, str(k), points[k], (7 * side, -1), look, gid="gd:number",
+                    ha="left" if side > 0 else "right")  # fmt: skip
 
 
 def _frame(ax, shown, points):
@@ -126,8 +111,7 @@ def _frame(ax, shown, points):
     low, high = finite.min(), seen.max() if len(seen) else finite.max()
     room = (high - low) or np.ptp(finite) or 1.0
     ax.set_ylim(low - 0.08 * room, high + 0.16 * room)
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    marks.few_ticks(ax.xaxis, ax.yaxis, most=6)
 
 
 def _draw_steps(ax, points, inside, look):
@@ -137,16 +121,15 @@ def _draw_steps(ax, points, inside, look):
         (x, y), (end, height) = points[k], points[k + 1]
         if not inside[k] or end == x or not np.isfinite([end, height]).all():
             continue
-        if np.ptp(ax.transData.transform([(x, y), (end, y)])[:, 0]) / ax.figure.dpi * 72 < 7:
+        if np.ptp(marks.on_paper(ax, [(x, y), (end, y)])[:, 0]) < 7:
             continue  # no longer than its head
-        arrow(ax, (x, y), (end - x, 0.0), look.gd, look, f"step {k + 1}", 1.3)
+        marks.arrow(ax, (x, y), (end - x, 0.0), look.gd, look, f"step {k + 1}", 1.3)
         drops += [(end, y), (end, height), (np.nan, np.nan)]
         if first:
             up = 4 if height < y else -4  # where the next step is not
-            ax.annotate(rf"$-\eta\,f\,'(x_{{{k}}})$", ((x + end) / 2, y), (0, up),
-                        textcoords="offset points", color=legible(look.gd, look), ha="center",
-                        va="bottom" if up > 0 else "top", zorder=10, fontsize=small(),
-                        path_effects=halo(look, 2.2), gid="gd:label")  # fmt: skip
+            said, side = rf"$-\eta\,f\,'(x_{{{k}}})$", "bottom" if up > 0 else "top"
+            middle = (x + end) / 2, y
+            marks.label(ax, said, middle, (0, up), look, look.gd, ha="center", va=side)
             first = False
     if drops:
         ax.plot(*np.transpose(drops), c=look.gd, lw=1.1, ls=DOTTED, zorder=4, gid="gd:to the curve")
@@ -154,7 +137,7 @@ def _draw_steps(ax, points, inside, look):
 
 def _draw_tangent(ax, point, slope, k, look):
     """Draw a tangent, as long on the paper as any other."""
-    there = ax.transData.transform([point, point + [1.0, slope]]) / ax.figure.dpi * 72
+    there = marks.on_paper(ax, [point, point + [1.0, slope]])
     reach = _HALF / np.linalg.norm(there[1] - there[0])
     ends = point + np.array([[-reach], [reach]]) * [1.0, slope]
     ax.plot(*ends.T, c=look.bound, lw=1.2, ls=DASHED, zorder=5, gid=f"gd:tangent {k}")
@@ -167,7 +150,7 @@ def _mark_minimizer(ax, shown, look):
         return "lowest at the edge of the window"
     if not inside:
         return ""
-    star(ax, (shown.minimizer, shown.minimum), look, proven=shown.proven)
+    marks.star(ax, (shown.minimizer, shown.minimum), look, proven=shown.proven)
     if shown.proven:
         return "\N{BLACK STAR} a minimizer"
     return "\N{WHITE STAR} lowest found"

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 
 import gdpure as gd
 
+from .. import marks
 from ..layout import folded, is_narrow, placed, plane
-from ..marks import edge_marks, note_below, small, tint, write
 from ..palette import Theme
 from ..style import axes_level
 from ..views import tightness as views
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _ROW, _MORE = 0.47, 0.26  # inches, of a row, and where its statement has more lines
 _STRIP = 0.08, 0.46  # of a row, where its marks are; the statement is above
@@ -86,7 +84,7 @@ def tightness(
         f"of a row, up to {drowned} random instances are left out: rounding hides their bound"
         * (drowned > 0),
     )
-    note_below(ax, [sentence for sentence in said if sentence], look)
+    marks.note_below(ax, [sentence for sentence in said if sentence], look)
     return ax
 
 
@@ -94,7 +92,7 @@ def _draw_row(ax, row, top, look):
     """Draw what a theorem comes to below its statement; return how much lies beyond the window."""
     right, bottom = ax.get_xlim()[1], top + 1
     low, high = bottom - _STRIP[0], bottom - _STRIP[1]
-    ax.fill_between([1, right], low, high, color=tint(look), lw=0, zorder=0)
+    ax.fill_between([1, right], low, high, color=marks.tint(look), lw=0, zorder=0)
     ax.plot([1, 1], [low, high], c=look.bound, lw=1.6, zorder=3, gid=f"gd:proven, {row.theorem}")
     heights = _scattered(len(row.random.ratio), low, high)
     ax.plot(row.random.ratio, heights, "o", ms=2.2, c=look.gd, alpha=0.55, mew=0, zorder=4,
@@ -102,15 +100,17 @@ def _draw_row(ax, row, top, look):
     stacked = np.linspace(low, high, len(row.extremal.ratio) + 2)[1:-1]
     ax.plot(row.extremal.ratio, stacked, "D", ms=4.6, c=look.ink, mec=look.paper, zorder=6,
             clip_on=True, gid=f"gd:extremal, {row.theorem}")  # fmt: skip
-    said = write(ax, 0, top + 0.28, breakable(in_math(row.statement)), look.ink, look, va="center")
+    said = marks.write(
+        ax, 0, top + 0.28, breakable(in_math(row.statement)), look.ink, look, va="center"
+    )
     words = said.get_text()
     edge = ax.figure.bbox
     placed(lambda: said.set_text(folded(said, words, 0.97 * edge.x1 - ax.bbox.x0)))
     ax.text(1.015, (low + high) / 2, ",\n".join(row.functions), color=look.muted, va="center",
-            fontsize=small(), transform=ax.get_yaxis_transform(), gid="gd:label")  # fmt: skip
+            fontsize=marks.small(), transform=ax.get_yaxis_transform(), gid="gd:label")  # fmt: skip
     window = np.array([ax.get_xlim(), sorted(ax.get_ylim())])
     points = (np.append(row.random.ratio, row.extremal.ratio), np.append(heights, stacked))
-    return edge_marks(ax, np.stack(points, 1), window, look.warn, look)
+    return marks.edge_marks(ax, np.stack(points, 1), window, look.warn, look)
 
 
 def _scattered(count, low, high):
@@ -122,10 +122,10 @@ def _scattered(count, low, high):
 def _name_marks(ax, look):
     """Say beside the axis what is what: what no theorem allows, and which marks there are."""
     at = {"transform": ax.get_xaxis_transform(), "va": "bottom"}
-    write(ax, 0, 1.01, "\N{BLACK CIRCLE} random", look.gd, look, **at)
-    before = write(ax, 1.01, 1.01, "excluded", look.bound, look, style="italic", **at)
-    last = ax.text(1.015, 1.01, "\N{BLACK DIAMOND} attained by", color=look.ink, fontsize=small(),
-                   va="bottom", transform=ax.transAxes, gid="gd:label")  # fmt: skip
+    marks.write(ax, 0, 1.01, "\N{BLACK CIRCLE} random", look.gd, look, **at)
+    before = marks.write(ax, 1.01, 1.01, "excluded", look.bound, look, style="italic", **at)
+    at = {"transform": ax.transAxes, "va": "bottom", "gid": "gd:label"}
+    last = marks.write(ax, 1.015, 1.01, "\N{BLACK DIAMOND} attained by", look.ink, look, **at)
 
     def place():
         touches = before.get_window_extent().x1 > last.get_window_extent().x0

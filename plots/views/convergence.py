@@ -180,7 +180,7 @@ def step_size_seen(run: Any) -> float | None:
     >>> assert step_size_seen([[2.0, 1.0], [1.6, 0.8]]) is None
     """
     points = points_recorded(run)
-    if points is None or points.ndim != 2 or len(points) < 2:
+    if points is None or points.ndim > 2 or len(points) < 2:
         return None
     if not isinstance(run.history, gd.History) or run.final.status == gd.Status.DIVERGED:
         return None

@@ -14,9 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import gdpure as gd
-from gdpure.objectives import number_of_examples, restrict
 
-from .examples import gradients, minimizers_of_each
+from .examples import fact_of_each, gradients, minimizers_of_each
 from .fields import Field, checked_window, field, minimizers
 
 if TYPE_CHECKING:
@@ -78,12 +77,6 @@ class Roses(NamedTuple):
     common: Any
 
 
-@jax.jit
-def _convexity_of_each(f):
-    n = number_of_examples("per_sample", f)
-    return jax.vmap(lambda i: gd.facts(restrict(f, i[None])).strong_convexity)(jnp.arange(n))
-
-
 def lines(f: gd.Objective) -> Lines | None:
     """Return the line of minimizers of every example, None where one has no line.
 
@@ -96,7 +89,7 @@ def lines(f: gd.Objective) -> Lines | None:
     """
     found = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), minimizers_of_each(f))
     straight = (found.flat.any(2).sum(1) == 1) & np.isfinite(found.point).all(1)
-    convexity = _convexity_of_each(f)
+    convexity = fact_of_each(f, "strong_convexity")
     if convexity is None or not (straight & (np.asarray(convexity) >= 0)).all():
         return None
     along = found.flat[:, 0]

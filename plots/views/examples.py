@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -78,6 +79,7 @@ def _values(point, f):
     return gd.per_sample(f)(point)[0]
 
 
+@jax.jit
 def minimizers_of_each(f: gd.Objective) -> Minimizers:
     """Return the minimizers of every example alone, leaves (n, ...).
 
@@ -85,13 +87,21 @@ def minimizers_of_each(f: gd.Objective) -> Minimizers:
     --------
     >>> assert minimizers_of_each(gd.least_squares(jnp.eye(2), jnp.ones(2))).flat.shape == (2, 2, 2)
     """
-    return _minimizers_of_each(f)
-
-
-@jax.jit
-def _minimizers_of_each(f):
     n = number_of_examples("per_sample", f)
     return jax.vmap(lambda i: minimizers(restrict(f, i[None])))(jnp.arange(n))
+
+
+@partial(jax.jit, static_argnums=1)
+def fact_of_each(f: gd.Objective, name: str) -> Any:
+    """Return what is known by that name, such as "smoothness", of every example alone, (n, ...).
+
+    Examples
+    --------
+    >>> f = gd.least_squares(jnp.eye(2), jnp.ones(2))
+    >>> assert fact_of_each(f, "smoothness").tolist() == [2.0, 2.0]
+    """
+    n = number_of_examples("per_sample", f)
+    return jax.vmap(lambda i: getattr(gd.facts(restrict(f, i[None])), name))(jnp.arange(n))
 
 
 def probes(window: ArrayLike) -> Float[Array, "3 2"]:

@@ -11,8 +11,9 @@ import numpy as np
 
 import gdpure as gd
 from gdpure import guards, trees
-from gdpure.objectives import number_of_examples, restrict
+from gdpure.objectives import number_of_examples
 
+from .examples import fact_of_each
 from .fields import values_along
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def race(f: gd.Objective, start: ArrayLike, step_size: Any, epochs: int, key: An
     n = number_of_examples("gd_vs_sgd", f)
     start = jnp.asarray(guards.parameters("gd_vs_sgd", "start", start))
     if step_size is None:
-        smoothness = gd.facts(f).smoothness, _smoothness_of_each(f)
+        smoothness = gd.facts(f).smoothness, fact_of_each(f, "smoothness")
         if any(known is None for known in smoothness):
             raise ValueError(
                 "gd_vs_sgd: step_size must be given where the smoothness of the examples is not "
@@ -184,12 +185,6 @@ def _spread(values, minimum):
     with np.errstate(invalid="ignore"):  # between infinities
         shown = np.nanquantile(np.where(lost, np.inf, gaps), [0.5, 0.1, 0.9], axis=0)
     return Spread(*np.where(lost, np.nan, shown))
-
-
-@jax.jit
-def _smoothness_of_each(f):
-    n = number_of_examples("gd_vs_sgd", f)
-    return jax.vmap(lambda i: gd.facts(restrict(f, i[None])).smoothness)(jnp.arange(n))
 
 
 def _minimum(f, start):

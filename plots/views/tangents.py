@@ -1,4 +1,4 @@
-"""Tangents: an objective of one parameter as a curve, and descent on it by the slope alone."""
+"""Tangents, computed: values of an objective of one parameter, and its slopes along a path."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import gdpure as gd
 from gdpure import guards
 
-from .convergence import points_recorded, the_step_size
+from .convergence import points_recorded, step_size_seen
 from .fields import as_argument, precision, values_along
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Tangents(NamedTuple):
 
 
 def tangents(f: Callable, run: Any, window: ArrayLike | None = None) -> Tangents:
-    """Return an objective of one parameter over a window, and the slopes along a path.
+    """Return an objective of one parameter at 401 points, and its slopes at those of a path.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def tangents(f: Callable, run: Any, window: ArrayLike | None = None) -> Tangents
         best,
         least,
         goal is not None,
-        _step_size(run),
+        step_size_seen(run),
         None if curved is None or not np.isfinite(curved) else float(curved),
     )
 
@@ -141,12 +141,3 @@ def _checked(window):
             f"tangents: window must be [left, right] with left < right, got {window!r}"
         )
     return ends
-
-
-def _step_size(run):
-    """Return the step size that all rows of a run show, or None."""
-    if not isinstance(run, gd.Descent) or not isinstance(run.history, gd.History):
-        return None
-    if len(run.history.value) < 2 or run.final.status == gd.Status.DIVERGED:
-        return None
-    return the_step_size("tangents", run)

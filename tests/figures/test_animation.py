@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import matplotlib
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.animation import FFMpegWriter, PillowWriter
 from matplotlib.figure import Figure
@@ -144,6 +144,7 @@ def test_a_planted_bug_in_the_gap_is_seen(factor, shift, monkeypatch):
         laws_of_a_frame(animate(lesson(), run_of()).figure, STEPS, descended(STEPS))
 
 
+@settings(max_examples=8)
 @given(st.floats(-3, 3), st.floats(-3, 3), st.floats(0.05, 1.95))
 def test_what_is_drawn_at_a_point_is_its_value(a, b, s):
     f = gd.quadratic(jnp.diag(jnp.array([1.0, 3.0])), jnp.array([0.5, -1.0]))
@@ -266,6 +267,21 @@ def test_the_last_frame_of_the_file_is_the_figure(tmp_path):
         film.seek(film.n_frames - 1)
         pair = [np.asarray(image.convert("RGB"), float) for image in (film, still)]
     assert np.sqrt(np.square(pair[0] - pair[1]).mean()) < 4  # of 255: borders have fewer colors
+
+
+def test_a_terminal_shows_how_far_a_film_is(tmp_path, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    seen = {}
+    for kind in (Terminal, io.StringIO):
+        monkeypatch.setattr("sys.stderr", screen := kind())
+        monkeypatch.setenv("TERM", "xterm")
+        animation = animate(gd.landscapes.bowl, jnp.array([[1.0, 1.0], [0.5, 0.5]]), hold=0)
+        save_animation(animation, tmp_path / "film", dpi=20)
+        seen[kind] = screen.getvalue()
+    assert "frame 2 of 2" in seen[Terminal] and not seen[io.StringIO]
 
 
 def test_an_animation_may_be_dropped():

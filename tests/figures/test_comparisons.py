@@ -198,12 +198,6 @@ def test_two_and_four_problems_of_any_kind():
     assert len(conditioning(four, steps=2).axes) == 5
 
 
-def test_drawing_twice_is_the_same_in_both_themes():
-    one, two = (record(conditioning(line_fit(), steps=3, theme=t)) for t in ("light", "dark"))
-    assert one.keys() == two.keys()
-    assert all(np.array_equal(one[k], two[k], equal_nan=True) for k in one)
-
-
 @pytest.mark.parametrize(
     ("problems", "error", "says"),
     [

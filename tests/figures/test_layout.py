@@ -93,8 +93,10 @@ def test_settings_of_the_user_reach_no_pixel(name):
         assert np.array_equal(drawn(draw(name)), plain)
 
 
-@pytest.mark.parametrize("name", FIGURES)
-@pytest.mark.parametrize("inches", [(6, 4), (5, 9), (12, 5)])
+SHAPES = [(name, inches) for name in FIGURES for inches in ((6, 4), (5, 9), (12, 5))]
+
+
+@pytest.mark.parametrize(("name", "inches"), [*SHAPES, ("step_rules", (14, 3))])
 def test_figures_of_any_size_hold_what_is_written(name, inches):
     fig = FIGURES[name](fig=Figure(figsize=inches))
     no_text_is_clipped_or_overlaps(fig)
@@ -119,6 +121,32 @@ def test_everything_grows_with_the_size(size):
         assert np.allclose(inches, (13.3, 7.5))
     if size == "column":
         assert np.isclose(inches[0], 3.3)
+
+
+@pytest.mark.parametrize("name", ["descent", "convergence", "landscape"])
+@pytest.mark.parametrize("size", ["column", "slide"])
+def test_a_long_title_has_as_many_lines_as_it_needs(name, size):
+    """And no layout fails before it has them: warnings are errors here."""
+    title = " ".join(["a title of many words"] * 10)
+    drawn = (AXES | FIGURES)[name](title=title, size=size)
+    fig = drawn if isinstance(drawn, Figure) else drawn.figure
+    no_text_is_clipped_or_overlaps(fig)
+    assert all(min(ax.bbox.size) / fig.dpi > 0.5 * SIZES[size].growth for ax in fig.axes)
+
+
+def test_a_title_of_a_surface_begins_where_others_do():
+    ax = plots.surface(f, title="a title of many words " * 3, size="column")
+    assert "\n" in ax.get_title(loc="left")
+    no_text_is_clipped_or_overlaps(ax.figure)
+
+
+def test_six_maps_of_a_slide_are_what_one_looks_at():
+    fig = plots.step_rules(FIT, START, steps=4, size="slide")
+    no_text_is_clipped_or_overlaps(fig)
+    ways, steps = fig.axes[::2], fig.axes[1::2]
+    assert [ax.get_label() for ax in steps] == [f"{ax.get_label()} steps" for ax in ways]
+    assert all(ax.bbox.width / fig.dpi > 1.9 for ax in ways)  # inches
+    assert ways[0].bbox.width > 1.8 * steps[0].bbox.width
 
 
 def test_a_size_that_is_none_is_one_sentence():

@@ -306,17 +306,21 @@ def test_texts_are_legible_and_apart(run, theme):
     valley = gd.descend(regression(), jnp.array([2.0, 2.0]), 0.09, steps=100)
     lost = gd.descend(stranger, jnp.array([0.3, 1.2]), 0.05, steps=30)
     names = (r"intercept $\theta_0$", r"slope $\theta_1$")
-    for figure in (
-        plots.landscape(quadratic(), path=run, theme=theme),
+    figures = [
         plots.landscape(regression(), path=valley, names=names, title="mean cost", theme=theme),
-        plots.landscape(line_of_minimizers(), theme=theme),
-        plots.landscape(gd.landscapes.himmelblau, theme=theme),
-        plots.landscape(lopsided, WINDOW, theme=theme),
-        plots.landscape(stranger, theme=theme),
         plots.descent(stranger, lost, theme=theme).figure,
-        plots.surface(stranger, theme=theme).figure,
-        plots.level_sets(stranger, theme=theme).figure,
-    ):
+    ]
+    if theme == "light":  # where a text lies is the same in all themes
+        figures += [
+            plots.landscape(quadratic(), path=run),
+            plots.landscape(line_of_minimizers()),
+            plots.landscape(gd.landscapes.himmelblau),
+            plots.landscape(lopsided, WINDOW),
+            plots.landscape(stranger),
+            plots.surface(stranger).figure,
+            plots.level_sets(stranger).figure,
+        ]
+    for figure in figures:
         no_text_is_clipped_or_overlaps(figure, theme)
         every_text_can_be_read(figure, THEMES[theme])
 
@@ -344,16 +348,21 @@ def test_axes_that_are_given_are_drawn_on_and_look_the_same():
     assert plots.landscape(lopsided, WINDOW, fig=part) is part and len(part.axes) == 2
 
 
+def test_a_function_that_has_a_name_is_called_by_it():
+    [title] = [text.get_text() for text in plots.landscape(stranger).texts]
+    assert title == "surface and level sets of stranger"
+    for f, of in (
+        (gd.landscapes.double_well, " of double well"),
+        (gd.unpack(lambda a, b: a * b), ""),
+        (views.field(stranger, jnp.asarray(WINDOW)), ""),
+    ):
+        assert plots.level_sets(f).get_title(loc="left") == f"level sets{of}"
+
+
 def test_a_view_may_be_given_for_the_objective():
     field = views.field(lopsided, jnp.asarray(WINDOW))
     one, other = drawn(plots.level_sets(field)), drawn(plots.level_sets(lopsided, WINDOW))
     assert np.array_equal(one["levels"], other["levels"])
-
-
-def test_drawing_twice_gives_the_same_figure(run):
-    one, other = (drawn(plots.landscape(quadratic(), path=run)) for _ in range(2))
-    assert one.keys() == other.keys()
-    assert all(np.array_equal(one[key], other[key]) for key in one)
 
 
 def test_mistakes_are_one_sentence(run):
