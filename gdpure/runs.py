@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jax.tree_util import Partial
@@ -80,9 +80,8 @@ _STRIDE = 32  # a power of 2
 def _run_lean(course, start):
     """Return the last state alone, judged at every stride.
 
-    A test of every state would cost three to seven times the loop. From the last good state on the
-    strides are shorter: single steps, or, of few numbers, halves, of which a run that ended in a
-    stride needs one each.
+    A test of every state would cost three to seven times the loop. From the last good state on,
+    each half of a stride is tried once.
     """
 
     def leave(state, step_size):
@@ -91,7 +90,7 @@ def _run_lean(course, start):
 
     def step(carry, turn):
         (point, memory), (k, step_size) = carry, turn
-        return leave(arrive(point, memory, k), step_size), None  # nobody looks where it comes from
+        return leave(arrive(point, memory, k), step_size)  # nobody looks where it comes from
 
     arrive, ended = partial(loop.look, course.evaluate), partial(_ended, course)
     kept = start._replace(count=0 * start.count)
@@ -113,43 +112,53 @@ def _run_lean(course, start):
         status = jnp.where(kept.count < k, diverged, state.status)
         return state._replace(count=loop.later(start.count, kept.count), status=status)
 
-    def tried(kept, turns):
-        """Return the state a stride later if it is good, and no later than the run ends."""
-        (k, step_sizes), carry = turns, (kept.point, kept.memory)
+    def moved(carry, k, n):
+        """Return where n steps lead that begin with the k-th."""
+
+        def one(i, carry):
+            return step(carry, (k + i, _at(step_sizes, k + i)))
+
+        if isinstance(n, int):
+            return lax.fori_loop(0, np.int32(n), one, carry, unroll=min(unroll, n) or None)
         if not few:
-            carry = leave(kept, _at(step_sizes, 0))
-            turns = jax.tree.map(lambda x: x[1:], turns)
-        if left := len(turns[0]):
-            carry, _ = lax.scan(step, carry, turns, unroll=min(unroll, left))
-        new = arrive(carry[0], carry[1], k[-1] + 1)
-        good = loop.going(new) & (kept.count == k[0]) & (k[-1] < limit)
-        return loop.where(good, bare(new), kept), None
+            return lax.fori_loop(0, n, one, carry)
+        carry = lax.fori_loop(
+            0, n // unroll, lambda i, carry: moved(carry, k + unroll * i, unroll), carry
+        )
+        return lax.fori_loop(n - n % unroll, n, one, carry)
 
-    longest = min(_STRIDE, max(course.steps, 1))
-    strides = [2**k for k in reversed(range(longest.bit_length()))] if few else [longest, 1]
-    if longest == 1 or not many or _reporting(course):  # what has effects is never run twice
-        strides = [1]
-    n = strides[0]
-    k = sharding.varying(jnp.arange(course.steps // n * n, dtype=jnp.int32), start)
-    turns = k, jax.tree.map(lambda x: x[: len(k)], step_sizes)
-    turns = jax.tree.map(lambda x: x.reshape(-1, n), turns)
-    kept, _ = repeated(
-        *(tried, bare(kept), turns, course.rule),
-        *(lambda kept, turns: seen(kept, turns[0][0]), None, unroll if n == 1 else 1),
-    )
-    for longer, n in pairwise(strides):
+    def tried(kept, k, n):
+        """Return the state n steps after k if it is good, and no later than the run ends."""
+        carry, left = (kept.point, kept.memory), n
+        if not few:
+            carry, left = leave(kept, _at(step_sizes, k)), n - 1
+        new = arrive(*moved(carry, k + n - left, left), k + n)
+        good = loop.going(new) & (kept.count == k) & (k + n <= limit)
+        return loop.where(good, bare(new), kept)
 
-        def going(turn, most=longer // n - 1, n=n):
-            j, before, kept = turn
-            return (j < most) & loop.some((kept.count > before) & (kept.count + n <= limit))
+    # What has effects is never run twice.
+    n, kept = 1 if not many or _reporting(course) else _STRIDE, bare(kept)
+    if course.steps >= n:
+        kept, _ = repeated(
+            lambda kept, k: (tried(kept, k, n), None),
+            *(kept, n * jnp.arange(course.steps // n, dtype=jnp.int32), course.rule),
+            *(seen, None, unroll if n == 1 else 1),
+        )
 
-        def one(turn, n=n):
-            j, _, kept = turn
-            k = kept.count + jnp.arange(n, dtype=jnp.int32)
-            turns = k, jax.tree.map(lambda x: x[k], step_sizes)
-            return j + 1, kept.count, tried(kept, turns)[0]
+    def fitting(n, kept):
+        """Return the longest stride, n or halves of it, that does not lead beyond every end."""
+        return lax.while_loop(
+            lambda n: (n > 0) & ~loop.some(kept.count + n <= limit), lambda n: n // 2, n
+        )
 
-        *_, kept = lax.while_loop(going, one, (jnp.int32(0), kept.count - 1, kept))
+    def halved(turn):
+        n, kept = turn
+        kept = tried(kept, kept.count, n)
+        return fitting(n // 2, kept), kept
+
+    if n > 1:
+        turn = fitting(jnp.int32(n // 2), kept), kept
+        _, kept = lax.while_loop(lambda turn: turn[0] > 0, halved, turn)
     final = ended(seen(kept, course.steps))
     return coordinates.joined(final, start) if few else final
 
