@@ -93,6 +93,15 @@ def in_float32(monkeypatch):
 
 
 @pytest.fixture
+def on_a_line(monkeypatch):
+    """Checks try one shape of one parameter, and each program is compiled once."""
+    from gdpure.specs.instances import SHAPES
+
+    for module in ("check", "search"):
+        monkeypatch.setattr(f"gdpure.specs.optimizer.{module}.SHAPES", (SHAPES[1],))
+
+
+@pytest.fixture
 def unshrunk(monkeypatch):
     """What is violated is shown as it was found; test_shrinking.py is about small cases."""
     monkeypatch.setattr("gdpure.specs.optimizer.check._SHRINKING", 0)
