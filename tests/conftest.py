@@ -46,21 +46,19 @@ def pytest_configure(config):
     config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache")
 
 
-def pytest_collection_finish(session):
-    """Spare the collector of garbage what was imported: it is a tenth of the time without."""
-    gc.collect()
-    gc.freeze()
-
-
 @pytest.fixture(scope="module", autouse=True)
 def room_for_programs():
     """Forget compiled programs when there are many.
 
     Each takes several regions of memory, a process of Linux has 65,530, and XLA crashes without.
+    What was imported, and what earlier modules left, is not searched for garbage again and again.
     """
+    gc.collect()
+    gc.freeze()
     yield
     regions = Path("/proc/self/maps")
     if regions.exists() and regions.read_text().count("\n") > 30_000:
+        gc.unfreeze()
         jax.clear_caches()
 
 
