@@ -1,14 +1,17 @@
 """What all tests share: strict JAX, Hypothesis profiles, platforms, compiled programs."""
 
 import contextlib
+import gc
 import os
 from importlib.metadata import version
 from pathlib import Path
 
 # These programs are small, and XLA's older code generator compiles them in two thirds of the time.
 # Newer versions of JAX, on which the suite runs as well, know no other than that of their users.
+# Said once, by whichever process is first: flags are part of what a kept program is found by.
 if tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11):
-    flags = [os.environ.get("XLA_FLAGS", ""), "--xla_cpu_use_fusion_emitters=false"]
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    flags += {"--xla_cpu_use_fusion_emitters=false"} - set(flags)
     os.environ["XLA_FLAGS"] = " ".join(flags)
 
 import jax
@@ -29,12 +32,17 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 def pytest_configure(config):
     """Keep what XLA compiles: the processes of a run share it, and the next run begins with it.
 
-    A program is found by its text, its options and the version of the compiler, so that what is
-    kept is what would be compiled. One that another process is still writing is compiled again.
+    Those that tests start, too, through their environment. A program is found by its text, its
+    options and the version of the compiler, so that what is kept is what would be compiled. One
+    that another process is still writing is compiled again.
     """
     if cache := getattr(config, "cache", None):  # none with -p no:cacheprovider
-        jax.config.update("jax_compilation_cache_dir", str(cache.mkdir("xla")))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        for name, value in (
+            ("jax_compilation_cache_dir", str(cache.mkdir("xla"))),
+            ("jax_persistent_cache_min_compile_time_secs", 0),
+        ):
+            jax.config.update(name, value)
+            os.environ[name.upper()] = str(value)
     config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache")
 
 
@@ -43,10 +51,14 @@ def room_for_programs():
     """Forget compiled programs when there are many.
 
     Each takes several regions of memory, a process of Linux has 65,530, and XLA crashes without.
+    What was imported, and what earlier modules left, is not searched for garbage again and again.
     """
+    gc.collect()
+    gc.freeze()
     yield
     regions = Path("/proc/self/maps")
     if regions.exists() and regions.read_text().count("\n") > 30_000:
+        gc.unfreeze()
         jax.clear_caches()
 
 
@@ -76,6 +88,15 @@ def compilations():
 def in_float32(monkeypatch):
     """Checks try float32 only: the laws of a dtype are the same programs in the other."""
     monkeypatch.setattr("gdpure.specs.optimizer.check._DTYPES", (jnp.float32,))
+
+
+@pytest.fixture
+def on_a_line(monkeypatch):
+    """Checks try one shape of one parameter, and each program is compiled once."""
+    from gdpure.specs.instances import SHAPES
+
+    for module in ("check", "search"):
+        monkeypatch.setattr(f"gdpure.specs.optimizer.{module}.SHAPES", (SHAPES[1],))
 
 
 @pytest.fixture

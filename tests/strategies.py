@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-SHAPES = [(1, 1), (3, 2), (2, 3), (7, 3)]  # one entry, the lesson's, rank-deficient, tall
+SHAPES = [(1, 1), (2, 3), (7, 3)]  # one entry, rank-deficient, tall
 
 
 class Problem(NamedTuple):

@@ -99,9 +99,9 @@ def test_a_subject_is_compiled_once_a_shape_and_once_to_stop(
 
 
 @pytest.mark.parametrize("control", honest.OTHERS, ids=lambda c: c.__name__)
-def test_what_is_not_gradient_descent_is_told_which_theorem_says_so(control):
+def test_what_is_not_gradient_descent_is_told_which_theorem_says_so(control, in_float32, on_a_line):
     report = specs.check_optimizer(
-        control, method="gradient descent", instances=96, only=["step-identity", "repeats"]
+        control, method="gradient descent", instances=32, only=["step-identity", "repeats"]
     )
     assert not report and "step-identity" in violated(report)
     assert "step-identity" in str(report)
@@ -275,19 +275,19 @@ def test_a_method_is_held_to_what_it_claims():
     assert report and not violated(report)
 
 
-def test_any_method_may_be_asked_for_its_books_only():
+def test_any_method_may_be_asked_for_its_books_only(in_float32, on_a_line):
     report = specs.check_optimizer(
-        honest.heavy_ball_of_optax, method="any", instances=768, only=["step-identity", "repeats"]
+        honest.heavy_ball_of_optax, method="any", instances=64, only=["step-identity", "repeats"]
     )
     assert report and verdicts(report)["step-identity"] == {Verdict.NOT_APPLICABLE}
 
 
-def test_the_step_size_of_a_transformation_is_inferred_and_said():
-    report = specs.check_optimizer(optax.sgd(0.1), instances=768, only=["step-identity"])
+def test_the_step_size_of_a_transformation_is_inferred_and_said(in_float32, on_a_line):
+    report = specs.check_optimizer(optax.sgd(0.1), instances=64, only=["step-identity"])
     assert report and "step size 0.1, inferred" in report.notes[0]
 
 
-def test_the_seed_decides_everything():
+def test_the_seed_decides_everything(in_float32, on_a_line):
     def excesses(seed):
         report = specs.check_optimizer(step, instances=SMALL, only=["closed-form"], seed=seed)
         return [row.excess for row in report.rows]

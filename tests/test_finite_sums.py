@@ -73,7 +73,7 @@ def test_the_check_of_rows_sees_wrong_ones(bug):
         check_rows(bug(*rows), *ROWS)
 
 
-@pytest.mark.parametrize("chunk_size", range(1, 9))
+@pytest.mark.parametrize("chunk_size", [1, 2, 3, 7, 8])
 def test_rows_do_not_depend_on_how_many_are_computed_at_a_time(chunk_size):
     rng = np.random.default_rng(0)
     X, y, theta = (rng.normal(size=shape).astype(np.float32) for shape in [(7, 3), 7, 3])

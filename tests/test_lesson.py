@@ -1,14 +1,11 @@
 """The lesson: the numbers of the notebook, the claims about them, and that it is pure."""
 
-import doctest
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import gdpure as gd
-import gdpure.lesson
 from gdpure.lesson import lesson, quadratic, regression
 
 ROUNDOFF = 2.0**-24  # float32: one operation is off by this factor at most
@@ -17,6 +14,11 @@ ROUNDOFF = 2.0**-24  # float32: one operation is off by this factor at most
 @pytest.fixture(scope="module")
 def whole():
     return jax.device_get(lesson())
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    return jax.device_get(jax.jit(lesson)())
 
 
 def close(got, wanted, operations):
@@ -91,11 +93,11 @@ def test_exact_solution(whole):
     assert close(facts.smoothness, curvatures[1], 10)
 
 
-def test_the_exact_solution_is_that_of_float64_also_where_the_lesson_is_compiled():
+def test_the_exact_solution_is_that_of_float64_also_where_the_lesson_is_compiled(whole, compiled):
     """A decomposition in float32 would be another on every platform: 0.199997 on one GPU."""
     x, y = (np.asarray(part, np.float64) for part in regression().data)
     exact = np.linalg.lstsq(np.stack([np.ones(3), x], 1), y, rcond=None)[0]
-    for facts in (jax.jit(lesson)().regression.facts, lesson().regression.facts):
+    for facts in (compiled.regression.facts, whole.regression.facts):
         assert close(facts.minimizer, exact, 1)
 
 
@@ -186,8 +188,7 @@ def test_it_is_pure(whole):
     assert jax.tree.all(jax.tree.map(np.array_equal, whole, again))
 
 
-def test_compiled_it_says_the_same(whole):
-    compiled = jax.device_get(jax.jit(lesson)())
+def test_compiled_it_says_the_same(whole, compiled):
     assert jax.tree.structure(compiled) == jax.tree.structure(whole)
     for (path, a), b in zip(
         jax.tree_util.tree_leaves_with_path(compiled), jax.tree.leaves(whole), strict=True
@@ -219,7 +220,3 @@ def test_it_is_float32_whatever_the_switch_says():
 def test_objectives_are_pure_values():
     assert quadratic()(jnp.array([3.0, 4.0])) == 25
     assert gd.per_sample(regression())(jnp.array([2.0, 2.0]))[0].shape == (3,)
-
-
-def test_doctests():
-    assert doctest.testmod(gdpure.lesson).failed == 0

@@ -73,8 +73,9 @@ def test_a_rule_follows_its_own_recurrence_and_no_other(name, subject, dtype):
     for seed in range(4):
         settings = instances.draw_settings(np.random.default_rng(seed), 512)
         batch = batch_of(dtype, settings, seed, 512)
-        found = search.judge(made, [t for _, t in THEOREMS], batch, SHAPES[0], dtype)
-        for (other, _), finding in zip(THEOREMS, found, strict=True):
+        holding = [(other, t) for other, t in THEOREMS if other not in broken]
+        found = search.judge(made, [t for _, t in holding], batch, SHAPES[0], dtype)
+        for (other, _), finding in zip(holding, found, strict=True):
             broken |= {other} if finding.violated.any() else set()
             tested |= {other} if (finding.applies & finding.informative).any() else set()
     assert broken == {other for other, _ in RULES} - {name}

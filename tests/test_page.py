@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from test_porch import STRICT
 
 import gdpure as gd
 from gdpure.__main__ import main
@@ -37,7 +38,7 @@ def printed(tmp_path_factory):
         f"import sys; from gdpure.__main__ import main; sys.exit(main(['--html', {str(path)!r}]))"
     )
     ended = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, timeout=600, check=False
+        [sys.executable, *STRICT, "-c", code], capture_output=True, timeout=600, check=False
     )
     assert ended.returncode == 0 and ended.stderr == b""
     text = ended.stdout.decode()

@@ -32,10 +32,16 @@ jaxopt, optimistix, torch = map(needs, ("jaxopt", "optimistix", "torch"))
 
 
 @pytest.fixture(autouse=True)
-def short(monkeypatch):
+def short(monkeypatch, unshrunk):
     """One parameter and few steps show it all, and are compiled once; the benchmark tries more."""
     for module in (checks, search):
         monkeypatch.setattr(module, "SHAPES", (Shape(1, 1, 4),))
+
+
+@pytest.fixture
+def once(monkeypatch):
+    """What holds, or is known to fail, does so in any dtype: it is tried in one."""
+    monkeypatch.setattr(checks, "_DTYPES", (np.float32,))
 
 
 def check(subject, instances=64, **known):
@@ -75,19 +81,13 @@ def parabola(curvature):
     ],
     ids=lambda x: getattr(x, "__name__", ""),
 )
-def test_correct_peers_are_accused_of_nothing(subject, method):
+def test_correct_peers_are_accused_of_nothing(subject, method, once):
     # What follows from the step identity costs half a minute to compile: the benchmark tries all.
     report = check(subject, method=method, only="monotone descent")
     assert report, report
 
 
 # -- known failures --------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def once(monkeypatch):
-    """What is known to fail does so in any dtype: it is shrunk once."""
-    monkeypatch.setattr(checks, "_DTYPES", (np.float32,))
 
 
 @optimistix

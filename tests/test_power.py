@@ -52,7 +52,7 @@ def test_planted_bugs_are_caught(bug, in_one_dtype, demand_of_xla):
 
 
 @pytest.mark.parametrize("kind", COVER)
-def test_a_bug_makes_a_report_false(kind, in_one_dtype):
+def test_a_bug_makes_a_report_false(kind, in_one_dtype, unshrunk):
     bug = next(bug for bug in CATALOGUE if bug.kind == kind)
     report = specs.check_optimizer(
         bug.subject, method=bug.method, instances=SMALL, only=COVER[kind]

@@ -51,9 +51,9 @@ def test_right_schedules_are_accused_of_nothing(method, subject, in_float32, uns
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_bug_breaks_the_promise_of_its_schedule(name, in_float32, unshrunk):
+def test_a_bug_breaks_the_promise_of_its_schedule(name, in_float32, unshrunk, on_a_line):
     method = SCHEDULES[name.partition("-")[0]]
-    assert verdicts(BROKEN[name], method, [name], 192) == {Verdict.VIOLATED}
+    assert verdicts(BROKEN[name], method, [name], 64) == {Verdict.VIOLATED}
 
 
 def test_every_promise_of_a_schedule_has_a_bug_that_breaks_it():

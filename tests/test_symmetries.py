@@ -12,7 +12,10 @@ from gdpure.specs.balls import ball
 from gdpure.specs.report import Verdict
 from gdpure.specs.theorems import symmetries
 
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::RuntimeWarning"),
+    pytest.mark.usefixtures("unshrunk"),
+]
 
 NAMES = [theorem.name for theorem in symmetries.THEOREMS]
 
