@@ -157,7 +157,8 @@ def _run_lean(course, start):
         return fitting(n // 2, kept), kept
 
     if n > 1:
-        turn = fitting(jnp.int32(n // 2), kept), kept
+        short = loop.some(kept.count < limit)
+        turn = fitting(jnp.where(short, jnp.int32(n // 2), 0), kept), kept
         _, kept = lax.while_loop(lambda turn: turn[0] > 0, halved, turn)
     final = ended(seen(kept, course.steps))
     return coordinates.joined(final, start) if few else final

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import gdpure
+from gdpure import plots as drawings
 from gdpure.__main__ import main
-from gdpure.plots import lesson as drawings
 from gdpure.plots.palette import THEMES
 
 FIGURES = """certificate gd_vs_sgd one_step per_sample point_1 point_2 point_3 regression

@@ -393,6 +393,7 @@ def test_several_runs_have_names_roles_and_marks_of_their_own():
         convergence(None, {})
 
 
+@settings(max_examples=12)
 @given(st.lists(st.integers(-3, 3), min_size=2, max_size=12))
 def test_no_gap_disappears(whole):
     values = np.array(whole, float)

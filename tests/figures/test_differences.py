@@ -342,7 +342,7 @@ def test_mistakes_are_named():
             gradient_check(bowl, at, steps=steps)
     with pytest.raises(ValueError, match=r"gradient_check: at\[1\] must be finite"):
         gradient_check(bowl, np.array([1.0, np.nan]))
-    with pytest.raises(ValueError, match="gradient_check: .*gradient must have shape"):
+    with pytest.raises(ValueError, match=r"gradient_check: gradient must be float64\[2\] like"):
         gradient_check(bowl, at, gradient=lambda p: p[:1])
     with pytest.raises(ValueError, match="gradient_check: f and its derivative must be finite"):
         gradient_check(jnp.log, -1.0)

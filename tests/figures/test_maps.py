@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from texts import every_text_can_be_read, no_text_is_clipped_or_overlaps
@@ -80,6 +80,7 @@ def test_the_drawn_levels_are_levels_of_the_function():
         levels_are_levels(rows[:, [0, 2, 1]], value, 3, 6 / 128, 60)
 
 
+@settings(max_examples=12)
 @given(st.tuples(*[st.integers(-6, 6).map(lambda k: k / 2)] * 3), st.integers(1, 4))
 def test_levels_of_random_quadratics_are_levels(numbers, steep):
     a, b, tilt = numbers
