@@ -112,7 +112,7 @@ def _run_lean(course, start):
         status = jnp.where(kept.count < k, diverged, state.status)
         return state._replace(count=loop.later(start.count, kept.count), status=status)
 
-    def moved(carry, k, n):
+    def along(carry, k, n):
         """Return where n steps lead that begin with the k-th."""
 
         def one(i, carry):
@@ -123,7 +123,7 @@ def _run_lean(course, start):
         if not few:
             return lax.fori_loop(0, n, one, carry)
         carry = lax.fori_loop(
-            0, n // unroll, lambda i, carry: moved(carry, k + unroll * i, unroll), carry
+            0, n // unroll, lambda i, carry: along(carry, k + unroll * i, unroll), carry
         )
         return lax.fori_loop(n - n % unroll, n, one, carry)
 
@@ -132,7 +132,7 @@ def _run_lean(course, start):
         carry, left = (kept.point, kept.memory), n
         if not few:
             carry, left = leave(kept, _at(step_sizes, k)), n - 1
-        new = arrive(*moved(carry, k + n - left, left), k + n)
+        new = arrive(*along(carry, k + n - left, left), k + n)
         good = loop.going(new) & (kept.count == k) & (k + n <= limit)
         return loop.where(good, bare(new), kept)
 

@@ -162,7 +162,10 @@ def test_a_bound_that_is_wrong_by_two_is_seen(factor, law, said):
 
 def test_ratios_beyond_the_window_are_marked_and_counted():
     ax = Figure().add_subplot()
-    short = lambda step_size: gd.Constant(0.5 * step_size)  # noqa: E731
+
+    def short(step_size):
+        return gd.Constant(0.5 * step_size)
+
     assert tightness(["linear-value"], short, ax=ax) is ax
     found = record(ax.figure)
     ratios = np.concatenate([found[f"{p}, linear-value"][:, 0] for p in ("random", "extremal")])
